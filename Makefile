@@ -1,0 +1,21 @@
+SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
+
+.PHONY: build test format describe
+
+build:
+	scripts/bootstrap
+	$(SWIFT_BUILD)
+
+# Everything CI runs. Release, because the tests work on the whole database.
+test:
+	scripts/bootstrap
+	swift format lint --strict --recursive Package.swift Sources Tests
+	$(SWIFT_BUILD) --build-tests
+	swift test -c release --skip-build
+
+format:
+	swift format --in-place --recursive Package.swift Sources Tests
+
+# Checks the real data and prints the rounds of the learning protocol.
+describe: build
+	.build/release/skerry dataset describe thermal-comfort

@@ -1,0 +1,40 @@
+// swift-tools-version:6.1
+import PackageDescription
+
+// The map in code: targets in layer order. ARCHITECTURE.md says what belongs in which room.
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+
+let package = Package(
+    name: "skerry",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "skerry", targets: ["skerry"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+        .target(name: "Storage", dependencies: ["CZlib"], swiftSettings: strict),
+        .target(name: "Learning", swiftSettings: strict),
+        .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
+        .executableTarget(
+            name: "skerry",
+            dependencies: [
+                "Learning", "Storage", "ThermalComfort", crypto,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict),
+        .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
+        .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
+        .testTarget(
+            name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort"], swiftSettings: strict),
+        .testTarget(name: "HouseRulesTests", swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,44 @@
+/// What a split holds, round by round.
+package struct ComfortSummary: Sendable {
+    package struct Round: Sendable, Equatable {
+        package var rows = 0
+        package var cities: Set<String> = []
+        package var buildings: Set<Int> = []
+        package var labelsFew = 0
+        package var labelsFull = 0
+        package var test = 0
+    }
+
+    /// By round number.
+    package let rounds: [Round]
+
+    /// - Parameter rows: name only records of the database.
+    package init(database: ComfortDatabase, rows: [SplitRow]) {
+        let building = Dictionary(uniqueKeysWithValues: database.records.map { ($0.recordID, $0.buildingID) })
+        var rounds = [Round](repeating: Round(), count: ComfortSplit.roundCount)
+        for row in rows {
+            let id = building[row.recordID]!
+            rounds[row.round].rows += 1
+            rounds[row.round].cities.insert(database.buildings[id]!.city)
+            rounds[row.round].buildings.insert(id)
+            rounds[row.round].labelsFew += row.isLabelledFew ? 1 : 0
+            rounds[row.round].labelsFull += row.isLabelledFull ? 1 : 0
+            rounds[row.round].test += row.part == .test ? 1 : 0
+        }
+        self.rounds = rounds
+    }
+
+    /// The rounds as aligned text columns.
+    package var table: String {
+        let head = ["ROUND", "ROWS", "CITIES", "BUILDINGS", "LABELS FEW", "LABELS FULL", "TEST"]
+        let body = rounds.enumerated().map { number, round in
+            [number, round.rows, round.cities.count, round.buildings.count, round.labelsFew, round.labelsFull, round.test]
+                .map(String.init)
+        }
+        let lines = [head] + body
+        let widths = head.indices.map { column in lines.map { $0[column].count }.max()! }
+        return lines.map { line in
+            zip(line, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ")
+        }.joined(separator: "\n")
+    }
+}

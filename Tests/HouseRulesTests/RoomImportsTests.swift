@@ -1,0 +1,52 @@
+import Testing
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// The walls between the rooms: which modules the files of a room may import. ARCHITECTURE.md draws the same table.
+@Suite struct RoomImportsTests {
+    static let platform: Set<String> = ["Glibc", "Darwin"]
+    static let allowed: [String: Set<String>] = [
+        "Storage": ["CZlib"] + platform,
+        "Learning": [],
+        "ThermalComfort": ["Learning", "Crypto"],
+        "skerry": ["Learning", "Storage", "ThermalComfort", "ArgumentParser", "Crypto"] + platform,
+    ]
+
+    /// Modules that the source text imports.
+    static func imports(_ source: String) -> [String] {
+        source.split(separator: "\n").compactMap { line in
+            let words = line.split(separator: " ")
+            guard let position = words.firstIndex(of: "import"), position <= 1, words.count > position + 1 else { return nil }
+            return ["import", "package", "internal", "public", "@testable"].contains(String(words[0])) ? String(words[position + 1]) : nil
+        }
+    }
+
+    @Test func `every room imports only what its wall allows`() throws {
+        let files = FileManager.default
+        let rooms = try files.contentsOfDirectory(atPath: "Sources").filter { !$0.hasPrefix("C") }
+        #expect(Set(rooms) == Set(Self.allowed.keys), "a new room needs a row in this table and in ARCHITECTURE.md")
+        for room in rooms {
+            let paths = try files.subpathsOfDirectory(atPath: "Sources/\(room)")
+            let sources = paths.filter { $0.hasSuffix(".swift") }
+            #expect(!sources.isEmpty, "\(room) is empty; rooms are created when something lives in them")
+            for path in sources {
+                let text = try String(contentsOfFile: "Sources/\(room)/\(path)", encoding: .utf8)
+                let foreign = Set(Self.imports(text)).subtracting(Self.allowed[room]!)
+                #expect(foreign.isEmpty, "\(room)/\(path) imports \(foreign.sorted())")
+            }
+        }
+    }
+
+    @Test func `the rule sees imports of every form and nothing else`() {
+        let source = "import A\n    import B\npackage import C\n// import D\nlet importance = 1\n@testable import E"
+        #expect(Self.imports(source) == ["A", "B", "C", "E"])
+    }
+}
+
+extension Set {
+    fileprivate static func + (left: Set, right: Set) -> Set { left.union(right) }
+}
