@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build test format describe
+.PHONY: build test format describe bench
 
 build:
 	scripts/bootstrap
@@ -19,3 +19,7 @@ format:
 # Checks the real data and prints the rounds of the learning protocol.
 describe: build
 	.build/release/skerry dataset describe thermal-comfort
+
+# Trains the baselines on the real data and prints their figures.
+bench: build
+	.build/release/skerry bench learning

@@ -23,18 +23,20 @@ let package = Package(
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .target(name: "Storage", dependencies: ["CZlib"], swiftSettings: strict),
         .target(name: "Learning", swiftSettings: strict),
+        .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
         .executableTarget(
             name: "skerry",
             dependencies: [
-                "Learning", "Storage", "ThermalComfort", crypto,
+                "Learning", "Storage", "ThermalComfort", "Training", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
         .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
+        .testTarget(name: "TrainingTests", dependencies: ["Learning", "Training"], swiftSettings: strict),
         .testTarget(
-            name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort"], swiftSettings: strict),
+            name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
         .testTarget(name: "HouseRulesTests", swiftSettings: strict),
     ]
 )

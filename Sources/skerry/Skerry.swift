@@ -5,5 +5,5 @@ import ArgumentParser
 struct Skerry: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "skerry", abstract: "Edge AI collaboration: learn across cloud and edge.", version: "0.1.0",
-        subcommands: [DatasetCommand.self])
+        subcommands: [DatasetCommand.self, BenchCommand.self])
 }

@@ -1,6 +1,8 @@
+import Learning
 import Storage
 import Testing
 import ThermalComfort
+import Training
 
 #if canImport(Glibc)
     import Glibc
@@ -31,5 +33,33 @@ struct RealDataTests {
         let differenceCount = zip(computed, published).count { $0 != $1 }
         #expect(differenceCount == 0)
         #expect(computed.count { $0.part == .test } == 42_591)
+    }
+
+    static func singleTask(_ experiment: ComfortExperiment) throws -> ClassProbabilities {
+        let library = try XGBoostLibrary(candidates: [".deps/xgboost/lib/libxgboost.so"])
+        let model = try GradientBoostedTrees(
+            library, features: experiment.training.features, labels: experiment.training.labels, classCount: 3,
+            settings: .sedna(seed: 27))
+        return try model.probabilities(experiment.test.features)
+    }
+
+    @Test func `the baselines reproduce the protocol's figures and no test label reaches training`() throws {
+        var database = try RealData.load()
+        let rows = ComfortSplit.main(database)
+        let experiment = ComfortExperiment(database: database, rows: rows, budget: .few)
+        let probabilities = try Self.singleTask(experiment)
+        let metrics = ClassificationMetrics(probabilities, truth: experiment.test.labels)
+        #expect(abs(metrics.accuracy - 0.5925) < 0.006)
+        #expect(abs(try experiment.majority().accuracy - 0.5104) < 0.0001)
+
+        // Another label for every test row must change no bit of any prediction.
+        let testIDs = Set(rows.filter { $0.part == .test }.map(\.recordID))
+        for index in database.records.indices where testIDs.contains(database.records[index].recordID) {
+            let turned = (database.records[index].preference.rawValue + 1) % 3
+            database.records[index].preference = Preference(rawValue: turned)!
+        }
+        let turned = ComfortExperiment(database: database, rows: ComfortSplit.main(database), budget: .few)
+        #expect(turned.test.labels != experiment.test.labels)
+        #expect(try Self.singleTask(turned) == probabilities)
     }
 }

@@ -1,0 +1,173 @@
+package import Learning
+
+/// How to boost: XGBoost's parameters by its own names.
+package struct BoostingSettings: Sendable {
+    /// Boosting rounds; each adds one tree a class.
+    package var rounds: Int
+    /// eta, max_depth, subsample, …
+    package var parameters: [String: String]
+    /// Stop when this many rounds bring no lower mlogloss on a held-out share of the rows; nil: never.
+    package var earlyStoppingRounds: Int?
+    package var seed: UInt64
+    /// OpenMP threads of the trainer. One is the default: spinning threads on shared cores cost a multiple.
+    package var threads: Int
+
+    package init(rounds: Int, parameters: [String: String], earlyStoppingRounds: Int? = nil, seed: UInt64, threads: Int = 1) {
+        precondition(rounds > 0 && threads > 0, "rounds and threads must be positive")
+        self.rounds = rounds
+        self.parameters = parameters
+        self.earlyStoppingRounds = earlyStoppingRounds
+        self.seed = seed
+        self.threads = threads
+    }
+
+    /// The settings of Sedna's ATCII example (XGBClassifier: 600 trees of depth 2, early stop after 100 rounds).
+    package static func sedna(seed: UInt64) -> BoostingSettings {
+        let parameters = ["eta": "0.1", "max_depth": "2", "subsample": "0.8", "colsample_bytree": "0.8", "tree_method": "hist"]
+        return BoostingSettings(rounds: 600, parameters: parameters, earlyStoppingRounds: 100, seed: seed)
+    }
+}
+
+/// A trained multi-class ensemble. Owns its native memory; use from one thread at a time.
+package final class GradientBoostedTrees {
+    private static let heldOutShare = 0.1
+    private let library: XGBoostLibrary
+    private let booster: XGBoostLibrary.Handle
+    private let classCount: Int
+    /// Rounds that predictions use.
+    package let roundsUsed: Int
+
+    /// Trains on all rows, or on nine tenths of them with early stopping on the rest.
+    ///
+    /// - Parameters:
+    ///   - labels: class indices in 0..<classCount, one a row.
+    ///   - progress: called after each boosting round with rounds done; return false to cancel.
+    /// - Throws: `TrainingError`.
+    package init(
+        _ library: XGBoostLibrary, features: FeatureMatrix, labels: [Int], classCount: Int, settings: BoostingSettings,
+        progress: (Int) -> Bool = { _ in true }
+    ) throws(TrainingError) {
+        precondition(labels.count == features.rowCount, "one label a row")
+        guard let first = labels.first else { throw .noRows }
+        guard labels.contains(where: { $0 != first }) else { throw .oneClass(first) }
+        let (training, heldOut) = Self.divide(labels.count, settings)
+        let data = try NativeMatrix(library, features.rows(training), labels: training.map { labels[$0] })
+        let watch =
+            heldOut.isEmpty ? nil : try NativeMatrix(library, features.rows(heldOut), labels: heldOut.map { labels[$0] })
+        let booster = try Self.create(library, data, classCount, settings)
+        do throws(TrainingError) {
+            roundsUsed = try Self.boost(library, booster, data, watch, settings, progress)
+        } catch {
+            _ = library.freeBooster(booster)
+            throw error
+        }
+        self.library = library
+        self.booster = booster
+        self.classCount = classCount
+    }
+
+    deinit { _ = library.freeBooster(booster) }
+
+    /// Shape [rows, classes].
+    package func probabilities(_ features: FeatureMatrix) throws(TrainingError) -> ClassProbabilities {
+        guard features.rowCount > 0 else { return ClassProbabilities(classCount: classCount, values: []) }
+        let data = try NativeMatrix(library, features, labels: nil)
+        let config =
+            #"{"type":0,"training":false,"iteration_begin":0,"iteration_end":\#(roundsUsed),"strict_shape":false}"#
+        var shape: UnsafePointer<UInt64>?
+        var dimensions: UInt64 = 0
+        var result: UnsafePointer<Float>?
+        try library.check(
+            library.predict(booster, data.handle, config, &shape, &dimensions, &result), "XGBoosterPredictFromDMatrix")
+        let count = features.rowCount * classCount
+        return ClassProbabilities(classCount: classCount, values: Array(UnsafeBufferPointer(start: result, count: count)))
+    }
+
+    private static func divide(_ count: Int, _ settings: BoostingSettings) -> (training: [Int], heldOut: [Int]) {
+        let heldOutCount = settings.earlyStoppingRounds == nil ? 0 : Int(Double(count) * heldOutShare)
+        var generator = SeededGenerator(seed: settings.seed)
+        let order = heldOutCount == 0 ? Array(0..<count) : Array(0..<count).shuffled(using: &generator)
+        return (Array(order.dropFirst(heldOutCount)), Array(order.prefix(heldOutCount)))
+    }
+
+    private static func create(
+        _ library: XGBoostLibrary, _ data: NativeMatrix, _ classCount: Int, _ settings: BoostingSettings
+    ) throws(TrainingError) -> XGBoostLibrary.Handle {
+        var matrices: [XGBoostLibrary.Handle?] = [data.handle]
+        var created: XGBoostLibrary.Handle?
+        try library.check(library.createBooster(&matrices, 1, &created), "XGBoosterCreate")
+        guard let booster = created else { throw .refused(call: "XGBoosterCreate", message: "no booster") }
+        var parameters = settings.parameters
+        parameters["objective"] = "multi:softprob"
+        parameters["num_class"] = String(classCount)
+        parameters["eval_metric"] = "mlogloss"
+        parameters["nthread"] = String(settings.threads)
+        parameters["seed"] = String(settings.seed)
+        parameters["verbosity"] = "0"
+        do throws(TrainingError) {
+            for (name, value) in parameters.sorted(by: { $0.key < $1.key }) {
+                try library.check(library.setParameter(booster, name, value), "XGBoosterSetParam(\(name), \(value))")
+            }
+        } catch {
+            _ = library.freeBooster(booster)
+            throw error
+        }
+        return booster
+    }
+
+    /// - Returns: the rounds that predictions should use.
+    private static func boost(
+        _ library: XGBoostLibrary, _ booster: XGBoostLibrary.Handle, _ data: NativeMatrix, _ watch: NativeMatrix?,
+        _ settings: BoostingSettings, _ progress: (Int) -> Bool
+    ) throws(TrainingError) -> Int {
+        var best = (loss: Double.infinity, rounds: settings.rounds)
+        for round in 0..<settings.rounds {
+            try library.check(library.update(booster, Int32(round), data.handle), "XGBoosterUpdateOneIter")
+            guard progress(round + 1) else { throw .cancelled(afterRounds: round + 1) }
+            guard let watch, let patience = settings.earlyStoppingRounds else { continue }
+            let loss = try evaluate(library, booster, watch, round)
+            if loss < best.loss { best = (loss, round + 1) }
+            if round + 1 - best.rounds >= patience { break }
+        }
+        return best.rounds
+    }
+
+    private static func evaluate(
+        _ library: XGBoostLibrary, _ booster: XGBoostLibrary.Handle, _ watch: NativeMatrix, _ round: Int
+    ) throws(TrainingError) -> Double {
+        var matrices: [XGBoostLibrary.Handle?] = [watch.handle]
+        var text: UnsafePointer<CChar>?
+        let status = "w".withCString { name in
+            var names: [UnsafePointer<CChar>?] = [name]
+            return library.evaluate(booster, Int32(round), &matrices, &names, 1, &text)
+        }
+        try library.check(status, "XGBoosterEvalOneIter")
+        // "[12]\tw-mlogloss:0.87654"
+        let line = text.map { String(cString: $0) } ?? ""
+        guard let value = line.split(separator: ":").last.flatMap({ Double($0) }) else {
+            throw .refused(call: "XGBoosterEvalOneIter", message: "no loss in \"\(line)\"")
+        }
+        return value
+    }
+}
+
+/// A DMatrix that is freed with its owner.
+private final class NativeMatrix {
+    let handle: XGBoostLibrary.Handle
+    private let library: XGBoostLibrary
+
+    init(_ library: XGBoostLibrary, _ features: FeatureMatrix, labels: [Int]?) throws(TrainingError) {
+        var created: XGBoostLibrary.Handle?
+        let (rows, columns) = (UInt64(features.rowCount), UInt64(features.columnCount))
+        try library.check(library.matrixFromMat(features.values, rows, columns, .nan, &created), "XGDMatrixCreateFromMat")
+        guard let handle = created else { throw .refused(call: "XGDMatrixCreateFromMat", message: "no matrix") }
+        self.handle = handle
+        self.library = library
+        if let labels {
+            let status = library.setFloatInfo(handle, "label", labels.map(Float.init), rows)
+            try library.check(status, "XGDMatrixSetFloatInfo")
+        }
+    }
+
+    deinit { _ = library.freeMatrix(handle) }
+}
