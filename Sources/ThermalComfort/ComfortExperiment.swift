@@ -8,31 +8,42 @@ package enum LabelBudget: String, CaseIterable, Sendable {
     case full
 }
 
-/// Rows with inputs and known classes.
+/// Rows with inputs, tasks and known classes.
 package struct LabelledRows: Sendable {
-    package var features: FeatureMatrix
+    /// By `BaseFeatures`.
+    package var features = FeatureMatrix(columnNames: BaseFeatures.names)
+    /// By `ContextFeatures`.
+    package var context = FeatureMatrix(columnNames: ContextFeatures.names)
+    package var tasks = TaskKeys()
     /// Class indices, `Preference.rawValue`.
     package var labels: [Int] = []
+
+    fileprivate mutating func append(_ record: ComfortRecord, _ row: SplitRow, _ building: Building) {
+        features.append(BaseFeatures.row(record, building))
+        context.append(ContextFeatures.row(record, building))
+        tasks.sites.append(record.site)
+        // Subject ids are numbered anew by many surveys: a person is one of a building.
+        tasks.persons.append(record.subjectID.isEmpty ? nil : "\(record.buildingID)/\(record.subjectID)")
+        tasks.folds.append(Int(Double(PartialPooling.foldCount) * ComfortSplit.fraction(row.group, salt: "f")))
+        labels.append(record.preference.rawValue)
+    }
 }
 
-/// The protocol after its last round, on the base features: what may be trained on and what is judged.
+/// The protocol after its last round: what may be trained on and what is judged.
 package struct ComfortExperiment: Sendable {
-    package private(set) var training = LabelledRows(features: FeatureMatrix(columnNames: BaseFeatures.names))
-    package private(set) var test = LabelledRows(features: FeatureMatrix(columnNames: BaseFeatures.names))
+    package private(set) var training = LabelledRows()
+    package private(set) var test = LabelledRows()
 
     /// - Parameter rows: name only records of the database; a test row's label reaches nothing but `test`.
     package init(database: ComfortDatabase, rows: [SplitRow], budget: LabelBudget) {
         let byID = Dictionary(uniqueKeysWithValues: database.records.map { ($0.recordID, $0) })
         for row in rows {
             let record = byID[row.recordID]!
-            let features = BaseFeatures.row(record, database.buildings[record.buildingID]!)
             let isLabelled = budget == .few ? row.isLabelledFew : row.isLabelledFull
             if row.part == .test {
-                test.features.append(features)
-                test.labels.append(record.preference.rawValue)
+                test.append(record, row, database.buildings[record.buildingID]!)
             } else if isLabelled {
-                training.features.append(features)
-                training.labels.append(record.preference.rawValue)
+                training.append(record, row, database.buildings[record.buildingID]!)
             }
         }
     }

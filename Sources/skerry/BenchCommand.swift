@@ -28,18 +28,28 @@ struct BenchLearningCommand: ParsableCommand {
         let (database, rows) = try files.load()
         let experiment = ComfortExperiment(database: database, rows: rows, budget: labels)
         print("XGBoost \(library.version), 1 thread; labels \(labels.rawValue): \(experiment.training.labels.count) rows to train on,")
-        print("\(experiment.test.labels.count) test rows, \(BaseFeatures.names.count) features")
+        print(
+            "\(experiment.test.labels.count) test rows; single_task has \(BaseFeatures.names.count) features, pooled \(ContextFeatures.names.count)"
+        )
         let share = try experiment.majority()
         print("majority               accuracy \(four(share.accuracy))  macro-F1 \(four(share.macroF1))  log-loss \(four(share.logLoss))")
         for seed in seeds {
-            let model = try GradientBoostedTrees(
-                library, features: experiment.training.features, labels: experiment.training.labels,
-                classCount: Preference.allCases.count, settings: .sedna(seed: seed))
-            let result = ClassificationMetrics(try model.probabilities(experiment.test.features), truth: experiment.test.labels)
-            print(
-                "single_task, seed \(seed)   accuracy \(four(result.accuracy))  macro-F1 \(four(result.macroF1))"
-                    + "  log-loss \(four(result.logLoss))  rounds \(model.roundsUsed)")
+            let single = try XGBoostEstimator(library, .sedna(seed: seed)).fit(
+                experiment.training.features, labels: experiment.training.labels, classCount: Preference.allCases.count)
+            report("single_task", seed, try single.predict(experiment.test.features), experiment.test.labels)
+            let pooled = try PartialPooling(
+                XGBoostEstimator(library, .pooled(fewLabels: labels == .few, seed: seed)), features: experiment.training.context,
+                labels: experiment.training.labels, tasks: experiment.training.tasks, classCount: Preference.allCases.count)
+            report(
+                "pooled     ", seed, try pooled.predict(experiment.test.context, tasks: experiment.test.tasks), experiment.test.labels)
         }
+    }
+
+    private func report(_ method: String, _ seed: UInt64, _ probabilities: ClassProbabilities, _ truth: [Int]) {
+        let result = ClassificationMetrics(probabilities, truth: truth)
+        print(
+            "\(method), seed \(seed)   accuracy \(four(result.accuracy))  macro-F1 \(four(result.macroF1))"
+                + "  log-loss \(four(result.logLoss))")
     }
 
     private func four(_ value: Double) -> String {

@@ -43,6 +43,14 @@ struct RealDataTests {
         return try model.probabilities(experiment.test.features)
     }
 
+    static func pooled(_ experiment: ComfortExperiment) throws -> ClassProbabilities {
+        let library = try XGBoostLibrary(candidates: [".deps/xgboost/lib/libxgboost.so"])
+        return try PartialPooling(
+            XGBoostEstimator(library, .pooled(fewLabels: true, seed: 27)), features: experiment.training.context,
+            labels: experiment.training.labels, tasks: experiment.training.tasks, classCount: 3
+        ).predict(experiment.test.context, tasks: experiment.test.tasks)
+    }
+
     @Test func `the baselines reproduce the protocol's figures and no test label reaches training`() throws {
         var database = try RealData.load()
         let rows = ComfortSplit.main(database)
@@ -50,6 +58,10 @@ struct RealDataTests {
         let probabilities = try Self.singleTask(experiment)
         let metrics = ClassificationMetrics(probabilities, truth: experiment.test.labels)
         #expect(abs(metrics.accuracy - 0.5925) < 0.006)
+        let pooled = try Self.pooled(experiment)
+        let pooledMetrics = ClassificationMetrics(pooled, truth: experiment.test.labels)
+        #expect(pooledMetrics.accuracy > metrics.accuracy * 1.023)
+        #expect(pooledMetrics.logLoss < 0.845)
         #expect(abs(try experiment.majority().accuracy - 0.5104) < 0.0001)
 
         // Another label for every test row must change no bit of any prediction.
@@ -61,5 +73,6 @@ struct RealDataTests {
         let turned = ComfortExperiment(database: database, rows: ComfortSplit.main(database), budget: .few)
         #expect(turned.test.labels != experiment.test.labels)
         #expect(try Self.singleTask(turned) == probabilities)
+        #expect(try Self.pooled(turned) == pooled)
     }
 }

@@ -1,0 +1,32 @@
+package import Learning
+
+/// Gradient-boosted trees as a way of learning.
+package struct XGBoostEstimator: Estimator {
+    package var library: XGBoostLibrary
+    package var settings: BoostingSettings
+
+    package init(_ library: XGBoostLibrary, _ settings: BoostingSettings) {
+        self.library = library
+        self.settings = settings
+    }
+
+    package func fit(_ features: FeatureMatrix, labels: [Int], classCount: Int) throws -> any Predictor {
+        try GradientBoostedTrees(library, features: features, labels: labels, classCount: classCount, settings: settings)
+    }
+}
+
+extension GradientBoostedTrees: Predictor {
+    package func predict(_ features: FeatureMatrix) throws -> ClassProbabilities { try probabilities(features) }
+}
+
+extension BoostingSettings {
+    /// The settings of the pooled comfort model: more and shallower rounds for few labels, deeper ones when all are labelled.
+    package static func pooled(fewLabels: Bool, seed: UInt64) -> BoostingSettings {
+        var parameters = [
+            "tree_method": "hist", "max_bin": "128", "min_child_weight": "5", "subsample": "0.8", "colsample_bytree": "0.5",
+        ]
+        parameters["eta"] = fewLabels ? "0.06" : "0.08"
+        parameters["max_depth"] = fewLabels ? "4" : "5"
+        return BoostingSettings(rounds: fewLabels ? 300 : 400, parameters: parameters, seed: seed)
+    }
+}
