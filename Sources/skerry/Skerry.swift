@@ -2,8 +2,22 @@ import ArgumentParser
 
 /// The program. Subcommands wire rooms together and hold no logic.
 @main
-struct Skerry: AsyncParsableCommand {
+struct Skerry: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "skerry", abstract: "Edge AI collaboration: learn across cloud and edge.", version: "0.1.0",
         subcommands: [DatasetCommand.self, BenchCommand.self])
+
+    /// Exit status of bad usage; 0 is success, 1 failure.
+    private static let badUsage: Int32 = 2
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
+            writeError(fullMessage(for: error))
+            exit(withError: ExitCode(badUsage))
+        }
+    }
 }
