@@ -24,6 +24,14 @@ package enum Measure: String, CaseIterable, Sendable {
     case pmvCE = "pmv_ce"
     case ppdCE = "ppd_ce"
     case tMotISD = "t_mot_isd"
+    case taHigh = "ta_h"
+    case taMiddle = "ta_m"
+    case taLow = "ta_l"
+    case velHigh = "vel_h"
+    case velLow = "vel_l"
+    case door, heater
+    case blind = "blind_curtain"
+    case activity = "activity_10"
 
     package var index: Int { Self.indices[self]! }
     private static let indices = Dictionary(uniqueKeysWithValues: allCases.enumerated().map { ($1, $0) })
@@ -62,6 +70,8 @@ package struct ComfortRecord: Sendable {
     package var votes: [String]
 
     package subscript(_ measure: Measure) -> Double { measures[measure.index] }
+    /// The thermal sensation voted with the label, −3 cold … 3 hot; nil where not asked. A training target at most, never an input.
+    package var sensation: Float? { votes.first.flatMap { Float($0) } }
     /// YYYY-MM-DD, UTC; empty where undated.
     package var date: Substring { timestamp.prefix(10) }
     /// The site of the learning protocol: a building in a season.

@@ -14,7 +14,7 @@ import Testing
         // The C library for logarithms only: FoundationEssentials has none.
         "Learning": platform,
         "Training": ["Learning"] + platform,
-        "ThermalComfort": ["Learning", "Crypto"],
+        "ThermalComfort": ["Learning", "Crypto"] + platform,
         "skerry": ["Learning", "Storage", "ThermalComfort", "Training", "ArgumentParser", "Crypto"] + platform,
     ]
 

@@ -12,18 +12,21 @@ package struct BiasTable: Sendable, Equatable {
     /// Class corrections by task key, in natural-log units.
     package private(set) var biases: [String: [Double]] = [:]
 
+    private static let damping = 0.75
+
     package init(classCount: Int) { self.classCount = classCount }
 
     /// Fits all tasks by damped Newton steps on the penalised log-loss, each class by its diagonal curvature.
     ///
-    /// For task s and class k, repeated `steps` times: P = softmax(z + δ), δ += (Σ(y − P) − λδ) / (Σ P(1 − P) + λ).
+    /// For task s and class k, repeated `steps` times: P = softmax(z + δ), δ += ¾ (Σ(y − P) − λδ) / (Σ P(1 − P) + λ).
+    /// The diagonal ignores that classes compete; full steps can overshoot for ever where a task's labels agree and λ is small.
     ///
     /// - Parameters:
     ///   - logits: shape [rows, classes], log-probabilities of a model that did not see these rows' labels.
     ///   - labels: true classes, one a row.
     ///   - keys: the task of each row; nil rows are left out.
     ///   - lambda: strength of the pull to 0, in rows: a task with many more rows than this trusts its own labels.
-    package init(logits: [Double], labels: [Int], keys: [String?], classCount: Int, lambda: Double, steps: Int = 3) {
+    package init(logits: [Double], labels: [Int], keys: [String?], classCount: Int, lambda: Double, steps: Int = 15) {
         precondition(logits.count == labels.count * classCount && keys.count == labels.count, "one label, one key, classCount logits a row")
         precondition(lambda > 0, "lambda must be positive")
         self.classCount = classCount
@@ -40,7 +43,7 @@ package struct BiasTable: Sendable, Equatable {
                         curvature[k] += p * (1 - p)
                     }
                 }
-                for k in 0..<classCount { bias[k] += gradient[k] / curvature[k] }
+                for k in 0..<classCount { bias[k] += Self.damping * gradient[k] / curvature[k] }
             }
             biases[key] = bias
         }
