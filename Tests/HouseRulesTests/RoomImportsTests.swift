@@ -14,7 +14,8 @@ import Testing
         // The C library for logarithms only: FoundationEssentials has none.
         "Learning": platform,
         "Training": ["Learning"] + platform,
-        "ThermalComfort": ["Learning", "Crypto"] + platform,
+        // FoundationEssentials for JSON: it has no network and no processes.
+        "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
         "skerry": ["Learning", "Storage", "ThermalComfort", "Training", "ArgumentParser", "Crypto"] + platform,
     ]
 
