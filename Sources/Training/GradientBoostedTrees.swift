@@ -1,5 +1,11 @@
 package import Learning
 
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
 /// How to boost: XGBoost's parameters by its own names.
 package struct BoostingSettings: Sendable {
     /// Boosting rounds; each adds one tree a class.
@@ -81,6 +87,15 @@ package final class GradientBoostedTrees {
             library.predict(booster, data.handle, config, &shape, &dimensions, &result), "XGBoosterPredictFromDMatrix")
         let count = features.rowCount * classCount
         return ClassProbabilities(classCount: classCount, values: Array(UnsafeBufferPointer(start: result, count: count)))
+    }
+
+    /// XGBoost's JSON model with all rounds that were boosted.
+    func savedModel() throws(TrainingError) -> Data {
+        var count: UInt64 = 0
+        var bytes: UnsafePointer<CChar>?
+        try library.check(library.saveToBuffer(booster, #"{"format":"json"}"#, &count, &bytes), "XGBoosterSaveModelToBuffer")
+        // The buffer belongs to XGBoost until its next call on this thread.
+        return bytes.map { Data(bytes: $0, count: Int(count)) } ?? Data()
     }
 
     private static func divide(_ count: Int, _ settings: BoostingSettings) -> (training: [Int], heldOut: [Int]) {

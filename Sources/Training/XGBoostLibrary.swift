@@ -14,6 +14,8 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
     case noRows
     case oneClass(Int)
     case cancelled(afterRounds: Int)
+    /// A saved model that cannot be turned into a tree ensemble.
+    case unreadableModel(String)
 
     package var description: String {
         switch self {
@@ -25,6 +27,8 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
         case .noRows: "no row to train on"
         case .oneClass(let label): "all rows to train on have class \(label); at least two classes are needed"
         case .cancelled(let rounds): "training was cancelled after \(rounds) boosting rounds"
+        case .unreadableModel(let reason):
+            "XGBoost's JSON model cannot be read: \(reason); train it with booster gbtree, XGBoost 1.7 to 3.x"
         }
     }
 }
@@ -54,6 +58,11 @@ package final class XGBoostLibrary: @unchecked Sendable {
             UnsafeMutablePointer<UnsafePointer<Float>?>
         ) -> Int32
 
+    typealias SaveToBuffer =
+        @convention(c) (
+            Handle, UnsafePointer<CChar>, UnsafeMutablePointer<UInt64>, UnsafeMutablePointer<UnsafePointer<CChar>?>
+        ) -> Int32
+
     let lastError: GetError
     let matrixFromMat: MatrixFromMat
     let setFloatInfo: SetFloatInfo
@@ -63,6 +72,7 @@ package final class XGBoostLibrary: @unchecked Sendable {
     let update: Update
     let evaluate: Evaluate
     let predict: Predict
+    let saveToBuffer: SaveToBuffer
     let freeBooster: Free
     /// For example "3.2.0".
     package let version: String
@@ -97,6 +107,7 @@ package final class XGBoostLibrary: @unchecked Sendable {
         update = try symbol("XGBoosterUpdateOneIter", as: Update.self)
         evaluate = try symbol("XGBoosterEvalOneIter", as: Evaluate.self)
         predict = try symbol("XGBoosterPredictFromDMatrix", as: Predict.self)
+        saveToBuffer = try symbol("XGBoosterSaveModelToBuffer", as: SaveToBuffer.self)
         freeBooster = try symbol("XGBoosterFree", as: Free.self)
         var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
         try symbol("XGBoostVersion", as: Version.self)(&major, &minor, &patch)

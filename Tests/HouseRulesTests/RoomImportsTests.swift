@@ -13,8 +13,8 @@ import Testing
         "Storage": ["CZlib"] + platform,
         // The C library for logarithms only: FoundationEssentials has none.
         "Learning": platform,
-        "Training": ["Learning"] + platform,
         // FoundationEssentials for JSON: it has no network and no processes.
+        "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
         "skerry": ["Learning", "Storage", "ThermalComfort", "Training", "ArgumentParser", "Crypto"] + platform,
     ]

@@ -2,8 +2,15 @@ import Learning
 import Testing
 import Training
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 @Suite struct GradientBoostedTreesTests {
-    static let path = ".deps/xgboost/lib/libxgboost.so"
+    /// SKERRY_XGBOOST_LIB runs the same tests on another version.
+    static let path = getenv("SKERRY_XGBOOST_LIB").map { String(cString: $0) } ?? ".deps/xgboost/lib/libxgboost.so"
 
     /// Class 1 where the first feature is above a half, except that a missing one means class 2.
     static func rows(_ count: Int) -> (FeatureMatrix, [Int]) {
