@@ -10,7 +10,7 @@ import Testing
 @Suite struct RoomImportsTests {
     static let platform: Set<String> = ["Glibc", "Darwin"]
     static let allowed: [String: Set<String>] = [
-        "Storage": ["CZlib"] + platform,
+        "Storage": ["CSQLite", "CZlib"] + platform,
         // The C library for logarithms only: FoundationEssentials has none.
         "Learning": platform,
         // FoundationEssentials for JSON: it has no network and no processes.
