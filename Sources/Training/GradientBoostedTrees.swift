@@ -27,6 +27,13 @@ package struct BoostingSettings: Sendable {
         self.threads = threads
     }
 
+    /// The same settings for other numbers of rounds.
+    package func with(rounds: Int) -> BoostingSettings {
+        var copy = self
+        copy.rounds = rounds
+        return copy
+    }
+
     /// The settings of Sedna's ATCII example (XGBClassifier: 600 trees of depth 2, early stop after 100 rounds).
     package static func sedna(seed: UInt64) -> BoostingSettings {
         let parameters = ["eta": "0.1", "max_depth": "2", "subsample": "0.8", "colsample_bytree": "0.8", "tree_method": "hist"]
@@ -40,6 +47,7 @@ package final class GradientBoostedTrees {
     private let library: XGBoostLibrary
     private let booster: XGBoostLibrary.Handle
     private let classCount: Int
+    private let columnCount: Int
     /// Rounds that predictions use.
     package let roundsUsed: Int
 
@@ -53,23 +61,64 @@ package final class GradientBoostedTrees {
         _ library: XGBoostLibrary, features: FeatureMatrix, labels: [Int], classCount: Int, settings: BoostingSettings,
         progress: (Int) -> Bool = { _ in true }
     ) throws(TrainingError) {
+        let fresh = try Self.train(library, features, labels, classCount, settings, progress) { data throws(TrainingError) in
+            try Self.create(library, data)
+        }
+        (booster, roundsUsed) = (fresh.booster, fresh.rounds)
+        self.library = library
+        self.classCount = classCount
+        columnCount = features.columnCount
+    }
+
+    /// Goes on from a model, cut at the rounds it uses, on other rows; early stopping looks at the new rounds alone.
+    ///
+    /// The given model stays as it is.
+    /// - Parameters: as of the other initialiser; `settings.rounds` counts the new rounds.
+    /// - Throws: `TrainingError`; `.otherShape` where columns or classes are not those of the model.
+    package init(
+        continuing model: GradientBoostedTrees, features: FeatureMatrix, labels: [Int], classCount: Int, settings: BoostingSettings,
+        progress: (Int) -> Bool = { _ in true }
+    ) throws(TrainingError) {
+        guard features.columnCount == model.columnCount && classCount == model.classCount else {
+            throw .otherShape(
+                expected: "\(model.columnCount) columns and \(model.classCount) classes",
+                found: "\(features.columnCount) columns and \(classCount) classes")
+        }
+        let library = model.library
+        let grown = try Self.train(library, features, labels, classCount, settings, progress) { _ throws(TrainingError) in
+            var cut: XGBoostLibrary.Handle?
+            try library.check(library.sliceBooster(model.booster, 0, Int32(model.roundsUsed), 1, &cut), "XGBoosterSlice")
+            guard let cut else { throw .refused(call: "XGBoosterSlice", message: "no booster") }
+            return cut
+        }
+        booster = grown.booster
+        roundsUsed = model.roundsUsed + grown.rounds
+        self.library = library
+        self.classCount = classCount
+        columnCount = features.columnCount
+    }
+
+    /// - Parameter start: gives the booster to train on; it is freed here if training fails.
+    /// - Returns: the booster, and how many of the rounds trained here predictions should use.
+    private static func train(
+        _ library: XGBoostLibrary, _ features: FeatureMatrix, _ labels: [Int], _ classCount: Int, _ settings: BoostingSettings,
+        _ progress: (Int) -> Bool, start: (NativeMatrix) throws(TrainingError) -> XGBoostLibrary.Handle
+    ) throws(TrainingError) -> (booster: XGBoostLibrary.Handle, rounds: Int) {
         precondition(labels.count == features.rowCount, "one label a row")
         guard let first = labels.first else { throw .noRows }
         guard labels.contains(where: { $0 != first }) else { throw .oneClass(first) }
-        let (training, heldOut) = Self.divide(labels.count, settings)
+        let (training, heldOut) = divide(labels.count, settings)
         let data = try NativeMatrix(library, features.rows(training), labels: training.map { labels[$0] })
         let watch =
             heldOut.isEmpty ? nil : try NativeMatrix(library, features.rows(heldOut), labels: heldOut.map { labels[$0] })
-        let booster = try Self.create(library, data, classCount, settings)
+        let booster = try start(data)
         do throws(TrainingError) {
-            roundsUsed = try Self.boost(library, booster, data, watch, settings, progress)
+            try set(library, booster, classCount, settings)
+            return (booster, try boost(library, booster, data, watch, settings, progress))
         } catch {
             _ = library.freeBooster(booster)
             throw error
         }
-        self.library = library
-        self.booster = booster
-        self.classCount = classCount
     }
 
     deinit { _ = library.freeBooster(booster) }
@@ -106,12 +155,18 @@ package final class GradientBoostedTrees {
     }
 
     private static func create(
-        _ library: XGBoostLibrary, _ data: NativeMatrix, _ classCount: Int, _ settings: BoostingSettings
+        _ library: XGBoostLibrary, _ data: NativeMatrix
     ) throws(TrainingError) -> XGBoostLibrary.Handle {
         var matrices: [XGBoostLibrary.Handle?] = [data.handle]
         var created: XGBoostLibrary.Handle?
         try library.check(library.createBooster(&matrices, 1, &created), "XGBoosterCreate")
         guard let booster = created else { throw .refused(call: "XGBoosterCreate", message: "no booster") }
+        return booster
+    }
+
+    private static func set(
+        _ library: XGBoostLibrary, _ booster: XGBoostLibrary.Handle, _ classCount: Int, _ settings: BoostingSettings
+    ) throws(TrainingError) {
         var parameters = settings.parameters
         parameters["objective"] = "multi:softprob"
         parameters["num_class"] = String(classCount)
@@ -119,15 +174,9 @@ package final class GradientBoostedTrees {
         parameters["nthread"] = String(settings.threads)
         parameters["seed"] = String(settings.seed)
         parameters["verbosity"] = "0"
-        do throws(TrainingError) {
-            for (name, value) in parameters.sorted(by: { $0.key < $1.key }) {
-                try library.check(library.setParameter(booster, name, value), "XGBoosterSetParam(\(name), \(value))")
-            }
-        } catch {
-            _ = library.freeBooster(booster)
-            throw error
+        for (name, value) in parameters.sorted(by: { $0.key < $1.key }) {
+            try library.check(library.setParameter(booster, name, value), "XGBoosterSetParam(\(name), \(value))")
         }
-        return booster
     }
 
     /// - Returns: the rounds that predictions should use.

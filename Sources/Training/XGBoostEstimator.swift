@@ -1,7 +1,7 @@
 package import Learning
 
 /// Gradient-boosted trees as a way of learning.
-package struct XGBoostEstimator: Estimator {
+package struct XGBoostEstimator: ContinuingEstimator {
     package var library: XGBoostLibrary
     package var settings: BoostingSettings
 
@@ -12,6 +12,16 @@ package struct XGBoostEstimator: Estimator {
 
     package func fit(_ features: FeatureMatrix, labels: [Int], classCount: Int) throws -> any Predictor {
         try GradientBoostedTrees(library, features: features, labels: labels, classCount: classCount, settings: settings)
+    }
+}
+
+extension XGBoostEstimator {
+    package func fit(
+        continuing model: any Predictor, features: FeatureMatrix, labels: [Int], classCount: Int
+    ) throws -> any Predictor {
+        guard let trees = model as? GradientBoostedTrees else { throw TrainingError.foreignModel("\(type(of: model))") }
+        return try GradientBoostedTrees(
+            continuing: trees, features: features, labels: labels, classCount: classCount, settings: settings)
     }
 }
 

@@ -16,6 +16,10 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
     case cancelled(afterRounds: Int)
     /// A saved model that cannot be turned into a tree ensemble.
     case unreadableModel(String)
+    /// Training cannot go on from this kind of model.
+    case foreignModel(String)
+    /// Training cannot go on from a model of other columns or classes.
+    case otherShape(expected: String, found: String)
 
     package var description: String {
         switch self {
@@ -26,6 +30,10 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
         case .refused(let call, let message): "XGBoost's \(call) failed: \(message)"
         case .noRows: "no row to train on"
         case .oneClass(let label): "all rows to train on have class \(label); at least two classes are needed"
+        case .foreignModel(let kind):
+            "training cannot go on from a \(kind): only from gradient-boosted trees of this library; train anew instead"
+        case .otherShape(let expected, let found):
+            "training cannot go on: the model has \(expected), the new rows have \(found); give both the same columns and classes"
         case .cancelled(let rounds): "training was cancelled after \(rounds) boosting rounds"
         case .unreadableModel(let reason):
             "XGBoost's JSON model cannot be read: \(reason); train it with booster gbtree, XGBoost 1.7 to 3.x"
@@ -57,6 +65,7 @@ package final class XGBoostLibrary: @unchecked Sendable {
             Handle, Handle, UnsafePointer<CChar>, UnsafeMutablePointer<UnsafePointer<UInt64>?>, UnsafeMutablePointer<UInt64>,
             UnsafeMutablePointer<UnsafePointer<Float>?>
         ) -> Int32
+    typealias Slice = @convention(c) (Handle, Int32, Int32, Int32, UnsafeMutablePointer<Handle?>) -> Int32
 
     typealias SaveToBuffer =
         @convention(c) (
@@ -73,6 +82,7 @@ package final class XGBoostLibrary: @unchecked Sendable {
     let evaluate: Evaluate
     let predict: Predict
     let saveToBuffer: SaveToBuffer
+    let sliceBooster: Slice
     let freeBooster: Free
     /// For example "3.2.0".
     package let version: String
@@ -108,6 +118,7 @@ package final class XGBoostLibrary: @unchecked Sendable {
         evaluate = try symbol("XGBoosterEvalOneIter", as: Evaluate.self)
         predict = try symbol("XGBoosterPredictFromDMatrix", as: Predict.self)
         saveToBuffer = try symbol("XGBoosterSaveModelToBuffer", as: SaveToBuffer.self)
+        sliceBooster = try symbol("XGBoosterSlice", as: Slice.self)
         freeBooster = try symbol("XGBoosterFree", as: Free.self)
         var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
         try symbol("XGBoostVersion", as: Version.self)(&major, &minor, &patch)

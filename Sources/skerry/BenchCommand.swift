@@ -17,51 +17,123 @@ struct BenchCommand: ParsableCommand {
 
 struct BenchLearningCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "learning", abstract: "Accuracy of the baselines on the thermal-comfort protocol after its last round.")
+        commandName: "learning", abstract: "Teach the methods round by round on the thermal-comfort protocol and judge them.",
+        discussion: ComfortMethods.summaries.map { "\($0.name): \($0.summary)" }.joined(separator: "\n"))
 
     @OptionGroup var files: ComfortFileOptions
     @Option(help: "Labels bought after round 0: few or full.") var labels: LabelBudget = .few
     @Option(parsing: .upToNextOption, help: "Seeds of training.") var seeds: [UInt64] = [27, 28, 29]
+    @Option(parsing: .upToNextOption, help: "Methods by name.") var methods: [String] = ComfortMethods.names
+    @Option(name: .shortAndLong, help: "table or csv.") var output: AlignedTable.Format = .table
+    @Flag(help: "Judge on the random row split of the published claim instead (all pool rows labelled). It is leaky.")
+    var randomRow = false
+    @Flag(help: "Also print the matrix of accuracy round by round.") var matrix = false
+
+    func validate() throws {
+        do { try ComfortMethods.check(methods) } catch { throw ValidationError("\(error)") }
+        if seeds.isEmpty { throw ValidationError("--seeds needs at least one number") }
+    }
 
     func run() throws {
-        let library = try XGBoostLibrary(candidates: Self.candidates())
+        let library = try XGBoostLibrary(candidates: xgboostCandidates())
         let (database, rows) = try files.load()
-        let experiment = ComfortExperiment(database: database, rows: rows, budget: labels)
-        print("XGBoost \(library.version), 1 thread; labels \(labels.rawValue): \(experiment.training.labels.count) rows to train on,")
-        print(
-            "\(experiment.test.labels.count) test rows; single_task has \(BaseFeatures.names.count) features, pooled \(ContextFeatures.names.count)"
-        )
-        let share = try experiment.majority()
-        print("majority               accuracy \(four(share.accuracy))  macro-F1 \(four(share.macroF1))  log-loss \(four(share.logLoss))")
+        var evaluations: [(seed: UInt64, evaluation: MethodEvaluation)] = []
         for seed in seeds {
-            let single = try XGBoostEstimator(library, .sedna(seed: seed)).fit(
-                experiment.training.features, labels: experiment.training.labels, classCount: Preference.allCases.count)
-            report("single_task", seed, try single.predict(experiment.test.features), experiment.test.labels)
-            let pooled = try PartialPooling(
-                XGBoostEstimator(library, .pooled(fewLabels: labels == .few, seed: seed)), features: experiment.training.context,
-                labels: experiment.training.labels, tasks: experiment.training.tasks, classCount: Preference.allCases.count)
-            report(
-                "pooled     ", seed, try pooled.predict(experiment.test.context, tasks: experiment.test.tasks), experiment.test.labels)
+            let split = randomRow ? ComfortSplit.randomRow(database, seed: seed) : rows
+            let experiment = ComfortExperiment(database: database, rows: split, budget: labels)
+            let known = experiment.round(experiment.roundCount - 1).labelledSoFar
+            writeError(
+                "seed \(seed): XGBoost \(library.version), 1 thread; \(known.count) labelled rows, \(experiment.test.count) test rows, "
+                    + (randomRow ? "random row split, LEAKY" : "labels \(labels.rawValue)"))
+            for column in known.columnsMissingEverywhere(.base) { writeError("no labelled row has a value of \"\(column)\"") }
+            let made = ComfortMethods(
+                boosting: XGBoostEstimator(library, .sedna(seed: seed)),
+                further: XGBoostEstimator(library, .sedna(seed: seed).with(rounds: 100)),
+                pooled: XGBoostEstimator(library, .pooled(fewLabels: labels == .few && !randomRow, seed: seed)))
+            for name in methods {
+                let evaluation = try experiment.evaluate(try made.method(name), seconds: monotonicSeconds)
+                evaluations.append((seed, evaluation))
+                writeError("  \(name): accuracy \(fixed(evaluation.metrics.accuracy)), \(fixed(evaluation.seconds, decimals: 1)) s")
+                for note in evaluation.notes where name != "never_updated" { writeError("    round \(note.round): \(note.text)") }
+            }
+        }
+        print(table(evaluations).text(output))
+        if matrix { printMatrices(evaluations) }
+    }
+
+    private static let head = [
+        "METHOD", "SEED", "ACCURACY", "MACRO-F1", "LOG-LOSS", "CITY-MACRO", "BRIER", "ECE", "BWT", "FWT", "FORGETTING", "IANVS-BWT",
+        "IANVS-FWT", "% OVER SINGLE_TASK", "LOW", "HIGH", "TRAINED ON", "SECONDS",
+    ]
+
+    private func table(_ evaluations: [(seed: UInt64, evaluation: MethodEvaluation)]) -> AlignedTable {
+        var table = AlignedTable(Self.head)
+        for name in methods {
+            let runs = evaluations.filter { $0.evaluation.method == name }
+            let cells = runs.map { run in
+                let single = evaluations.first { $0.seed == run.seed && $0.evaluation.method == "single_task" }
+                return figures(run.evaluation, single?.evaluation)
+            }
+            for (run, cells) in zip(runs, cells) { table.rows.append([name, String(run.seed)] + shown(cells)) }
+            guard runs.count > 1 else { continue }
+            let means = cells[0].indices.map { column in
+                let known = cells.compactMap { $0[column] }
+                // The mean of interval ends is no interval.
+                return known.count < cells.count || Self.intervalColumns.contains(column) ? nil : known.reduce(0, +) / Double(known.count)
+            }
+            table.rows.append([name, "mean"] + shown(means))
+        }
+        return table
+    }
+
+    private static let intervalColumns = [12, 13]
+
+    /// In the order of `head` from its third column on.
+    private func figures(_ run: MethodEvaluation, _ single: MethodEvaluation?) -> [Double?] {
+        let gain = single.flatMap { run.gain(over: $0) }
+        return [
+            run.metrics.accuracy, run.metrics.macroF1, run.metrics.logLoss, run.cityMacroAccuracy, run.calibration.brier,
+            run.calibration.expectedCalibrationError, run.backwardTransfer, run.forwardTransfer, run.forgetting,
+            run.matrix.ianvsBackwardTransfer, run.matrix.ianvsForwardTransfer, gain.map { 100 * $0.value }, gain.map { 100 * $0.low },
+            gain.map { 100 * $0.high }, Double(run.samplesUsed.reduce(0, +)), run.seconds,
+        ]
+    }
+
+    private func shown(_ figures: [Double?]) -> [String] {
+        figures.enumerated().map { column, value in
+            switch column {
+            case 6...10: fixed(value, sign: true)
+            case 11...13: fixed(value, decimals: 2, sign: true)
+            case 14: fixed(value, decimals: 0)
+            case 15: fixed(value, decimals: 1)
+            default: fixed(value)
+            }
         }
     }
 
-    private func report(_ method: String, _ seed: UInt64, _ probabilities: ClassProbabilities, _ truth: [Int]) {
-        let result = ClassificationMetrics(probabilities, truth: truth)
-        print(
-            "\(method), seed \(seed)   accuracy \(four(result.accuracy))  macro-F1 \(four(result.macroF1))"
-                + "  log-loss \(four(result.logLoss))")
-    }
-
-    private func four(_ value: Double) -> String {
-        let digits = String(Int((value * 10_000).rounded()))
-        let padded = String(repeating: "0", count: max(0, 5 - digits.count)) + digits
-        return "\(padded.dropLast(4)).\(padded.suffix(4))"
-    }
-
-    private static func candidates() -> [String] {
-        if let chosen = getenv("SKERRY_XGBOOST_LIB") { return [String(cString: chosen)] }
-        return [".deps/xgboost/lib/libxgboost.so", "libxgboost.so", "libxgboost.so.0"]
+    private func printMatrices(_ evaluations: [(seed: UInt64, evaluation: MethodEvaluation)]) {
+        for (seed, evaluation) in evaluations {
+            let rounds = 0..<evaluation.matrix.roundCount
+            var table = AlignedTable(["\(evaluation.method), seed \(seed)"] + rounds.map { "ON \($0)" })
+            for round in rounds { table.rows.append(["after round \(round)"] + evaluation.matrix.values[round].map { fixed($0) }) }
+            print("\n" + table.text(output))
+        }
     }
 }
 
+/// Where XGBoost's library may lie, best first.
+func xgboostCandidates() -> [String] {
+    if let chosen = getenv("SKERRY_XGBOOST_LIB") { return [String(cString: chosen)] }
+    return [".deps/xgboost/lib/libxgboost.so", "libxgboost.so", "libxgboost.so.0"]
+}
+
+/// Seconds of a clock that never goes back; only differences mean anything.
+func monotonicSeconds() -> Double {
+    let elapsed = ContinuousClock.now - clockStart
+    return Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+}
+
+private let clockStart = ContinuousClock.now
+
 extension LabelBudget: ExpressibleByArgument {}
+extension AlignedTable.Format: ExpressibleByArgument {}

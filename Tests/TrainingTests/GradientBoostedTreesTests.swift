@@ -53,6 +53,58 @@ import Training
         #expect(results[0] == results[1])
     }
 
+    @Test func `training goes on from a model, which stays as it is`() throws {
+        let library = try XGBoostLibrary(candidates: [Self.path])
+        let (features, labels) = Self.rows(300)
+        let first = try GradientBoostedTrees(library, features: features, labels: labels, classCount: 3, settings: Self.settings(5))
+        let before = try first.probabilities(features)
+        let further = try GradientBoostedTrees(
+            continuing: first, features: features, labels: labels, classCount: 3, settings: Self.settings(20))
+        #expect(further.roundsUsed == 25)
+        #expect(try first.probabilities(features) == before)
+        let (was, now) = (
+            ClassificationMetrics(before, truth: labels), ClassificationMetrics(try further.probabilities(features), truth: labels)
+        )
+        #expect(now.logLoss < 0.7 * was.logLoss)
+
+        // New rows that say the opposite are believed in the end, and the old model is not asked again.
+        let turned = labels.map { ($0 + 1) % 3 }
+        let converted = try GradientBoostedTrees(
+            continuing: first, features: features, labels: turned, classCount: 3, settings: Self.settings(60))
+        #expect(ClassificationMetrics(try converted.probabilities(features), truth: turned).accuracy > 0.9)
+    }
+
+    @Test func `training goes on from the best round of a model that stopped early`() throws {
+        let library = try XGBoostLibrary(candidates: [Self.path])
+        let (features, labels) = Self.rows(300)
+        let noise = labels.indices.map { $0 * 7 % 3 }
+        var settings = Self.settings(60)
+        settings.earlyStoppingRounds = 5
+        let first = try GradientBoostedTrees(library, features: features, labels: noise, classCount: 3, settings: settings)
+        #expect(first.roundsUsed < 60)
+        let further = try GradientBoostedTrees(
+            continuing: first, features: features, labels: labels, classCount: 3, settings: Self.settings(1))
+        #expect(further.roundsUsed == first.roundsUsed + 1)
+    }
+
+    @Test func `training does not go on from a model of other columns or of another library`() throws {
+        let library = try XGBoostLibrary(candidates: [Self.path])
+        let (features, labels) = Self.rows(60)
+        let model = try GradientBoostedTrees(library, features: features, labels: labels, classCount: 3, settings: Self.settings(2))
+        var narrow = FeatureMatrix(columnNames: ["a"])
+        for _ in labels { narrow.append([1]) }
+        #expect {
+            try GradientBoostedTrees(continuing: model, features: narrow, labels: labels, classCount: 3, settings: Self.settings(2))
+        } throws: {
+            "\($0)".contains("2 columns") && "\($0)".contains("1 columns")
+        }
+        let estimator = XGBoostEstimator(library, Self.settings(2))
+        #expect(throws: TrainingError.foreignModel("ClassShares")) {
+            try estimator.fit(
+                continuing: ClassShares(labels: labels, classCount: 3), features: features, labels: labels, classCount: 3)
+        }
+    }
+
     @Test func `training stops when progress says so`() throws {
         let library = try XGBoostLibrary(candidates: [Self.path])
         let (features, labels) = Self.rows(60)
