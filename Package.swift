@@ -26,6 +26,7 @@ let package = Package(
         .target(name: "Learning", swiftSettings: strict),
         .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
+        .target(name: "Demo", dependencies: ["Storage", "ThermalComfort", crypto], swiftSettings: strict),
         .executableTarget(
             name: "skerry",
             dependencies: [
@@ -38,6 +39,7 @@ let package = Package(
         .testTarget(name: "TrainingTests", dependencies: ["Learning", "Training"], swiftSettings: strict),
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
+        .testTarget(name: "DemoTests", dependencies: ["Demo", "Storage", "ThermalComfort"], swiftSettings: strict),
         .testTarget(name: "HouseRulesTests", swiftSettings: strict),
     ]
 )

@@ -16,6 +16,7 @@ import Testing
         // FoundationEssentials for JSON: it has no network and no processes.
         "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
+        "Demo": ["Storage", "ThermalComfort", "Crypto", "Synchronization"] + platform,
         "skerry": ["Learning", "Storage", "ThermalComfort", "Training", "ArgumentParser", "Crypto"] + platform,
     ]
 

@@ -1,0 +1,56 @@
+import CZlib
+
+/// Compresses bytes into one gzip member, piece by piece, in bounded memory.
+///
+/// The header carries no name and no time, so equal input gives equal output with the same zlib. Not shared between threads.
+package final class GzipWriter {
+    private static let chunkBytes = 64 << 10
+    private var stream = z_stream()
+    private var isFinished = false
+
+    package init() {
+        // 15 window bits, +16: gzip framing; 8: zlib's default memory.
+        let status = deflateInit2_(
+            &stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
+        precondition(status == Z_OK, "zlib cannot start: status \(status)")
+    }
+
+    deinit { deflateEnd(&stream) }
+
+    /// - Returns: what can be written of the compressed stream so far; often empty.
+    package func compress(_ bytes: [UInt8]) -> [UInt8] {
+        precondition(!isFinished, "a finished gzip member takes no more bytes")
+        return run(bytes, Z_NO_FLUSH)
+    }
+
+    /// - Returns: the rest of the compressed stream with its checksum; nothing may be compressed afterwards.
+    package func finish() -> [UInt8] {
+        precondition(!isFinished, "a gzip member is finished once")
+        isFinished = true
+        return run([], Z_FINISH)
+    }
+
+    private func run(_ bytes: [UInt8], _ flush: Int32) -> [UInt8] {
+        var output: [UInt8] = []
+        var input = bytes
+        input.withUnsafeMutableBufferPointer { input in
+            stream.next_in = input.baseAddress
+            stream.avail_in = UInt32(input.count)
+            var status: Int32
+            repeat {
+                var room = 0
+                status = Z_OK
+                output += [UInt8](unsafeUninitializedCapacity: Self.chunkBytes) { out, count in
+                    stream.next_out = out.baseAddress
+                    stream.avail_out = UInt32(out.count)
+                    status = deflate(&stream, flush)
+                    room = Int(stream.avail_out)
+                    count = out.count - room
+                }
+                // Room left over means that everything given was taken.
+                if room > 0 { break }
+            } while status == Z_OK || status == Z_BUF_ERROR
+        }
+        return output
+    }
+}
