@@ -11,6 +11,7 @@ import Testing
     static let platform: Set<String> = ["Glibc", "Darwin"]
     static let allowed: [String: Set<String>] = [
         "Storage": ["CSQLite", "CZlib"] + platform,
+        "Resources": [],
         // The C library for logarithms only: FoundationEssentials has none.
         "Learning": platform,
         // FoundationEssentials for JSON: it has no network and no processes.

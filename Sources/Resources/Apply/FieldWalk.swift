@@ -1,0 +1,139 @@
+/// Walks objects field by field as their schema's list semantics say; the basis of server-side apply.
+package struct FieldWalk {
+    let catalog: SchemaCatalog
+
+    package init(catalog: SchemaCatalog) { self.catalog = catalog }
+
+    /// How the children of a value are told apart.
+    private enum Children {
+        case none
+        case members(JSONObject, Schema?)
+        case elements([(FieldSet.Step, JSON)], Schema?)
+    }
+
+    private func children(_ value: JSON, _ schema: Schema?) -> Children {
+        let tree = schema.map(catalog.resolved)
+        switch value {
+        case .object(let object):
+            return schema?.merge == .atomic || tree?.merge == .atomic ? .none : .members(object, tree)
+        case .array(let elements):
+            switch schema?.merge {
+            case .set: return .elements(elements.map { (.value($0), $0) }, tree?.items)
+            case .map(let keys):
+                return .elements(
+                    elements.map { (.key(ListIdentity(of: $0, keys: keys, schema: tree?.items, catalog: catalog).value), $0) }, tree?.items)
+            default: return .none
+            }
+        default: return .none
+        }
+    }
+
+    private func member(_ name: String, _ tree: Schema?) -> (schema: Schema?, isNamed: Bool) {
+        guard let tree else { return (nil, false) }
+        if let schema = tree.property(name) { return (schema, true) }
+        return (tree.additional, false)
+    }
+
+    /// The fields an applied configuration sets: its leaves, its empty objects, members of maps, elements of lists.
+    package func fields(of value: JSON, schema: Schema?) -> FieldSet {
+        var result = FieldSet()
+        switch children(value, schema) {
+        case .none: result.insertItself()
+        case .members(let object, let tree):
+            for (name, inner) in object {
+                let (schema, isNamed) = member(name, tree)
+                var set = fields(of: inner, schema: schema)
+                if inner.isNull || inner.object?.isEmpty == true || !isNamed && tree != nil && inner.object == nil { set.insertItself() }
+                result[.field(name)] = set
+            }
+            if object.isEmpty { result.insertItself() }
+        case .elements(let elements, let schema):
+            for (step, inner) in elements {
+                var set = fields(of: inner, schema: schema)
+                set.insertItself()
+                result[step] = set
+            }
+            if elements.isEmpty { result.insertItself() }
+        }
+        return result
+    }
+
+    /// The fields that differ between two states of an object: those set or changed, and those gone.
+    package func difference(from old: JSON?, to new: JSON?, schema: Schema?) -> (changed: FieldSet, removed: FieldSet) {
+        if old == new { return (FieldSet(), FieldSet()) }
+        guard let new else { return (FieldSet(), old.map { everything(in: $0, schema) } ?? FieldSet()) }
+        guard let old else { return (everything(in: new, schema), FieldSet()) }
+        var changed = FieldSet()
+        var removed = FieldSet()
+        switch (children(old, schema), children(new, schema)) {
+        case (.members(let before, let tree), .members(let after, _)):
+            for name in before.keys + after.keys.filter({ before[$0] == nil }) {
+                let inner = difference(from: before[name], to: after[name], schema: member(name, tree).schema)
+                changed[.field(name)] = inner.changed
+                removed[.field(name)] = inner.removed
+            }
+        case (.elements(let before, let schema), .elements(let after, _)):
+            let olds = Dictionary(before, uniquingKeysWith: { first, _ in first })
+            let news = Dictionary(after, uniquingKeysWith: { first, _ in first })
+            for step in Set(olds.keys).union(news.keys) {
+                let inner = difference(from: olds[step], to: news[step], schema: schema)
+                changed[step] = inner.changed
+                removed[step] = inner.removed
+            }
+        default: changed.insertItself()
+        }
+        return (changed, removed)
+    }
+
+    /// Every field of a value, the composite ones too.
+    private func everything(in value: JSON, _ schema: Schema?) -> FieldSet {
+        var result = FieldSet.itself
+        switch children(value, schema) {
+        case .none: break
+        case .members(let object, let tree):
+            for (name, inner) in object { result[.field(name)] = everything(in: inner, member(name, tree).schema) }
+        case .elements(let elements, let schema):
+            for (step, inner) in elements { result[step] = everything(in: inner, schema) }
+        }
+        return result
+    }
+
+    /// The live object with the applied configuration laid over it.
+    package func merged(_ applied: JSON, over live: JSON?, schema: Schema?) -> JSON {
+        guard let live else { return applied }
+        switch (children(live, schema), children(applied, schema)) {
+        case (.members(var result, let tree), .members(let members, _)):
+            for (name, value) in members { result[name] = merged(value, over: result[name], schema: member(name, tree).schema) }
+            return .object(result)
+        case (.elements(let before, let schema), .elements(let after, _)):
+            let news = Dictionary(after, uniquingKeysWith: { first, _ in first })
+            let known = Set(before.map(\.0))
+            let kept = before.map { step, value in news[step].map { merged($0, over: value, schema: schema) } ?? value }
+            return .array(kept + after.filter { !known.contains($0.0) }.map(\.1))
+        default: return applied
+        }
+    }
+
+    /// The value without the members of a set; a member that is composite goes with everything below, unless something below is kept.
+    ///
+    /// - Parameter kept: fields that stay whatever `gone` says.
+    package func removing(_ gone: FieldSet, keeping kept: FieldSet, from value: JSON, schema: Schema?) -> JSON? {
+        if gone.isMember && kept.isEmpty { return nil }
+        switch children(value, schema) {
+        case .none: return gone.isMember && !kept.isMember ? nil : value
+        case .members(let object, let tree):
+            let rest = object.compactMapValues { name, inner in
+                let step = FieldSet.Step.field(name)
+                guard gone.children[step] != nil else { return inner }
+                return removing(gone[step], keeping: kept[step], from: inner, schema: member(name, tree).schema)
+            }
+            return rest.isEmpty && !object.isEmpty && !kept.isMember ? nil : .object(rest)
+        case .elements(let elements, let schema):
+            let rest = elements.compactMap { step, inner -> JSON? in
+                guard gone.children[step] != nil else { return inner }
+                return removing(gone[step], keeping: kept[step], from: inner, schema: schema)
+            }
+            return rest.isEmpty && !elements.isEmpty && !kept.isMember ? nil : .array(rest)
+        }
+    }
+}

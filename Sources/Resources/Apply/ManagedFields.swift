@@ -1,0 +1,181 @@
+/// Who set which fields of an object: the value of `metadata.managedFields`.
+package struct ManagedFields: Sendable, Equatable {
+    /// An object with more managers merges its oldest updaters into one entry of this name.
+    package static let updatersMax = 10
+    private static let mergedUpdaters = "ancient-changes"
+
+    package struct Entry: Sendable, Equatable {
+        package let manager: String
+        /// True for server-side apply, false for every other write.
+        package let isApply: Bool
+        package let subresource: String
+        package let apiVersion: String
+        /// RFC 3339.
+        package var time: String
+        package var fields: FieldSet
+    }
+
+    package var entries: [Entry]
+
+    /// Reads the field; entries that are none are left out.
+    package init(_ value: JSON?) {
+        entries = (value?.array ?? []).compactMap { entry in
+            guard let operation = entry["operation"]?.string, let fields = entry["fieldsV1"] else { return nil }
+            return Entry(
+                manager: entry["manager"]?.string ?? "", isApply: operation == "Apply", subresource: entry["subresource"]?.string ?? "",
+                apiVersion: entry["apiVersion"]?.string ?? "", time: entry["time"]?.string ?? "", fields: FieldSet(fieldsV1: fields))
+        }
+    }
+
+    package var json: JSON? {
+        entries.isEmpty
+            ? nil
+            : .array(
+                entries.map { entry in
+                    var result: JSON = [
+                        "manager": .string(entry.manager), "operation": entry.isApply ? "Apply" : "Update",
+                        "apiVersion": .string(entry.apiVersion), "time": .string(entry.time), "fieldsType": "FieldsV1",
+                        "fieldsV1": entry.fields.fieldsV1,
+                    ]
+                    if !entry.subresource.isEmpty { result["subresource"] = .string(entry.subresource) }
+                    return result
+                })
+    }
+
+    /// What of a manager's work is one entry.
+    package struct Author: Sendable, Equatable {
+        package let manager: String
+        package let isApply: Bool
+        package let subresource: String
+        package let apiVersion: String
+
+        package init(manager: String, isApply: Bool, subresource: String, apiVersion: String) {
+            self.manager = manager
+            self.isApply = isApply
+            self.subresource = subresource
+            self.apiVersion = apiVersion
+        }
+    }
+
+    private func position(of author: Author) -> Int? {
+        entries.firstIndex {
+            $0.manager == author.manager && $0.isApply == author.isApply && $0.subresource == author.subresource
+                && (author.isApply || $0.apiVersion == author.apiVersion)
+        }
+    }
+
+    /// The fields an author owns.
+    package func fields(of author: Author) -> FieldSet { position(of: author).map { entries[$0].fields } ?? FieldSet() }
+
+    private mutating func set(_ fields: FieldSet, for author: Author, time: String) {
+        let entry = Entry(
+            manager: author.manager, isApply: author.isApply, subresource: author.subresource, apiVersion: author.apiVersion, time: time,
+            fields: fields)
+        if let found = position(of: author) {
+            if entries[found].fields == fields && entries[found].apiVersion == author.apiVersion { return }
+            entries[found] = entry
+        } else {
+            entries.append(entry)
+        }
+    }
+
+    /// Fields that never have an owner.
+    package static let unowned: FieldSet = {
+        var metadata = FieldSet()
+        for name in [
+            "name", "namespace", "generateName", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
+            "deletionGracePeriodSeconds", "selfLink", "managedFields",
+        ] {
+            metadata[.field(name)] = .itself
+        }
+        var result = FieldSet()
+        result[.field("metadata")] = metadata.union(.itself).subtracting(.itself)
+        result[.field("apiVersion")] = .itself
+        result[.field("kind")] = .itself
+        return result
+    }()
+
+    private static func owned(_ fields: FieldSet) -> FieldSet {
+        var metadata = FieldSet()
+        metadata[.field("metadata")] = .itself
+        return fields.subtractingTrees(unowned).subtracting(metadata).subtracting(.itself)
+    }
+
+    /// Records a write that was no apply: the author owns what it changed, and nobody owns what it removed.
+    package mutating func recordUpdate(
+        from old: JSON?, to new: JSON, author: Author, schema: Schema, walk: FieldWalk, time: String
+    ) {
+        let (changed, removed) = walk.difference(from: old ?? .object([:]), to: new, schema: schema)
+        let mine = Self.owned(changed)
+        for index in entries.indices {
+            entries[index].fields = entries[index].fields.subtracting(mine).subtractingTrees(Self.owned(removed))
+        }
+        let fields = self.fields(of: author).union(mine)
+        if !mine.isEmpty || position(of: author) != nil { set(fields, for: author, time: time) }
+        entries.removeAll { $0.fields.isEmpty }
+        mergeOldUpdaters()
+    }
+
+    private mutating func mergeOldUpdaters() {
+        let updaters = entries.indices.filter { !entries[$0].isApply }
+        guard updaters.count > Self.updatersMax else { return }
+        let oldest = updaters.sorted { entries[$0].time < entries[$1].time }.prefix(updaters.count - Self.updatersMax + 1)
+        guard let first = oldest.first else { return }
+        let fields = oldest.reduce(FieldSet()) { $0.union(entries[$1].fields) }
+        let merged = Entry(
+            manager: Self.mergedUpdaters, isApply: false, subresource: "", apiVersion: entries[first].apiVersion, time: entries[first].time,
+            fields: fields)
+        for index in oldest.sorted(by: >) { entries.remove(at: index) }
+        entries.append(merged)
+    }
+
+    /// Another manager's claim on a field that an applied configuration would change.
+    package struct Conflict: Sendable, Equatable {
+        package let manager: String
+        package let isApply: Bool
+        package let subresource: String
+        package let apiVersion: String
+        package let time: String
+        /// `.spec.url`
+        package let path: String
+    }
+
+    /// Why an apply is refused: each field that another manager owns with another value.
+    package struct Conflicts: Error, Equatable {
+        package let conflicts: [Conflict]
+    }
+
+    /// Lays an applied configuration over the live object, takes away what the author applied before and no longer does, and records the
+    /// new owners.
+    ///
+    /// - Parameter isForced: takes contested fields over instead of failing.
+    /// - Throws: `Conflicts` naming each contested field.
+    package mutating func apply(
+        _ configuration: JSON, to live: JSON?, author: Author, isForced: Bool, schema: Schema, walk: FieldWalk, time: String
+    ) throws(Conflicts) -> JSON {
+        let applied = Self.owned(walk.fields(of: configuration, schema: schema))
+        var result = walk.merged(configuration, over: live, schema: schema)
+        let changed = Self.owned(walk.difference(from: live, to: result, schema: schema).changed)
+        var conflicts: [Conflict] = []
+        for (index, entry) in entries.enumerated() where position(of: author) != index {
+            let contested = entry.fields.intersection(changed)
+            guard !contested.isEmpty else { continue }
+            if isForced {
+                entries[index].fields = entry.fields.subtracting(contested)
+            } else {
+                conflicts += contested.paths.map { path in
+                    Conflict(
+                        manager: entry.manager, isApply: entry.isApply, subresource: entry.subresource, apiVersion: entry.apiVersion,
+                        time: entry.time, path: path.map(\.pathText).joined())
+                }
+            }
+        }
+        guard conflicts.isEmpty else { throw Conflicts(conflicts: conflicts) }
+        let others = entries.indices.filter { position(of: author) != $0 }.reduce(FieldSet()) { $0.union(entries[$1].fields) }
+        let gone = fields(of: author).subtracting(applied).subtracting(others)
+        result = walk.removing(gone, keeping: applied.union(others), from: result, schema: schema) ?? .object([:])
+        set(applied, for: author, time: time)
+        entries.removeAll { $0.fields.isEmpty }
+        return result
+    }
+}

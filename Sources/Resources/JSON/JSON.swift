@@ -1,0 +1,98 @@
+/// A JSON value; what every object is while it is in memory.
+///
+/// Integers that fit 64 bits are integers; every other number keeps the text it was written with, so nothing is rounded on the way
+/// through. Objects keep the order of their keys and compare without it.
+package enum JSON: Sendable, Hashable {
+    case null
+    case bool(Bool)
+    case integer(Int64)
+    /// Any other number, as its JSON text: `1.50`, `1e400`, `18446744073709551616`.
+    case decimal(String)
+    case string(String)
+    case array([JSON])
+    case object(JSONObject)
+}
+
+// Not by nil: `object[key] = condition ? nil : value` would store a null instead of removing the member.
+extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral,
+    ExpressibleByDictionaryLiteral
+{
+    package init(stringLiteral value: String) { self = .string(value) }
+    package init(integerLiteral value: Int64) { self = .integer(value) }
+    package init(booleanLiteral value: Bool) { self = .bool(value) }
+    package init(arrayLiteral elements: JSON...) { self = .array(elements) }
+    package init(dictionaryLiteral elements: (String, JSON)...) { self = .object(JSONObject(elements)) }
+}
+
+extension JSON {
+    /// The text of a string; nil for every other type.
+    package var string: String? { if case .string(let value) = self { value } else { nil } }
+    /// The value of an integer; nil for every other type and for numbers with a fraction.
+    package var integer: Int64? { if case .integer(let value) = self { value } else { nil } }
+    /// The value of any number, rounded to a double.
+    package var number: Double? {
+        switch self {
+        case .integer(let value): Double(value)
+        case .decimal(let text): Double(text)
+        default: nil
+        }
+    }
+    package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+    package var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
+    package var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
+    package var isNull: Bool { if case .null = self { true } else { false } }
+
+    /// The value of a key of an object; nil if there is none or this is no object. Setting nil removes the key; setting on anything that
+    /// is no object makes it one.
+    package subscript(key: String) -> JSON? {
+        get { if case .object(let object) = self { object[key] } else { nil } }
+        set {
+            if case .object(var object) = self {
+                self = .null
+                object[key] = newValue
+                self = .object(object)
+            } else if let newValue {
+                self = .object([key: newValue])
+            }
+        }
+    }
+
+    /// The value at a path of keys; nil as soon as one is missing. Setting makes the objects on the way.
+    package subscript(path path: [String]) -> JSON? {
+        get {
+            var value = self
+            for key in path {
+                guard let next = value[key] else { return nil }
+                value = next
+            }
+            return value
+        }
+        set {
+            guard let key = path.first else {
+                if let newValue { self = newValue }
+                return
+            }
+            if path.count == 1 {
+                self[key] = newValue
+            } else {
+                guard self[key] != nil || newValue != nil else { return }
+                var inner = self[key] ?? .object([:])
+                inner[path: Array(path.dropFirst())] = newValue
+                self[key] = inner
+            }
+        }
+    }
+
+    /// The word the API uses for a value's type in its messages.
+    package var typeName: String {
+        switch self {
+        case .null: "null"
+        case .bool: "boolean"
+        case .integer: "integer"
+        case .decimal: "number"
+        case .string: "string"
+        case .array: "array"
+        case .object: "object"
+        }
+    }
+}

@@ -1,0 +1,160 @@
+extension Schema {
+    /// At most so many refusals are listed for one object.
+    private static let errorsMax = 32
+
+    /// What does not fit the schema: types, required fields, allowed values, bounds, repeated list keys.
+    ///
+    /// - Parameter checksRequired: false for Kubernetes' own kinds, whose required fields are checked kind by kind.
+    package func errors(in value: JSON, at path: String = "", catalog: SchemaCatalog, checksRequired: Bool = true) -> [FieldError] {
+        var found: [FieldError] = []
+        check(value, path, catalog, checksRequired, &found)
+        return found
+    }
+
+    private func check(_ value: JSON, _ path: String, _ catalog: SchemaCatalog, _ checksRequired: Bool, _ found: inout [FieldError]) {
+        guard found.count < Self.errorsMax else { return }
+        let tree = catalog.resolved(self)
+        guard tree.fits(value) else {
+            if value.isNull && (isNullable || !checksRequired) { return }
+            let place = path.isEmpty ? "body" : path
+            found.append(
+                FieldError(
+                    path, .typeInvalid,
+                    "Invalid value: \"\(value.typeName)\": \(place) in body must be of type \(tree.typeWord): \"\(value.typeName)\""))
+            return
+        }
+        if !allowed.isEmpty, !allowed.contains(value), checksRequired || value != "" {
+            found.append(.notSupported(path, value, allowed.map { $0.string ?? $0.text }))
+        }
+        if let bounds { check(value, bounds, path, catalog, &found) }
+        switch value {
+        case .object(let object): tree.checkMembers(object, path, catalog, checksRequired, &found)
+        case .array(let elements):
+            for (index, element) in elements.enumerated() {
+                tree.items?.check(element, "\(path)[\(index)]", catalog, checksRequired, &found)
+            }
+            checkKeys(elements, path, catalog, &found)
+        default: break
+        }
+    }
+
+    private func checkMembers(
+        _ object: JSONObject, _ path: String, _ catalog: SchemaCatalog, _ checksRequired: Bool, _ found: inout [FieldError]
+    ) {
+        for (key, member) in object {
+            let place = path.isEmpty ? key : "\(path).\(key)"
+            (property(key) ?? additional)?.check(member, place, catalog, checksRequired, &found)
+        }
+        guard checksRequired else { return }
+        for key in required where object[key] == nil || (object[key]!.isNull && property(key)?.isNullable != true) {
+            found.append(.required(path.isEmpty ? key : "\(path).\(key)"))
+        }
+    }
+
+    private func checkKeys(_ elements: [JSON], _ path: String, _ catalog: SchemaCatalog, _ found: inout [FieldError]) {
+        var seen: Set<JSON> = []
+        for (index, element) in elements.enumerated() {
+            let identity: JSON
+            switch merge {
+            case .set: identity = element
+            case .map(let keys): identity = ListIdentity(of: element, keys: keys, schema: items, catalog: catalog).value
+            default: return
+            }
+            if !seen.insert(identity).inserted { found.append(.duplicate("\(path)[\(index)]", identity)) }
+        }
+    }
+
+    /// Whether a value is of the schema's type.
+    func fits(_ value: JSON) -> Bool {
+        switch (shape, value) {
+        case (.any, _): true
+        case (_, .null): false
+        case (.string, .string), (.bytes, .string), (.boolean, .bool), (.integer, .integer), (.object, .object), (.array, .array): true
+        case (.number, .integer), (.number, .decimal): true
+        case (.intOrString, .string), (.intOrString, .integer): true
+        case (.quantity, .string), (.quantity, .integer), (.quantity, .decimal): true
+        case (.integer, .decimal(let text)): Double(text).map { $0 == $0.rounded() && abs($0) < 9e15 } ?? false
+        default: false
+        }
+    }
+
+    /// The schema's type in OpenAPI's words.
+    package var typeWord: String {
+        switch shape {
+        case .string, .bytes, .quantity, .intOrString: "string"
+        case .integer: "integer"
+        case .number: "number"
+        case .boolean: "boolean"
+        case .object, .any: "object"
+        case .array: "array"
+        }
+    }
+
+    private func check(_ value: JSON, _ bounds: SchemaBounds, _ path: String, _ catalog: SchemaCatalog, _ found: inout [FieldError]) {
+        if let number = value.number { bounds.check(number, value, path, &found) }
+        if let text = value.string { bounds.check(text, path, &found) }
+        if let elements = value.array { bounds.check(elements, path, &found) }
+        if let object = value.object { bounds.check(object, path, &found) }
+        func holds(_ schema: Schema) -> Bool { schema.errors(in: value, at: path, catalog: catalog).isEmpty }
+        for schema in bounds.allOf { schema.check(value, path, catalog, true, &found) }
+        if !bounds.anyOf.isEmpty, !bounds.anyOf.contains(where: holds) {
+            found.append(.invalid(path, value, "\(path) in body must validate at least one schema (anyOf)"))
+        }
+        if !bounds.oneOf.isEmpty, bounds.oneOf.count(where: holds) != 1 {
+            found.append(.invalid(path, value, "\(path) in body must validate one and only one schema (oneOf)"))
+        }
+        if let not = bounds.not, holds(not) { found.append(.invalid(path, value, "\(path) in body must not validate the schema (not)")) }
+    }
+}
+
+extension SchemaBounds {
+    fileprivate func check(_ number: Double, _ value: JSON, _ path: String, _ found: inout [FieldError]) {
+        if let minimum, isMinimumExclusive ? number <= minimum : number < minimum {
+            found.append(
+                .invalid(path, value, "\(path) in body should be greater than \(isMinimumExclusive ? "" : "or equal to ")\(minimum.short)"))
+        }
+        if let maximum, isMaximumExclusive ? number >= maximum : number > maximum {
+            found.append(
+                .invalid(path, value, "\(path) in body should be less than \(isMaximumExclusive ? "" : "or equal to ")\(maximum.short)"))
+        }
+        if let multipleOf, multipleOf > 0, (number / multipleOf).rounded() != number / multipleOf {
+            found.append(.invalid(path, value, "\(path) in body should be a multiple of \(multipleOf.short)"))
+        }
+    }
+
+    fileprivate func check(_ text: String, _ path: String, _ found: inout [FieldError]) {
+        let count = Int64(text.unicodeScalars.count)
+        if let lengthMin, count < lengthMin {
+            found.append(.invalid(path, .string(text), "\(path) in body should be at least \(lengthMin) chars long"))
+        }
+        if let lengthMax, count > lengthMax {
+            found.append(FieldError(path, .tooLong, "Too long: may not be more than \(lengthMax) bytes"))
+        }
+        if let pattern, let expression = try? Regex(pattern), text.firstMatch(of: expression) == nil {
+            found.append(.invalid(path, .string(text), "\(path) in body should match '\(pattern)'"))
+        }
+    }
+
+    fileprivate func check(_ elements: [JSON], _ path: String, _ found: inout [FieldError]) {
+        if let itemsMin, elements.count < itemsMin {
+            found.append(.invalid(path, .integer(Int64(elements.count)), "\(path) in body should have at least \(itemsMin) items"))
+        }
+        if let itemsMax, elements.count > itemsMax {
+            found.append(FieldError(path, .tooMany, "Too many: \(elements.count): must have at most \(itemsMax) items"))
+        }
+    }
+
+    fileprivate func check(_ object: JSONObject, _ path: String, _ found: inout [FieldError]) {
+        if let propertiesMin, object.count < propertiesMin {
+            found.append(.invalid(path, .integer(Int64(object.count)), "\(path) in body should have at least \(propertiesMin) properties"))
+        }
+        if let propertiesMax, object.count > propertiesMax {
+            found.append(FieldError(path, .tooMany, "Too many: \(object.count): must have at most \(propertiesMax) items"))
+        }
+    }
+}
+
+extension Double {
+    /// Without a fraction of zero: `3`, `0.5`.
+    fileprivate var short: String { self == rounded() && abs(self) < 1e15 ? String(Int64(self)) : String(self) }
+}
