@@ -43,7 +43,9 @@ package struct BoostingSettings: Sendable {
 
 /// A trained multi-class ensemble. Owns its native memory; use from one thread at a time.
 package final class GradientBoostedTrees {
+    /// Sedna's example holds a tenth out with scikit-learn's train_test_split(test_size=0.1, random_state=42), whatever the seed of training.
     private static let heldOutShare = 0.1
+    private static let heldOutSeed: UInt32 = 42
     private let library: XGBoostLibrary
     private let booster: XGBoostLibrary.Handle
     private let classCount: Int
@@ -148,9 +150,10 @@ package final class GradientBoostedTrees {
     }
 
     private static func divide(_ count: Int, _ settings: BoostingSettings) -> (training: [Int], heldOut: [Int]) {
-        let heldOutCount = settings.earlyStoppingRounds == nil ? 0 : Int(Double(count) * heldOutShare)
-        var generator = SeededGenerator(seed: settings.seed)
-        let order = heldOutCount == 0 ? Array(0..<count) : Array(0..<count).shuffled(using: &generator)
+        guard settings.earlyStoppingRounds != nil else { return (Array(0..<count), []) }
+        var generator = MersenneTwister(seed: heldOutSeed)
+        let order = generator.permutation(count)
+        let heldOutCount = Int((Double(count) * heldOutShare).rounded(.up))
         return (Array(order.dropFirst(heldOutCount)), Array(order.prefix(heldOutCount)))
     }
 

@@ -43,7 +43,7 @@ struct RealDataTests {
             pooled: XGBoostEstimator(library, .pooled(fewLabels: true, seed: seed)))
     }
 
-    /// The figures of an independent implementation; its hold-outs for early stopping are drawn otherwise, hence ± .01.
+    /// The figures of an independent implementation.
     @Test(arguments: [
         ("majority", 0.5104, 0.0001), ("single_task", 0.5925, 0.006), ("never_updated", 0.5335, 0.01), ("new_round_only", 0.5608, 0.01),
         ("finetune", 0.5459, 0.01), ("sedna_multitask", 0.5829, 0.01), ("sedna_lifelong", 0.5011, 0.01), ("pooled", 0.6092, 0.006),
