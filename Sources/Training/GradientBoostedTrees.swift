@@ -57,13 +57,15 @@ package final class GradientBoostedTrees {
     ///
     /// - Parameters:
     ///   - labels: class indices in 0..<classCount, one a row.
+    ///   - weights: how much each row counts, positive; nil: all alike.
     ///   - progress: called after each boosting round with rounds done; return false to cancel.
     /// - Throws: `TrainingError`.
     package init(
-        _ library: XGBoostLibrary, features: FeatureMatrix, labels: [Int], classCount: Int, settings: BoostingSettings,
-        progress: (Int) -> Bool = { _ in true }
+        _ library: XGBoostLibrary, features: FeatureMatrix, labels: [Int], weights: [Float]? = nil, classCount: Int,
+        settings: BoostingSettings, progress: (Int) -> Bool = { _ in true }
     ) throws(TrainingError) {
-        let fresh = try Self.train(library, features, labels, classCount, settings, progress) { data throws(TrainingError) in
+        let rows = BoostingRows(features: features, labels: labels, weights: weights)
+        let fresh = try Self.train(library, rows, classCount, settings, progress) { data throws(TrainingError) in
             try Self.create(library, data)
         }
         (booster, roundsUsed) = (fresh.booster, fresh.rounds)
@@ -87,7 +89,9 @@ package final class GradientBoostedTrees {
                 found: "\(features.columnCount) columns and \(classCount) classes")
         }
         let library = model.library
-        let grown = try Self.train(library, features, labels, classCount, settings, progress) { _ throws(TrainingError) in
+        let grown = try Self.train(
+            library, BoostingRows(features: features, labels: labels), classCount, settings, progress
+        ) { _ throws(TrainingError) in
             var cut: XGBoostLibrary.Handle?
             try library.check(library.sliceBooster(model.booster, 0, Int32(model.roundsUsed), 1, &cut), "XGBoosterSlice")
             guard let cut else { throw .refused(call: "XGBoosterSlice", message: "no booster") }
@@ -103,16 +107,14 @@ package final class GradientBoostedTrees {
     /// - Parameter start: gives the booster to train on; it is freed here if training fails.
     /// - Returns: the booster, and how many of the rounds trained here predictions should use.
     private static func train(
-        _ library: XGBoostLibrary, _ features: FeatureMatrix, _ labels: [Int], _ classCount: Int, _ settings: BoostingSettings,
-        _ progress: (Int) -> Bool, start: (NativeMatrix) throws(TrainingError) -> XGBoostLibrary.Handle
+        _ library: XGBoostLibrary, _ rows: BoostingRows, _ classCount: Int, _ settings: BoostingSettings, _ progress: (Int) -> Bool,
+        start: (NativeMatrix) throws(TrainingError) -> XGBoostLibrary.Handle
     ) throws(TrainingError) -> (booster: XGBoostLibrary.Handle, rounds: Int) {
-        precondition(labels.count == features.rowCount, "one label a row")
-        guard let first = labels.first else { throw .noRows }
-        guard labels.contains(where: { $0 != first }) else { throw .oneClass(first) }
-        let (training, heldOut) = divide(labels.count, settings)
-        let data = try NativeMatrix(library, features.rows(training), labels: training.map { labels[$0] })
-        let watch =
-            heldOut.isEmpty ? nil : try NativeMatrix(library, features.rows(heldOut), labels: heldOut.map { labels[$0] })
+        guard let first = rows.labels.first else { throw .noRows }
+        guard rows.labels.contains(where: { $0 != first }) else { throw .oneClass(first) }
+        let (training, heldOut) = divide(rows.labels.count, settings)
+        let data = try NativeMatrix(library, rows.rows(training))
+        let watch = heldOut.isEmpty ? nil : try NativeMatrix(library, rows.rows(heldOut))
         let booster = try start(data)
         do throws(TrainingError) {
             try set(library, booster, classCount, settings)
@@ -128,7 +130,7 @@ package final class GradientBoostedTrees {
     /// Shape [rows, classes].
     package func probabilities(_ features: FeatureMatrix) throws(TrainingError) -> ClassProbabilities {
         guard features.rowCount > 0 else { return ClassProbabilities(classCount: classCount, values: []) }
-        let data = try NativeMatrix(library, features, labels: nil)
+        let data = try NativeMatrix(library, features)
         let config =
             #"{"type":0,"training":false,"iteration_begin":0,"iteration_end":\#(roundsUsed),"strict_shape":false}"#
         var shape: UnsafePointer<UInt64>?
@@ -223,18 +225,43 @@ private final class NativeMatrix {
     let handle: XGBoostLibrary.Handle
     private let library: XGBoostLibrary
 
-    init(_ library: XGBoostLibrary, _ features: FeatureMatrix, labels: [Int]?) throws(TrainingError) {
+    init(_ library: XGBoostLibrary, _ features: FeatureMatrix) throws(TrainingError) {
         var created: XGBoostLibrary.Handle?
         let (rows, columns) = (UInt64(features.rowCount), UInt64(features.columnCount))
         try library.check(library.matrixFromMat(features.values, rows, columns, .nan, &created), "XGDMatrixCreateFromMat")
         guard let handle = created else { throw .refused(call: "XGDMatrixCreateFromMat", message: "no matrix") }
         self.handle = handle
         self.library = library
-        if let labels {
-            let status = library.setFloatInfo(handle, "label", labels.map(Float.init), rows)
-            try library.check(status, "XGDMatrixSetFloatInfo")
-        }
+    }
+
+    convenience init(_ library: XGBoostLibrary, _ rows: BoostingRows) throws(TrainingError) {
+        try self.init(library, rows.features)
+        try set("label", rows.labels.map(Float.init))
+        if let weights = rows.weights { try set("weight", weights) }
+    }
+
+    private func set(_ field: String, _ values: [Float]) throws(TrainingError) {
+        try library.check(library.setFloatInfo(handle, field, values, UInt64(values.count)), "XGDMatrixSetFloatInfo(\(field))")
     }
 
     deinit { _ = library.freeMatrix(handle) }
+}
+
+/// What trees are boosted on.
+private struct BoostingRows {
+    var features: FeatureMatrix
+    var labels: [Int]
+    var weights: [Float]?
+
+    init(features: FeatureMatrix, labels: [Int], weights: [Float]? = nil) {
+        precondition(labels.count == features.rowCount, "one label a row")
+        precondition(weights.map { $0.count == labels.count } ?? true, "one weight a row")
+        (self.features, self.labels, self.weights) = (features, labels, weights)
+    }
+
+    func rows(_ positions: [Int]) -> BoostingRows {
+        BoostingRows(
+            features: features.rows(positions), labels: positions.map { labels[$0] },
+            weights: weights.map { all in positions.map { all[$0] } })
+    }
 }

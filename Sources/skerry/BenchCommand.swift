@@ -46,10 +46,15 @@ struct BenchLearningCommand: ParsableCommand {
                 "seed \(seed): XGBoost \(library.version), 1 thread; \(known.count) labelled rows, \(experiment.test.count) test rows, "
                     + (randomRow ? "random row split, LEAKY" : "labels \(labels.rawValue)"))
             for column in known.columnsMissingEverywhere(.base) { writeError("no labelled row has a value of \"\(column)\"") }
+            let fewLabels = labels == .few && !randomRow
             let made = ComfortMethods(
                 boosting: XGBoostEstimator(library, .sedna(seed: seed)),
                 further: XGBoostEstimator(library, .sedna(seed: seed).with(rounds: 100)),
-                pooled: XGBoostEstimator(library, .pooled(fewLabels: labels == .few && !randomRow, seed: seed)))
+                pooled: XGBoostEstimator(library, .pooled(fewLabels: fewLabels, seed: seed)),
+                blended: BlendTrainer(
+                    library,
+                    settings: .pooled(fewLabels: fewLabels, indicatorColumns: PhysicsFeatures.indicatorColumns, seed: seed),
+                    classCount: Preference.allCases.count))
             for name in methods {
                 let evaluation = try experiment.evaluate(try made.method(name), seconds: monotonicSeconds)
                 evaluations.append((seed, evaluation))

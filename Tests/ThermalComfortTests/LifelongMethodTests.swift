@@ -2,6 +2,12 @@ import Learning
 import Testing
 import ThermalComfort
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// The protocol and its baselines on small made-up surveys, with a model that remembers what it was trained on.
 @Suite struct LifelongMethodTests {
     /// Predicts the class shares of its training rows, so that predictions tell which rows those were.
@@ -15,7 +21,27 @@ import ThermalComfort
         }
     }
 
-    static var methods: ComfortMethods { ComfortMethods(boosting: Shares(), further: Shares(), pooled: Shares()) }
+    /// Predicts the class shares of its training rows, in training and afterwards.
+    struct ShareMargins: CrossFittingEstimator {
+        func fit(_ rows: TrainingRows) throws -> BlendedModel {
+            let margins = logShares(rows)
+            return BlendedModel(
+                trees: TreeEnsemble(featureCount: rows.features.columnCount, baseMargins: margins), networks: [], networkShare: 0)
+        }
+
+        func crossFit(_ rows: TrainingRows) throws -> CrossFittedBlend {
+            let margins = logShares(rows).map(Double.init)
+            return CrossFittedBlend(model: try fit(rows), margins: (0..<rows.count).flatMap { _ in margins })
+        }
+
+        private func logShares(_ rows: TrainingRows) -> [Float] {
+            ClassShares(labels: rows.labels, classCount: 3).probabilities(rowCount: 1).values.map { max($0, 1e-3) }.map(log)
+        }
+    }
+
+    static var methods: ComfortMethods {
+        ComfortMethods(boosting: Shares(), further: Shares(), pooled: Shares(), blended: ShareMargins())
+    }
 
     /// One vote: building 1…3 (surveyed 1990, 1995, 2000: rounds 0, 1, 2), season, label, test or pool.
     struct Vote {

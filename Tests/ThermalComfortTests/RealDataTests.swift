@@ -40,13 +40,16 @@ struct RealDataTests {
         return ComfortMethods(
             boosting: XGBoostEstimator(library, .sedna(seed: seed)),
             further: XGBoostEstimator(library, .sedna(seed: seed).with(rounds: 100)),
-            pooled: XGBoostEstimator(library, .pooled(fewLabels: true, seed: seed)))
+            pooled: XGBoostEstimator(library, .pooled(fewLabels: true, seed: seed)),
+            blended: BlendTrainer(
+                library, settings: .pooled(fewLabels: true, indicatorColumns: PhysicsFeatures.indicatorColumns, seed: seed), classCount: 3))
     }
 
     /// The figures of an independent implementation.
     @Test(arguments: [
         ("majority", 0.5104, 0.0001), ("single_task", 0.5925, 0.006), ("never_updated", 0.5335, 0.01), ("new_round_only", 0.5608, 0.01),
         ("finetune", 0.5459, 0.01), ("sedna_multitask", 0.5829, 0.01), ("sedna_lifelong", 0.5011, 0.01), ("pooled", 0.6092, 0.006),
+        ("skerry", 0.6121, 0.002),
     ])
     func `each baseline reaches its published figure and learns nothing from test labels`(
         name: String, accuracy: Double, tolerance: Double

@@ -12,6 +12,7 @@ package struct ComfortMethods {
         ("sedna_multitask", "baseline (b): Sedna's models by season and cooling type, on all labels so far"),
         ("sedna_lifelong", "baseline (c0): the same, each round's tasks replacing those of the same name"),
         ("pooled", "one model with place and time, and a bias for each site and person"),
+        ("skerry", "trees and networks over physics and place, and a bias for each site and person"),
     ]
     package static var names: [String] { summaries.map(\.name) }
 
@@ -23,15 +24,20 @@ package struct ComfortMethods {
     private let boosting: any Estimator
     private let further: any ContinuingEstimator
     private let pooled: any Estimator
+    private let blended: any CrossFittingEstimator
 
     /// - Parameters:
     ///   - boosting: Sedna's settings.
     ///   - further: Sedna's settings for the rounds added when a model is tuned further.
     ///   - pooled: the settings of `pooled`.
-    package init(boosting: any Estimator, further: any ContinuingEstimator, pooled: any Estimator) {
+    ///   - blended: the settings of `skerry`.
+    package init(
+        boosting: any Estimator, further: any ContinuingEstimator, pooled: any Estimator, blended: any CrossFittingEstimator
+    ) {
         self.boosting = boosting
         self.further = further
         self.pooled = pooled
+        self.blended = blended
     }
 
     /// A method that has learned nothing yet.
@@ -44,6 +50,7 @@ package struct ComfortMethods {
         case "finetune": return FineTuneMethod(first: boosting, further: further)
         case "sedna_multitask": return SednaMultiTaskMethod(boosting)
         case "sedna_lifelong": return SednaLifelongMethod(boosting)
+        case "skerry": return SkerryMethod(blended)
         case "pooled": return PooledMethod(pooled)
         default: throw UnknownMethod(name: name)
         }

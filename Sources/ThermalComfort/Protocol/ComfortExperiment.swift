@@ -23,8 +23,13 @@ package struct ComfortRound: Sendable {
 /// The lifelong-learning protocol on one split: rounds to learn from, and test rows whose labels only the judge has.
 package struct ComfortExperiment: Sendable {
     private let table: ComfortTable
-    /// Classes of the labelled rows by index into the table.
-    private let bought: [Int: Int]
+    private struct Vote {
+        var preference: Int
+        var sensation: Float
+    }
+
+    /// What was voted in the labelled rows, by index into the table.
+    private let bought: [Int: Vote]
     private let pool: [Int]
     /// Number of rounds, the highest round of any row plus one.
     package let roundCount: Int
@@ -37,13 +42,13 @@ package struct ComfortExperiment: Sendable {
     ///   - rows: name only records of the database, each once, at least one of them.
     ///   - featureSets: computed once for all rows, in memory (4 bytes a value); sets not named here are computed at each use.
     package init(
-        database: ComfortDatabase, rows: [SplitRow], budget: LabelBudget, featureSets: [ComfortFeatureSet] = [.base, .context]
+        database: ComfortDatabase, rows: [SplitRow], budget: LabelBudget, featureSets: [ComfortFeatureSet] = [.base, .context, .physics]
     ) {
         precondition(!rows.isEmpty, "a split has rows")
         let byID = Dictionary(uniqueKeysWithValues: database.records.map { ($0.recordID, $0) })
         var table = ComfortTable()
         table.buildings = database.buildings
-        var bought: [Int: Int] = [:]
+        var bought: [Int: Vote] = [:]
         var testLabels: [Int] = []
         for (index, row) in rows.enumerated() {
             let record = byID[row.recordID]!
@@ -53,7 +58,7 @@ package struct ComfortExperiment: Sendable {
             if row.part == .test {
                 testLabels.append(record.preference.rawValue)
             } else if budget == .few ? row.isLabelledFew : row.isLabelledFull {
-                bought[index] = record.preference.rawValue
+                bought[index] = Vote(preference: record.preference.rawValue, sensation: record.sensation ?? .nan)
             }
         }
         for set in featureSets {
@@ -79,6 +84,8 @@ package struct ComfortExperiment: Sendable {
 
     private func labelled(_ isWanted: (Int) -> Bool) -> LabelledComfortRows {
         let indices = pool.filter { bought[$0] != nil && isWanted(table.rounds[$0]) }
-        return LabelledComfortRows(rows: ComfortRows(table: table, indices: indices), labels: indices.map { bought[$0]! })
+        return LabelledComfortRows(
+            rows: ComfortRows(table: table, indices: indices), labels: indices.map { bought[$0]!.preference },
+            sensations: indices.map { bought[$0]!.sensation })
     }
 }

@@ -17,6 +17,7 @@ package struct ComfortFeatureSet: Sendable {
 
     package static let base = ComfortFeatureSet(name: "base", columnNames: BaseFeatures.names, row: BaseFeatures.row)
     package static let context = ComfortFeatureSet(name: "context", columnNames: ContextFeatures.names, row: ContextFeatures.row)
+    package static let physics = ComfortFeatureSet(name: "physics", columnNames: PhysicsFeatures.names, row: PhysicsFeatures.row)
 }
 
 extension ComfortRecord {
@@ -92,18 +93,22 @@ package struct LabelledComfortRows: Sendable {
     package let rows: ComfortRows
     /// Class indices, `Preference.rawValue`, one a row.
     package let labels: [Int]
+    /// The thermal sensation voted with each label, −3 cold … 3 hot; NaN where it was not asked. A second target, never an input.
+    package let sensations: [Float]
 
     package var count: Int { labels.count }
 
-    init(rows: ComfortRows, labels: [Int]) {
-        precondition(rows.count == labels.count, "one label a row")
+    init(rows: ComfortRows, labels: [Int], sensations: [Float]) {
+        precondition(rows.count == labels.count && labels.count == sensations.count, "one label and one sensation a row")
         self.rows = rows
         self.labels = labels
+        self.sensations = sensations
     }
 
     /// The rows at the given positions, in the given order.
     package func rows(_ positions: [Int]) -> LabelledComfortRows {
-        LabelledComfortRows(rows: rows.rows(positions), labels: positions.map { labels[$0] })
+        LabelledComfortRows(
+            rows: rows.rows(positions), labels: positions.map { labels[$0] }, sensations: positions.map { sensations[$0] })
     }
 
     /// Why nothing can be learned from these rows alone, in words; nil if something can.

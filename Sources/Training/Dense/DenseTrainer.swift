@@ -30,9 +30,12 @@ package enum DenseTrainer {
     /// - Parameters:
     ///   - labels: class indices in 0..<classCount, one a row.
     ///   - auxiliary: one number a row in about −3 ... 3, NaN where unknown.
+    ///   - weights: how much a row counts, positive; nil: all alike.
+    ///   - progress: called after each pass over the rows; return false to cancel.
     /// - Throws: `TrainingError.noRows`, `.oneClass`.
     package static func train(
-        _ features: FeatureMatrix, labels: [Int], auxiliary: [Float], classCount: Int, inputs: DenseInputs, settings: DenseSettings
+        _ features: FeatureMatrix, labels: [Int], auxiliary: [Float], weights: [Float]? = nil, classCount: Int, inputs: DenseInputs,
+        settings: DenseSettings, progress: () -> Bool = { true }
     ) throws(TrainingError) -> DenseNetwork {
         precondition(labels.count == features.rowCount && auxiliary.count == labels.count, "one label and one auxiliary value a row")
         guard let first = labels.first else { throw .noRows }
@@ -41,15 +44,24 @@ package enum DenseTrainer {
         var generator = SeededGenerator(seed: settings.seed)
         let pass = DensePass(inputCount: inputs.count, classCount: classCount, settings: settings, generator: &generator)
         var order = Array(labels.indices)
-        for _ in 0..<settings.epochs {
+        for epoch in 0..<settings.epochs {
+            guard progress() else { throw .cancelled(afterRounds: epoch) }
             order.shuffle(using: &generator)
             for start in stride(from: 0, to: order.count, by: settings.batchSize) {
                 let batch = order[start..<min(start + settings.batchSize, order.count)]
-                pass.step(batch.map { (row: $0, label: labels[$0], auxiliary: auxiliary[$0]) }, prepared)
+                pass.step(
+                    batch.map { DenseSample(row: $0, label: labels[$0], auxiliary: auxiliary[$0], weight: weights?[$0] ?? 1) }, prepared)
             }
         }
         return pass.network(inputs)
     }
+}
+
+private struct DenseSample {
+    var row: Int
+    var label: Int
+    var auxiliary: Float
+    var weight: Float
 }
 
 /// Parameters, gradients and Adam's moments of one training, and one step on them. Plain memory: the inner loops run millions of times.
@@ -105,17 +117,17 @@ private final class DensePass {
         for buffer in [parameters, gradients, firstMoments, secondMoments, hidden, hiddenGradient, output] { buffer.deallocate() }
     }
 
-    func step(_ batch: [(row: Int, label: Int, auxiliary: Float)], _ prepared: [Float]) {
+    func step(_ batch: [DenseSample], _ prepared: [Float]) {
         gradients.update(repeating: 0)
         prepared.withUnsafeBufferPointer { cells in
             for sample in batch {
                 let input = UnsafeBufferPointer(rebasing: cells[sample.row * inputCount..<(sample.row + 1) * inputCount])
                 forward(input)
-                turnOutputIntoGradient(label: sample.label, auxiliary: sample.auxiliary)
+                turnOutputIntoGradient(sample)
                 backward(input)
             }
         }
-        adam(batchCount: Float(batch.count))
+        adam(batchWeight: batch.reduce(0) { $0 + $1.weight })
     }
 
     private func forward(_ input: UnsafeBufferPointer<Float>) {
@@ -130,7 +142,7 @@ private final class DensePass {
         }
     }
 
-    private func turnOutputIntoGradient(label: Int, auxiliary: Float) {
+    private func turnOutputIntoGradient(_ sample: DenseSample) {
         var top = output[0]
         for k in 1..<classCount { top = max(top, output[k]) }
         var sum: Float = 0
@@ -138,8 +150,9 @@ private final class DensePass {
             output[k] = exp(output[k] - top)
             sum += output[k]
         }
-        for k in 0..<classCount { output[k] = output[k] / sum - (k == label ? 1 : 0) }
-        output[classCount] = auxiliary.isNaN ? 0 : settings.auxiliaryWeight * (output[classCount] - auxiliary)
+        for k in 0..<classCount { output[k] = sample.weight * (output[k] / sum - (k == sample.label ? 1 : 0)) }
+        let share = sample.weight * settings.auxiliaryWeight
+        output[classCount] = sample.auxiliary.isNaN ? 0 : share * (output[classCount] - sample.auxiliary)
     }
 
     private func backward(_ input: UnsafeBufferPointer<Float>) {
@@ -160,14 +173,14 @@ private final class DensePass {
         }
     }
 
-    private func adam(batchCount: Float) {
+    private func adam(batchWeight: Float) {
         let (decay1, decay2): (Float, Float) = (0.9, 0.999)
         steps += 1
         let rate = settings.learningRate * (1 - pow(decay2, Float(steps))).squareRoot() / (1 - pow(decay1, Float(steps)))
         let (hiddenBiases, outputBiases) = (hiddenBiasStart..<outputWeightStart, outputBiasStart..<parameters.count)
         for i in parameters.indices {
             let isBias = hiddenBiases.contains(i) || outputBiases.contains(i)
-            let gradient = (gradients[i] + (isBias ? 0 : settings.penalty * parameters[i])) / batchCount
+            let gradient = (gradients[i] + (isBias ? 0 : settings.penalty * parameters[i])) / batchWeight
             firstMoments[i] = decay1 * firstMoments[i] + (1 - decay1) * gradient
             secondMoments[i] = decay2 * secondMoments[i] + (1 - decay2) * gradient * gradient
             parameters[i] -= rate * firstMoments[i] / (secondMoments[i].squareRoot() + 1e-8)
