@@ -10,7 +10,7 @@ import Testing
 @Suite struct RoomImportsTests {
     static let platform: Set<String> = ["Glibc", "Darwin"]
     static let allowed: [String: Set<String>] = [
-        "Storage": ["CSQLite", "CZlib"] + platform,
+        "Storage": ["CSQLite", "CZlib", "Synchronization"] + platform,
         "Resources": [],
         // The C library for logarithms only: FoundationEssentials has none.
         "Learning": platform,
