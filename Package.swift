@@ -24,7 +24,7 @@ let package = Package(
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .target(name: "Resources", swiftSettings: strict),
         .target(name: "Storage", dependencies: ["CSQLite", "CZlib"], swiftSettings: strict),
-        .target(name: "Learning", swiftSettings: strict),
+        .target(name: "Learning", dependencies: [crypto], swiftSettings: strict),
         .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
         .target(name: "Demo", dependencies: ["Storage", "ThermalComfort", crypto], swiftSettings: strict),

@@ -13,7 +13,7 @@ import Testing
         "Storage": ["CSQLite", "CZlib", "Synchronization"] + platform,
         "Resources": [],
         // The C library for logarithms only: FoundationEssentials has none.
-        "Learning": platform,
+        "Learning": ["Crypto"] + platform,
         // FoundationEssentials for JSON: it has no network and no processes.
         "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
