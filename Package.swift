@@ -26,6 +26,8 @@ let package = Package(
         .target(name: "Storage", dependencies: ["CSQLite", "CZlib"], swiftSettings: strict),
         .target(name: "Learning", dependencies: [crypto], swiftSettings: strict),
         .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
+        .target(name: "COnnxRuntime"),
+        .target(name: "Inference", dependencies: ["COnnxRuntime", "Learning"], swiftSettings: strict),
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
         .target(name: "Demo", dependencies: ["Storage", "ThermalComfort", crypto], swiftSettings: strict),
         .executableTarget(
@@ -36,9 +38,11 @@ let package = Package(
             ],
             swiftSettings: strict),
         .testTarget(name: "ResourcesTests", dependencies: ["Resources"], swiftSettings: strict),
+        .target(name: "TestKit", dependencies: ["Learning"], path: "Tests/TestKit", swiftSettings: strict),
         .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
         .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
-        .testTarget(name: "TrainingTests", dependencies: ["Learning", "Training"], swiftSettings: strict),
+        .testTarget(name: "TrainingTests", dependencies: ["Learning", "TestKit", "Training"], swiftSettings: strict),
+        .testTarget(name: "InferenceTests", dependencies: ["Inference", "Learning", "TestKit", "Training"], swiftSettings: strict),
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
         .testTarget(name: "DemoTests", dependencies: ["Demo", "Storage", "ThermalComfort"], swiftSettings: strict),

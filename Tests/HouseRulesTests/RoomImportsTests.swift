@@ -16,6 +16,7 @@ import Testing
         "Learning": ["Crypto"] + platform,
         // FoundationEssentials for JSON: it has no network and no processes.
         "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
+        "Inference": ["Learning", "COnnxRuntime"] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
         "Demo": ["Storage", "ThermalComfort", "Crypto", "Synchronization"] + platform,
         "skerry": ["Learning", "Storage", "ThermalComfort", "Training", "ArgumentParser", "Crypto"] + platform,

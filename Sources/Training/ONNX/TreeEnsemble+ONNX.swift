@@ -73,11 +73,26 @@ private struct TreeLayout {
             }
         }
         // A root must be a split: a tree of one leaf asks something whose answers are the same.
-        if splits == 0 { return append(feature: 0, threshold: 0, places[0], places[0], missing: false) }
-        for node in nodes {
-            guard let feature = node.feature, let children = node.children else { continue }
-            append(feature: feature, threshold: node.value, places[children.left], places[children.right], missing: node.missingGoesLeft)
+        if splits == 0 {
+            append(feature: 0, threshold: 0, places[0], places[0], missing: false)
+        } else {
+            for node in nodes {
+                guard let feature = node.feature, let children = node.children else { continue }
+                append(
+                    feature: feature, threshold: node.value, places[children.left], places[children.right], missing: node.missingGoesLeft)
+            }
         }
+        distinguishChildren(of: roots.last!)
+    }
+
+    /// ONNX Runtime (up to 1.23 at least) takes a root whose two numbers are equal for a tree of one leaf, even if one is a leaf's and the
+    /// other a split's, and then reads another leaf. So one of them becomes a copy of its leaf, which has a number of its own.
+    private mutating func distinguishChildren(of root: Int) {
+        guard left[root].index == right[root].index else { return }
+        let isLeft = left[root].isLeaf
+        leaves.append(leaves[(isLeft ? left : right)[root].index])
+        let copy = Reference(index: leaves.count - 1, isLeaf: true)
+        if isLeft { left[root] = copy } else { right[root] = copy }
     }
 
     private mutating func append(feature: Int, threshold: Float, _ whenTrue: Reference, _ whenFalse: Reference, missing: Bool) {

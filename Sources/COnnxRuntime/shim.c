@@ -1,0 +1,2 @@
+// A C target needs a source file; there is nothing to compile.
+#include "COnnxRuntime.h"

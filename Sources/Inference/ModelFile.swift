@@ -1,0 +1,231 @@
+/// An ONNX file that was read without loading it (onnx/onnx, onnx.proto): whole, self-contained, of bounded size, without known harm.
+///
+/// What is refused: files that end early; tensors kept in other files (a path chosen by the model's maker); tensors that claim more elements
+/// than they bring; functions, which can multiply without bound; operators outside ONNX; trees that leave their own lists.
+package struct ModelFile: Sendable {
+    package let bytes: [UInt8]
+    package let signature: ModelSignature
+
+    /// - Throws: `.fileTooLarge`, `.malformedFile`, `.hostileFile`, `.unsupportedModel`.
+    package init(_ bytes: [UInt8], limits: ModelLimits = .edge) throws(InferenceError) {
+        guard bytes.count <= limits.bytes else { throw .fileTooLarge(bytes: bytes.count, limit: limits.bytes) }
+        var screen = ModelScreen(limits: limits)
+        signature = try screen.read(bytes)
+        self.bytes = bytes
+    }
+}
+
+/// One reading of a file.
+private struct ModelScreen {
+    let limits: ModelLimits
+    private var nodeCount = 0
+    private static let domains: Set<String> = ["", "ai.onnx", "ai.onnx.ml"]
+
+    init(limits: ModelLimits) { self.limits = limits }
+
+    mutating func read(_ bytes: [UInt8]) throws(InferenceError) -> ModelSignature {
+        var reader = ProtobufReader(bytes[...])
+        var graph: ArraySlice<UInt8>?
+        var metadata: [String: String] = [:]
+        var (hasVersion, hasOperators) = (false, false)
+        while let field = try reader.next() {
+            switch field.number {
+            case 1: hasVersion = true
+            case 7: graph = try field.bytes("the graph")
+            case 8: hasOperators = true
+            case 14:
+                let (key, value) = try pair(try field.bytes("the metadata"))
+                metadata[key] = value
+            case 20: throw .hostileFile(reason: "it holds training steps")
+            case 25: throw .hostileFile(reason: "it defines functions of its own")
+            default: break
+            }
+        }
+        guard hasVersion, hasOperators, let graph else {
+            throw .malformedFile(reason: "it has no \(hasVersion ? graph == nil ? "graph" : "operator version" : "format version")")
+        }
+        let (inputs, outputs) = try read(graph: graph, depth: 0)
+        guard !inputs.isEmpty, !outputs.isEmpty else { throw .unsupportedModel(reason: "it has no \(inputs.isEmpty ? "input" : "output")") }
+        return ModelSignature(inputs: inputs, outputs: outputs, metadata: metadata)
+    }
+
+    private func pair(_ bytes: ArraySlice<UInt8>) throws(InferenceError) -> (String, String) {
+        var reader = ProtobufReader(bytes)
+        var (key, value) = ("", "")
+        while let field = try reader.next() {
+            if field.number == 1 { key = try field.text("a key of the metadata") }
+            if field.number == 2 { value = try field.text("metadata \"\(key)\"") }
+        }
+        return (key, value)
+    }
+
+    private mutating func read(graph: ArraySlice<UInt8>, depth: Int) throws(InferenceError) -> ([TensorSpec], [TensorSpec]) {
+        guard depth <= limits.depth else { throw .hostileFile(reason: "graphs nested more than \(limits.depth) deep") }
+        var reader = ProtobufReader(graph)
+        var (inputs, outputs): ([TensorSpec], [TensorSpec]) = ([], [])
+        var nodes: [ArraySlice<UInt8>] = []
+        while let field = try reader.next() {
+            switch field.number {
+            case 1: nodes.append(try field.bytes("a node"))
+            case 5: try read(tensor: try field.bytes("an initializer"))
+            // Names of a subgraph's inputs and outputs are of no concern to a caller.
+            case 11 where depth == 0: inputs.append(try read(value: try field.bytes("an input")))
+            case 12 where depth == 0: outputs.append(try read(value: try field.bytes("an output")))
+            case 15: throw .unsupportedModel(reason: "it holds sparse tensors")
+            default: break
+            }
+            guard max(inputs.count, outputs.count) <= limits.tensors else {
+                throw .hostileFile(reason: "more than \(limits.tensors) inputs or outputs")
+            }
+        }
+        for node in nodes { try read(node: node, inputs: inputs, depth: depth) }
+        return (inputs, outputs)
+    }
+
+    private func read(value: ArraySlice<UInt8>) throws(InferenceError) -> TensorSpec {
+        var reader = ProtobufReader(value)
+        var (name, type): (String, ArraySlice<UInt8>) = ("", [])
+        while let field = try reader.next() {
+            if field.number == 1 { name = try field.text("the name of an input or output") }
+            if field.number == 2 { type = try field.bytes("a type") }
+        }
+        guard !name.isEmpty else { throw .malformedFile(reason: "an input or output has no name") }
+        var types = ProtobufReader(type)
+        guard let tensor = try types.next(), tensor.number == 1 else {
+            throw .unsupportedModel(reason: "\"\(name)\" is no tensor")
+        }
+        var (element, shape, isShaped): (Int, [Int?], Bool) = (0, [], false)
+        var fields = ProtobufReader(try tensor.bytes("a type"))
+        while let field = try fields.next() {
+            if field.number == 1 { element = try field.int("an element type") }
+            if field.number == 2 {
+                isShaped = true
+                shape = try read(shape: try field.bytes("a shape"), of: name)
+            }
+        }
+        guard let type = TensorSpec.ElementType(rawValue: element) else {
+            throw .unsupportedModel(reason: "\"\(name)\" has element type \(element); float (1) and int64 (7) are served")
+        }
+        guard isShaped, !shape.isEmpty else { throw .unsupportedModel(reason: "\"\(name)\" does not say its shape") }
+        return TensorSpec(name: name, type: type, shape: shape)
+    }
+
+    private func read(shape: ArraySlice<UInt8>, of name: String) throws(InferenceError) -> [Int?] {
+        var reader = ProtobufReader(shape)
+        var result: [Int?] = []
+        while let dimension = try reader.next() {
+            guard dimension.number == 1 else { continue }
+            guard result.count < limits.rank else { throw .hostileFile(reason: "\"\(name)\" has more than \(limits.rank) dimensions") }
+            var fields = ProtobufReader(try dimension.bytes("a dimension"))
+            var size: Int?
+            while let field = try fields.next() {
+                if field.number == 1 { size = try field.int("a dimension") }
+            }
+            if let size, !(1...limits.dimension).contains(size) {
+                throw .hostileFile(reason: "dimension \(result.count) of \"\(name)\" is \(size); 1 to \(limits.dimension) are accepted")
+            }
+            if size == nil, !result.isEmpty {
+                throw .unsupportedModel(
+                    reason: "dimension \(result.count) of \"\(name)\" has no fixed size; only the first, the rows, may vary")
+            }
+            result.append(size)
+        }
+        let count = result.reduce(1) { min($0 * ($1 ?? 1), limits.elements + 1) }
+        guard count <= limits.elements else {
+            throw .hostileFile(reason: "a row of \"\(name)\" has more than \(limits.elements) values")
+        }
+        return result
+    }
+
+    private mutating func read(node: ArraySlice<UInt8>, inputs: [TensorSpec], depth: Int) throws(InferenceError) {
+        nodeCount += 1
+        guard nodeCount <= limits.nodes else { throw .hostileFile(reason: "more than \(limits.nodes) nodes") }
+        var reader = ProtobufReader(node)
+        var (first, operation, domain): (String?, String, String) = (nil, "", "")
+        var attributes: [ArraySlice<UInt8>] = []
+        while let field = try reader.next() {
+            switch field.number {
+            case 1 where first == nil: first = try field.text("the input of a node")
+            case 4: operation = try field.text("an operator")
+            case 5: attributes.append(try field.bytes("an attribute"))
+            case 7: domain = try field.text("a domain")
+            default: break
+            }
+        }
+        guard Self.domains.contains(domain) else {
+            throw .unsupportedModel(reason: "operator \(operation) of domain \"\(domain)\"; only ONNX's own operators are served")
+        }
+        let isTree = domain == "ai.onnx.ml" && operation == "TreeEnsemble"
+        var trees = TreeEnsembleScreen(columns: inputs.first { $0.name == first }?.width)
+        for attribute in attributes { try read(attribute: attribute, lists: &trees, depth: depth) }
+        if isTree { try trees.finish() }
+    }
+
+    private mutating func read(
+        attribute: ArraySlice<UInt8>, lists: inout TreeEnsembleScreen, depth: Int
+    ) throws(InferenceError) {
+        var reader = ProtobufReader(attribute)
+        var name = ""
+        var numbers: [Int] = []
+        while let field = try reader.next() {
+            switch field.number {
+            case 1: name = try field.text("the name of an attribute")
+            case 3: numbers.append(try field.int("attribute \(name)"))
+            case 5, 10:
+                let count = try read(tensor: try field.bytes("attribute \(name)"))
+                lists.tensor(name, count)
+            case 6, 11: _ = try read(graph: try field.bytes("attribute \(name)"), depth: depth + 1)
+            case 8: try field.append(to: &numbers, "attribute \(name)")
+            case 22, 23: throw .unsupportedModel(reason: "it holds sparse tensors")
+            default: break
+            }
+        }
+        lists.ints(name, numbers)
+    }
+
+    /// - Returns: elements.
+    @discardableResult
+    private func read(tensor: ArraySlice<UInt8>) throws(InferenceError) -> Int {
+        var reader = ProtobufReader(tensor)
+        var (dimensions, type, name): ([Int], Int, String) = ([], 0, "")
+        var (raw, typed): (Int?, Int) = (nil, 0)
+        while let field = try reader.next() {
+            switch field.number {
+            case 1: try field.append(to: &dimensions, "a dimension")
+            case 2: type = try field.int("an element type")
+            case 8: name = try field.text("the name of a tensor")
+            case 9: raw = try field.bytes("a tensor").count
+            // Lists of numbers, or of strings one field each.
+            case 4, 5, 6, 7, 10, 11:
+                if case .bytes(let list) = field.value { typed += max(list.count, 1) } else { typed += 1 }
+            case 13: throw .hostileFile(reason: "tensor \"\(name)\" is kept in another file (external data)")
+            case 14:
+                if try field.int("a data location") != 0 {
+                    throw .hostileFile(reason: "tensor \"\(name)\" is kept in another file (external data)")
+                }
+            default: break
+            }
+        }
+        var count = 1
+        for dimension in dimensions {
+            let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
+            guard dimension >= 0, !overflow, product <= limits.elements else {
+                throw .hostileFile(
+                    reason: "tensor \"\(name)\" claims the shape \(dimensions); at most \(limits.elements) elements are accepted")
+            }
+            count = product
+        }
+        if let raw {
+            guard let size = Self.byteCounts[type] else { throw .unsupportedModel(reason: "tensor \"\(name)\" has element type \(type)") }
+            guard raw == count * size else {
+                throw .hostileFile(reason: "tensor \"\(name)\" claims the shape \(dimensions), \(count * size) bytes, and brings \(raw)")
+            }
+        } else if typed < count {
+            throw .hostileFile(reason: "tensor \"\(name)\" claims the shape \(dimensions) and brings at most \(typed) elements")
+        }
+        return count
+    }
+
+    /// Bytes of an element by ONNX's numbers of types.
+    private static let byteCounts = [1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2]
+}

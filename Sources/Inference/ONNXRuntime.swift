@@ -1,0 +1,78 @@
+import COnnxRuntime
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// ONNX Runtime's C API (microsoft/onnxruntime, onnxruntime_c_api.h), loaded at run time so that a machine without it fails in words and not
+/// at start, and a process without a model does not pay for it.
+///
+/// Immutable after loading and never unloaded; the library allows sessions to be made from several threads, hence unchecked.
+package final class ONNXRuntime: @unchecked Sendable {
+    /// The functions. The table only grows from version to version, so that a newer library serves this header.
+    let api: OrtApi
+    let environment: OpaquePointer
+    let memory: OpaquePointer
+    /// For example "1.23.2".
+    package let version: String
+    /// The file it was loaded from.
+    package let path: String
+
+    /// Loads the first library that opens.
+    ///
+    /// - Parameter candidates: paths or sonames, best first.
+    /// - Throws: `InferenceError.libraryNotFound` with the loader's word on each, `.notONNXRuntime`, `.unsupportedVersion`.
+    package init(candidates: [String]) throws(InferenceError) {
+        var tried: [String] = []
+        var opened: (path: String, handle: UnsafeMutableRawPointer)?
+        for path in candidates where opened == nil {
+            if let handle = dlopen(path, RTLD_NOW | RTLD_LOCAL) {
+                opened = (path, handle)
+            } else {
+                tried.append(dlerror().map { String(cString: $0) } ?? path)
+            }
+        }
+        guard let (path, handle) = opened else { throw .libraryNotFound(tried: tried) }
+        typealias GetBase = @convention(c) () -> UnsafePointer<OrtApiBase>?
+        guard let symbol = dlsym(handle, "OrtGetApiBase"), let base = unsafeBitCast(symbol, to: GetBase.self)() else {
+            throw .notONNXRuntime(path: path)
+        }
+        version = base.pointee.GetVersionString().map { String(cString: $0) } ?? "of unknown version"
+        guard let table = base.pointee.GetApi(UInt32(ORT_API_VERSION)) else {
+            throw .unsupportedVersion(path: path, found: version, needed: Int(ORT_API_VERSION))
+        }
+        api = table.pointee
+        self.path = path
+        var made: OpaquePointer?
+        try Self.check(api, api.CreateEnv(ORT_LOGGING_LEVEL_ERROR, "skerry", &made), "CreateEnv")
+        environment = made!
+        try Self.check(api, api.DisableTelemetryEvents(environment), "DisableTelemetryEvents")
+        var memory: OpaquePointer?
+        try Self.check(api, api.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory), "CreateCpuMemoryInfo")
+        self.memory = memory!
+    }
+
+    /// Where a library usually lies, best first.
+    ///
+    /// - Parameters:
+    ///   - chosen: the one and only candidate, if given.
+    ///   - roots: folders that may hold a `.deps`.
+    package static func candidates(chosen: String?, roots: [String] = ["."]) -> [String] {
+        if let chosen { return [chosen] }
+        return roots.map { $0 + "/.deps/onnxruntime/lib/libonnxruntime.so.1" } + [
+            "libonnxruntime.so.1", "libonnxruntime.so", "libonnxruntime.dylib",
+        ]
+    }
+
+    /// Throws ONNX Runtime's own message unless a call returned no status.
+    func check(_ status: OpaquePointer?, _ call: String) throws(InferenceError) { try Self.check(api, status, call) }
+
+    private static func check(_ api: OrtApi, _ status: OpaquePointer?, _ call: String) throws(InferenceError) {
+        guard let status else { return }
+        let message = api.GetErrorMessage(status).map { String(cString: $0) } ?? "unknown error"
+        api.ReleaseStatus(status)
+        throw .refused(call: call, message: String(message.prefix(500)))
+    }
+}

@@ -1,0 +1,148 @@
+import Inference
+import Learning
+import TestKit
+import Testing
+import Training
+
+/// What is refused before ONNX Runtime sees it.
+@Suite struct ModelFileTests {
+    /// The refusal's words.
+    static func refusal(_ bytes: [UInt8], limits: ModelLimits = .edge) -> String {
+        do throws(InferenceError) {
+            _ = try ModelFile(bytes, limits: limits)
+            return "accepted"
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    @Test func `a file that says what it takes and gives is read without loading it`() throws {
+        let signature = try ModelFile(ExampleModel.model().onnx()).signature
+        #expect(signature.inputs.map { "\($0.name) \($0)" } == ["features float[N, 3]", "site int64[N]", "person int64[N]"])
+        #expect(
+            signature.outputs.map { "\($0.name) \($0)" } == ["probabilities float[N, 3]", "label int64[N]", "margins float[N, 3]"])
+        #expect(signature.metadata["version"] == "test 1")
+        let names = try TabularPredictor.names(signature)
+        #expect(names.features == ExampleModel.names && names.classes == ExampleModel.classes)
+    }
+
+    @Test func `a file truncated at any byte is refused`() throws {
+        let whole = try ExampleModel.model().onnx()
+        for count in 0..<whole.count {
+            #expect(throws: InferenceError.self, "\(count) of \(whole.count) bytes") {
+                try TabularPredictor.names(ModelFile(Array(whole.prefix(count))).signature)
+            }
+        }
+    }
+
+    @Test func `a file with random damage is read or refused, never followed`() throws {
+        let whole = try ExampleModel.model().onnx()
+        var generator = SeededGenerator(seed: 9)
+        var refused = 0
+        for _ in 0..<3000 {
+            var bytes = whole
+            for _ in 0..<4 { bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator) }
+            if Self.refusal(bytes) != "accepted" { refused += 1 }
+        }
+        #expect(refused > 300)
+    }
+
+    @Test func `more bytes than the limit are refused`() throws {
+        let text = Self.refusal(Wire.model(graph: Wire.identity), limits: ModelLimits(bytes: 20))
+        #expect(text.contains("at most 20"))
+    }
+
+    @Test func `tensors in other files are refused`() throws {
+        let external = Wire.bytes(
+            5,
+            Wire.list(1, [2]) + Wire.int(2, 1) + Wire.text(8, "w") + Wire.bytes(13, Wire.text(1, "location") + Wire.text(2, "/etc/passwd")))
+        #expect(Self.refusal(Wire.model(graph: Wire.identity + external)).contains("\"w\" is kept in another file"))
+        let located = Wire.bytes(5, Wire.list(1, [2]) + Wire.int(2, 1) + Wire.text(8, "w") + Wire.int(14, 1))
+        #expect(Self.refusal(Wire.model(graph: Wire.identity + located)).contains("\"w\" is kept in another file"))
+        // Also where a node carries its constant.
+        let constant = Wire.bytes(5, Wire.text(1, "value") + Wire.bytes(5, Wire.int(14, 1)) + Wire.int(20, 4))
+        #expect(
+            Self.refusal(Wire.model(graph: Wire.identity + Wire.node("Constant", [], "c", attributes: constant))).contains("another file"))
+    }
+
+    @Test(arguments: [[1 << 40, 1 << 40], [-1], [1 << 30], [3]])
+    func `a tensor that claims another shape than it brings is refused`(shape: [Int]) {
+        let tensor = Wire.bytes(5, Wire.list(1, shape) + Wire.int(2, 1) + Wire.text(8, "w") + Wire.bytes(9, [0, 0, 0, 0]))
+        #expect(Self.refusal(Wire.model(graph: Wire.identity + tensor)).contains("\"w\" claims the shape"))
+    }
+
+    @Test func `absurd shapes of inputs and outputs are refused`() {
+        func graph(_ shape: [Int?]) -> [UInt8] {
+            Wire.model(graph: Wire.node("Identity", ["x"], "y") + Wire.value(11, "x", shape: shape) + Wire.value(12, "y", shape: [nil]))
+        }
+        #expect(Self.refusal(graph([nil, 1 << 40])).contains("dimension 1 of \"x\" is 1099511627776"))
+        #expect(Self.refusal(graph([nil, 0])).contains("dimension 1 of \"x\" is 0"))
+        #expect(Self.refusal(graph([nil, 1 << 20, 1 << 20, 1 << 20])).contains("more than 67108864 values"))
+        let deep: [Int?] = [nil, 1, 1, 1, 1, 1, 1, 1, 1]
+        #expect(Self.refusal(graph(deep)).contains("more than 8 dimensions"))
+        #expect(Self.refusal(graph([nil, nil])).contains("only the first"))
+        #expect(Self.refusal(graph([])).contains("does not say its shape"))
+    }
+
+    @Test func `functions, training steps, foreign operators and deep nesting are refused`() {
+        #expect(Self.refusal(Wire.model(graph: Wire.identity, more: Wire.bytes(25, []))).contains("functions"))
+        #expect(Self.refusal(Wire.model(graph: Wire.identity, more: Wire.bytes(20, []))).contains("training"))
+        let foreign = Wire.node("Exec", ["x"], "z", domain: "evil.example")
+        #expect(Self.refusal(Wire.model(graph: Wire.identity + foreign)).contains("Exec of domain \"evil.example\""))
+        var nested: [UInt8] = []
+        for _ in 0..<6 {
+            nested = Wire.node("If", ["x"], "z", attributes: Wire.bytes(5, Wire.text(1, "then_branch") + Wire.bytes(6, nested)))
+        }
+        #expect(Self.refusal(Wire.model(graph: Wire.identity + nested)).contains("nested more than 4"))
+    }
+
+    @Test(arguments: [
+        ("nodes_truenodeids", [0, 1], "node 0 of its trees leads to node 0"), ("nodes_falsenodeids", [9, 1], "leads to leaf 9"),
+        ("nodes_featureids", [0, 7], "nodes_featureids holds 7"), ("leaf_targetids", [0, 5], "leaf_targetids holds 5"),
+        ("nodes_falsenodeids", [1, 1], "both sides of root 0"), ("tree_roots", [4], "tree_roots holds 4"),
+        ("nodes_trueleafs", [0], "nodes_trueleafs has 1 entries"),
+    ])
+    func `trees that leave their lists or run in circles are refused`(list: String, values: [Int], words: String) {
+        var lists = [
+            "nodes_featureids": [0, 1], "nodes_truenodeids": [1, 0], "nodes_trueleafs": [0, 1], "nodes_falsenodeids": [0, 1],
+            "nodes_falseleafs": [1, 1], "leaf_targetids": [0, 1], "tree_roots": [0],
+        ]
+        func graph() -> [UInt8] {
+            let raw8 = [UInt8](repeating: 0, count: 8)
+            let attributes =
+                lists.sorted { $0.key < $1.key }.flatMap { Wire.ints($0.key, $0.value) } + Wire.scalar("n_targets", 2)
+                + Wire.tensor("nodes_splits", type: 1, shape: [2], raw: raw8)
+                + Wire.tensor("nodes_modes", type: 2, shape: [2], raw: [1, 1])
+                + Wire.tensor("leaf_weights", type: 1, shape: [2], raw: raw8)
+            return Wire.model(
+                graph: Wire.node("TreeEnsemble", ["x"], "y", domain: "ai.onnx.ml", attributes: attributes)
+                    + Wire.value(11, "x", shape: [nil, 2]) + Wire.value(12, "y", shape: [nil, 2]))
+        }
+        #expect(Self.refusal(graph()) == "accepted")
+        lists[list] = values
+        #expect(Self.refusal(graph()).contains(words))
+    }
+
+    @Test func `a model of other inputs is refused with the name of the input`() throws {
+        func names(_ inputs: [UInt8]) -> String {
+            let about = Wire.metadata("features", "a\nb") + Wire.metadata("classes", "c\nd") + Wire.metadata("version", "1")
+            let outputs =
+                Wire.value(12, "probabilities", shape: [nil, 2]) + Wire.value(12, "label", type: 7, shape: [nil])
+                + Wire.value(12, "margins", shape: [nil, 2])
+            do throws(InferenceError) {
+                _ = try TabularPredictor.names(ModelFile(Wire.model(graph: inputs + outputs, more: about)).signature)
+                return "accepted"
+            } catch {
+                return "\(error)"
+            }
+        }
+        let features = Wire.value(11, "features", shape: [nil, 2])
+        #expect(names(features) == "accepted")
+        #expect(names(Wire.value(11, "x", shape: [nil, 2])).contains("no input \"features\" (found: x)"))
+        #expect(names(features + Wire.value(11, "colour", shape: [nil])).contains("\"colour\" is unknown"))
+        #expect(
+            names(Wire.value(11, "features", shape: [nil, 5])).contains("\"features\" of the model must be float[N, 2], found float[N, 5]"))
+        #expect(names(features + Wire.value(11, "site", shape: [nil])).contains("\"site\" of the model must be int64[N], found float[N]"))
+        #expect(Self.refusal(Wire.model(graph: Wire.value(11, "t", type: 8, shape: [nil]))).contains("\"t\" has element type 8"))
+    }
+}
