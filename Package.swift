@@ -28,12 +28,13 @@ let package = Package(
         .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
         .target(name: "COnnxRuntime"),
         .target(name: "Inference", dependencies: ["COnnxRuntime", "Learning"], swiftSettings: strict),
+        .target(name: "Workers", dependencies: ["Inference"], swiftSettings: strict),
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
         .target(name: "Demo", dependencies: ["Storage", "ThermalComfort", crypto], swiftSettings: strict),
         .executableTarget(
             name: "skerry",
             dependencies: [
-                "Learning", "Storage", "ThermalComfort", "Training", crypto,
+                "Inference", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -43,6 +44,8 @@ let package = Package(
         .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
         .testTarget(name: "TrainingTests", dependencies: ["Learning", "TestKit", "Training"], swiftSettings: strict),
         .testTarget(name: "InferenceTests", dependencies: ["Inference", "Learning", "TestKit", "Training"], swiftSettings: strict),
+        .testTarget(
+            name: "WorkersTests", dependencies: ["Inference", "Learning", "TestKit", "Training", "Workers"], swiftSettings: strict),
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
         .testTarget(name: "DemoTests", dependencies: ["Demo", "Storage", "ThermalComfort"], swiftSettings: strict),

@@ -12,7 +12,8 @@ import Training
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "bench", abstract: "Measure, with the conditions.", subcommands: [BenchLearningCommand.self])
+        commandName: "bench", abstract: "Measure, with the conditions.",
+        subcommands: [BenchLearningCommand.self, BenchInferenceCommand.self])
 }
 
 struct BenchLearningCommand: ParsableCommand {

@@ -17,9 +17,10 @@ import Testing
         // FoundationEssentials for JSON: it has no network and no processes.
         "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
         "Inference": ["Learning", "COnnxRuntime"] + platform,
+        "Workers": ["Inference"] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
         "Demo": ["Storage", "ThermalComfort", "Crypto", "Synchronization"] + platform,
-        "skerry": ["Learning", "Storage", "ThermalComfort", "Training", "ArgumentParser", "Crypto"] + platform,
+        "skerry": ["Inference", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "ArgumentParser", "Crypto"] + platform,
     ]
 
     /// Modules that the source text imports.
