@@ -13,7 +13,11 @@ import Training
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure, with the conditions.",
-        subcommands: [BenchLearningCommand.self, BenchInferenceCommand.self])
+        subcommands: [
+            BenchLearningCommand.self,
+            BenchInferenceCommand.self,
+            BenchNewCityCommand.self,
+        ])
 }
 
 struct BenchLearningCommand: ParsableCommand {

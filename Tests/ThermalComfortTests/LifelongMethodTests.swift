@@ -53,6 +53,11 @@ import ThermalComfort
     }
 
     static func experiment(_ votes: [Vote], budget: LabelBudget = .full) throws -> ComfortExperiment {
+        let (database, rows) = try survey(votes)
+        return ComfortExperiment(database: database, rows: rows, budget: budget)
+    }
+
+    static func survey(_ votes: [Vote]) throws -> (ComfortDatabase, [SplitRow]) {
         let columns =
             ["record_id", "building_id", "season", "thermal_preference", "ta", "rh", "clo", "timestamp", "subject_id", "gender"]
             + ["thermal_sensation", "thermal_acceptability", "air_movement_preference"]
@@ -74,7 +79,7 @@ import ThermalComfort
         }
         let rows = try ComfortSplit.read(
             ComfortSplitTests.stream(ComfortSplitTests.header + split.joined(separator: "\n")), for: database)
-        return ComfortExperiment(database: database, rows: rows, budget: budget)
+        return (database, rows)
     }
 
     static func evaluate(_ name: String, _ experiment: ComfortExperiment) throws -> MethodEvaluation {

@@ -18,6 +18,12 @@ package struct FeatureMatrix: Sendable, Equatable {
         values += row
     }
 
+    /// - Parameter other: rows of the same columns, in the same order.
+    package mutating func append(contentsOf other: FeatureMatrix) {
+        precondition(other.columnNames == columnNames, "rows of other columns cannot be appended")
+        values += other.values
+    }
+
     /// The given rows, in the given order.
     package func rows(_ indices: [Int]) -> FeatureMatrix {
         var result = FeatureMatrix(columnNames: columnNames)
