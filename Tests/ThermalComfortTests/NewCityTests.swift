@@ -91,7 +91,7 @@ struct NewCityRealDataTests {
         let rows = ComfortSplit.main(database)
         let experiment = NewCityExperiment(database: database, rows: rows)
         let library = try XGBoostLibrary(candidates: [".deps/xgboost/lib/libxgboost.so"])
-        let light = BlendTrainer(library, settings: .newCity(isLight: true, indicatorColumns: [], seed: 27), classCount: 3)
+        let light = BlendTrainer(library, settings: .newCity(seed: 27), classCount: 3)
         let service = NewCityService(frozen: light, retrained: light)
         let counts = [0, 5, 20, 50]
         var whole = NewCityEvaluation(labelCounts: counts)

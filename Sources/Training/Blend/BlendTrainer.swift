@@ -101,17 +101,20 @@ extension BlendSettings {
 }
 
 extension BlendSettings {
-    /// For a city that no model has seen: shallower, more strongly pulled to 0 and, unless light, half networks.
+    /// For a city that no model has seen: trees that are more strongly pulled to 0 and, if asked for, as much of networks.
     ///
     /// Chosen on labelled rows alone, whole cities held out.
-    /// - Parameter isLight: trees alone, a fifth of the work.
-    package static func newCity(isLight: Bool, indicatorColumns: [String], seed: UInt64) -> BlendSettings {
+    /// - Parameters:
+    ///   - hasNetworks: networks make the better model where a city has no labels and are about six times the work; once it has some,
+    ///     trees trained anew do as well (docs/decisions/0005).
+    ///   - indicatorColumns: columns whose absence the networks are told.
+    package static func newCity(hasNetworks: Bool = false, indicatorColumns: [String] = [], seed: UInt64) -> BlendSettings {
         let parameters = [
             "tree_method": "hist", "max_bin": "128", "eta": "0.08", "max_depth": "4", "min_child_weight": "20", "lambda": "10",
             "colsample_bynode": "0.25", "subsample": "0.6",
         ]
         let trees = BoostingSettings(rounds: 120, parameters: parameters, seed: seed)
         return BlendSettings(
-            trees: trees, network: DenseSettings(seed: seed), indicatorColumns: indicatorColumns, networkShare: isLight ? 0 : 0.5)
+            trees: trees, network: DenseSettings(seed: seed), indicatorColumns: indicatorColumns, networkShare: hasNetworks ? 0.5 : 0)
     }
 }
