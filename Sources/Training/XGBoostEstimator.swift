@@ -39,4 +39,11 @@ extension BoostingSettings {
         parameters["max_depth"] = fewLabels ? "4" : "5"
         return BoostingSettings(rounds: fewLabels ? 300 : 400, parameters: parameters, seed: seed)
     }
+    /// Small models of single tasks, for measuring what one task's knowledge is worth in another.
+    package static func transfer(seed: UInt64) -> BoostingSettings {
+        let parameters = [
+            "tree_method": "hist", "max_bin": "64", "eta": "0.1", "max_depth": "3", "min_child_weight": "5", "subsample": "0.8",
+        ]
+        return BoostingSettings(rounds: 40, parameters: parameters, seed: seed)
+    }
 }

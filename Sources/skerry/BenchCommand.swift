@@ -29,6 +29,7 @@ struct BenchLearningCommand: ParsableCommand {
     @Option(help: "Labels bought after round 0: few or full.") var labels: LabelBudget = .few
     @Option(parsing: .upToNextOption, help: "Seeds of training.") var seeds: [UInt64] = [27, 28, 29]
     @Option(parsing: .upToNextOption, help: "Methods by name.") var methods: [String] = ComfortMethods.names
+    @Option(help: "A stage of skerry, KIND=NAME[:{\"parameter\": value}]; may be given several times.") var stage: [String] = []
     @Option(name: .shortAndLong, help: "table or csv.") var output: AlignedTable.Format = .table
     @Flag(help: "Judge on the random row split of the published claim instead (all pool rows labelled). It is leaky.")
     var randomRow = false
@@ -41,6 +42,7 @@ struct BenchLearningCommand: ParsableCommand {
 
     func run() throws {
         let library = try XGBoostLibrary(candidates: xgboostCandidates())
+        let stages = try chosenStages(library)
         let (database, rows) = try files.load()
         var evaluations: [(seed: UInt64, evaluation: MethodEvaluation)] = []
         for seed in seeds {
@@ -59,16 +61,25 @@ struct BenchLearningCommand: ParsableCommand {
                 blended: BlendTrainer(
                     library,
                     settings: .pooled(fewLabels: fewLabels, indicatorColumns: PhysicsFeatures.indicatorColumns, seed: seed),
-                    classCount: Preference.allCases.count))
+                    classCount: Preference.allCases.count), stages: stages)
             for name in methods {
-                let evaluation = try experiment.evaluate(try made.method(name), seconds: monotonicSeconds)
+                var method = try made.method(name)
+                let evaluation = try experiment.evaluate(&method, seconds: monotonicSeconds)
                 evaluations.append((seed, evaluation))
+                if matrix, let skerry = method as? SkerryMethod { printDecisions(skerry, seed: seed) }
                 writeError("  \(name): accuracy \(fixed(evaluation.metrics.accuracy)), \(fixed(evaluation.seconds, decimals: 1)) s")
                 for note in evaluation.notes where name != "never_updated" { writeError("    round \(note.round): \(note.text)") }
             }
         }
         print(table(evaluations).text(output))
         if matrix { printMatrices(evaluations) }
+    }
+
+    private func chosenStages(_ library: XGBoostLibrary) throws -> LifelongStages {
+        var stages = LifelongStages()
+        let catalog = StageCatalog(adding: [.transfer(XGBoostEstimator(library, .transfer(seed: seeds[0])))])
+        do { for text in stage { try catalog.place(text, in: &stages) } } catch { throw ValidationError("\(error)") }
+        return stages
     }
 
     private static let head = [
@@ -119,6 +130,16 @@ struct BenchLearningCommand: ParsableCommand {
             default: fixed(value)
             }
         }
+    }
+
+    private func printDecisions(_ method: SkerryMethod, seed: UInt64) {
+        var table = AlignedTable(["ROUND", "TASK", "DEPLOYS", "REASON"])
+        for round in method.rounds {
+            for decision in round.decisions {
+                table.rows.append([String(round.number), decision.task, decision.deploys ? "yes" : "no", decision.reason])
+            }
+        }
+        print(table.text(output) + "\n")
     }
 
     private func printMatrices(_ evaluations: [(seed: UInt64, evaluation: MethodEvaluation)]) {

@@ -25,19 +25,23 @@ package struct ComfortMethods {
     private let further: any ContinuingEstimator
     private let pooled: any Estimator
     private let blended: any CrossFittingEstimator
+    private let stages: LifelongStages
 
     /// - Parameters:
     ///   - boosting: Sedna's settings.
     ///   - further: Sedna's settings for the rounds added when a model is tuned further.
     ///   - pooled: the settings of `pooled`.
     ///   - blended: the settings of `skerry`.
+    ///   - stages: the stages of `skerry`.
     package init(
-        boosting: any Estimator, further: any ContinuingEstimator, pooled: any Estimator, blended: any CrossFittingEstimator
+        boosting: any Estimator, further: any ContinuingEstimator, pooled: any Estimator, blended: any CrossFittingEstimator,
+        stages: LifelongStages = LifelongStages()
     ) {
         self.boosting = boosting
         self.further = further
         self.pooled = pooled
         self.blended = blended
+        self.stages = stages
     }
 
     /// A method that has learned nothing yet.
@@ -50,7 +54,7 @@ package struct ComfortMethods {
         case "finetune": return FineTuneMethod(first: boosting, further: further)
         case "sedna_multitask": return SednaMultiTaskMethod(boosting)
         case "sedna_lifelong": return SednaLifelongMethod(boosting)
-        case "skerry": return SkerryMethod(blended)
+        case "skerry": return SkerryMethod(blended, stages: stages)
         case "pooled": return PooledMethod(pooled)
         default: throw UnknownMethod(name: name)
         }

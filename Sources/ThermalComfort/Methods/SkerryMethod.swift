@@ -1,63 +1,50 @@
 package import Learning
 
-/// One model of a round and the corrections that belong to it.
-package struct PooledComfortModel: Sendable {
-    /// The round after which it was trained.
-    package let round: Int
-    package let model: BlendedModel
-    package let siteBiases: BiasTable
-    package let personBiases: BiasTable
-
-    /// Shape [rows, classes]: margins with the corrections of known sites and persons.
-    package func margins(_ features: FeatureMatrix, tasks: TaskKeys) -> [Double] {
-        var margins = model.margins(features).map(Double.init)
-        siteBiases.apply(to: &margins, keys: tasks.sites)
-        personBiases.apply(to: &margins, keys: tasks.persons)
-        return margins
-    }
-}
-
-/// Our way: one blend of trees and networks for all places, corrected by partial pooling for each site and person.
+/// Our way: one blend of trees and networks for all places, corrected by partial pooling for each site and person, and a gate for each task.
 package struct SkerryMethod: LifelongMethod {
-    /// Pull to 0 of a site's bias, rows. Chosen on labelled rows alone: earlier half of each site to later half.
-    package static let siteLambda = 50.0
-    /// Pull to 0 of a person's bias, rows; chosen likewise.
-    package static let personLambda = 2.0
-
     package let name = "skerry"
-    private let estimator: any CrossFittingEstimator
     private let featureSet: ComfortFeatureSet
-    /// The models of all rounds that brought one, oldest first.
-    package private(set) var models: [PooledComfortModel] = []
+    private var learner: LifelongLearner
+    /// What became of every round, oldest first.
+    package private(set) var rounds: [LifelongRound] = []
 
-    package init(_ estimator: any CrossFittingEstimator, featureSet: ComfortFeatureSet = .physics) {
-        self.estimator = estimator
+    /// - Parameter stages: what each stage of lifelong learning is.
+    package init(
+        _ estimator: any CrossFittingEstimator, stages: LifelongStages = LifelongStages(), featureSet: ComfortFeatureSet = .physics
+    ) {
         self.featureSet = featureSet
+        learner = LifelongLearner(estimator, stages: stages, classCount: Preference.allCases.count, clusterAttribute: "building")
     }
+
+    /// Models that serve a task, and the newest, oldest first.
+    package var models: [RetainedModel] { learner.models }
 
     package mutating func learn(_ round: ComfortRound) throws -> RoundOutcome {
-        if let obstacle = round.labelledSoFar.obstacle { return .kept(reason: obstacle) }
+        let material = round.labelledSoFar
+        if let obstacle = material.obstacle { return .kept(reason: obstacle) }
         guard round.labelled.count > 0 else { return .kept(reason: "no labelled rows") }
-        models.append(try train(round.labelledSoFar, round: round.number))
-        return .updated(samples: round.labelledSoFar.count)
+        let samples = LabelledSamples(
+            rows: samples(material.rows), labels: material.labels, auxiliary: material.sensations.map { $0 / Self.sensationSpread })
+        let report = try learner.learn(samples, round: round.number)
+        rounds.append(report)
+        return report.reasonToWait.map { .kept(reason: $0) } ?? .updated(samples: material.count)
     }
 
-    package func predict(_ rows: ComfortRows) throws -> ClassProbabilities {
-        let margins = models.last!.margins(rows.features(featureSet), tasks: rows.tasks)
-        return ClassProbabilities(classCount: Preference.allCases.count, logits: margins.map(Float.init))
-    }
+    package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try learner.predict(samples(rows)) }
 
-    private func train(_ labelled: LabelledComfortRows, round: Int) throws -> PooledComfortModel {
-        let (tasks, classCount) = (labelled.rows.tasks, Preference.allCases.count)
-        let crossFitted = try estimator.crossFit(
-            TrainingRows(
-                features: labelled.rows.features(featureSet), labels: labelled.labels, auxiliary: labelled.sensations.map { $0 / 1.3 },
-                folds: tasks.folds))
-        var margins = crossFitted.margins
-        let sites = BiasTable(logits: margins, labels: labelled.labels, keys: tasks.sites, classCount: classCount, lambda: Self.siteLambda)
-        sites.apply(to: &margins, keys: tasks.sites)
-        let persons = BiasTable(
-            logits: margins, labels: labelled.labels, keys: tasks.persons, classCount: classCount, lambda: Self.personLambda)
-        return PooledComfortModel(round: round, model: crossFitted.model, siteBiases: sites, personBiases: persons)
+    /// The known task of each row; nil where it belongs to none.
+    package func allocate(_ rows: ComfortRows) throws -> [String?] { try learner.allocate(samples(rows)) }
+
+    /// Standard deviation of sensation votes, scale points: brings the second target to about unit size.
+    private static let sensationSpread: Float = 1.3
+
+    private func samples(_ rows: ComfortRows) -> LifelongSamples {
+        let tasks = rows.tasks
+        return LifelongSamples(
+            ids: rows.recordIDs, features: rows.features(featureSet),
+            attributes: [
+                "season": rows.seasons, "cooling": rows.coolingTypes, "city": rows.cities, "building": rows.buildingIDs.map(String.init),
+                "site": tasks.sites, "person": tasks.persons.map { $0 ?? "" },
+            ], folds: tasks.folds)
     }
 }

@@ -61,8 +61,15 @@ extension ComfortExperiment {
     package func evaluate(
         _ method: any LifelongMethod, seconds: () -> Double, onRound: (Int) -> Void = { _ in }
     ) throws -> MethodEvaluation {
-        guard !test.isEmpty else { throw EvaluationError.noTestRows }
         var method = method
+        return try evaluate(&method, seconds: seconds, onRound: onRound)
+    }
+
+    /// As the other, and leaves the method as it is after the last round.
+    package func evaluate<Method: LifelongMethod>(
+        _ method: inout Method, seconds: () -> Double, onRound: (Int) -> Void = { _ in }
+    ) throws -> MethodEvaluation {
+        guard !test.isEmpty else { throw EvaluationError.noTestRows }
         let start = seconds()
         let testRounds = test.rounds
         var matrix: [[Double]] = []
@@ -93,13 +100,13 @@ extension ComfortExperiment {
             notes: notes, seconds: seconds() - start)
     }
 
-    private func outcome(of round: ComfortRound, _ method: inout any LifelongMethod) throws -> RoundOutcome {
+    private func outcome(of round: ComfortRound, _ method: inout some LifelongMethod) throws -> RoundOutcome {
         if round.labelled.count == 0 { return .kept(reason: "round \(round.number) brings no labelled rows") }
         if let obstacle = round.labelledSoFar.obstacle { return .kept(reason: "up to round \(round.number) \(obstacle)") }
         return try method.learn(round)
     }
 
-    private func predictions(of method: any LifelongMethod) throws -> ClassProbabilities {
+    private func predictions(of method: some LifelongMethod) throws -> ClassProbabilities {
         let found = try method.predict(test)
         guard found.rowCount == test.count && found.classCount == Preference.allCases.count else {
             throw EvaluationError.wrongShape(method: method.name, rows: found.rowCount, expected: test.count)

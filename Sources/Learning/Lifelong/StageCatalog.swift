@@ -1,0 +1,152 @@
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// The stages of lifelong learning that a learner is put together from.
+package struct LifelongStages: Sendable {
+    package var taskDefinition: any TaskDefinition
+    package var relationDiscovery: any TaskRelationDiscovery
+    package var taskAllocation: any TaskAllocation
+    package var taskAdaptation: any TaskAdaptation
+    package var inferenceIntegration: any InferenceIntegration
+    package var updateDecision: any UpdateDecision
+    package var qualityGate: any QualityGate
+
+    /// What each stage is unless a job says otherwise.
+    package init() {
+        taskDefinition = TaskDefinitionByDataAttr(attributes: ["season", "cooling"])
+        relationDiscovery = DefaultTaskRelationDiscover()
+        taskAllocation = TaskAllocationByDataAttr()
+        taskAdaptation = PartialPoolingAdaptation(layers: [.init("site", lambda: 50), .init("person", lambda: 2)])
+        inferenceIntegration = DefaultInferenceIntegrate()
+        updateDecision = UpdateByCount(newLabels: 1)
+        qualityGate = AtLeastAsGoodGate()
+    }
+}
+
+/// Where a stage stands in the learner.
+package enum StageKind: String, CaseIterable, Sendable {
+    case taskDefinition = "task_definition"
+    case relationDiscovery = "task_relation_discovery"
+    case taskAllocation = "task_allocation"
+    case taskAdaptation = "task_adaptation"
+    case inferenceIntegration = "inference_integrate"
+    case updateDecision = "update_decision"
+    case qualityGate = "quality_gate"
+}
+
+/// A stage that can be chosen by name: how it is made from parameters and put in its place.
+package struct StageMaker: Sendable {
+    package let kind: StageKind
+    /// Sedna's name where Sedna has such a stage.
+    package let name: String
+    /// Names of the parameters it reads.
+    package let parameters: [String]
+    let place: @Sendable (StageParameters, inout LifelongStages) throws(StageError) -> Void
+
+    package init(
+        _ kind: StageKind, _ name: String, parameters: [String] = [],
+        place: @escaping @Sendable (StageParameters, inout LifelongStages) throws(StageError) -> Void
+    ) {
+        self.kind = kind
+        self.name = name
+        self.parameters = parameters
+        self.place = place
+    }
+}
+
+/// All stages that can be chosen by name. Adding one: CONTRIBUTING.md, "Add a stage".
+package struct StageCatalog: Sendable {
+    private var makers: [StageMaker]
+
+    /// - Parameter added: makers beside the built-in ones; one of the same kind and name replaces.
+    package init(adding added: [StageMaker] = []) {
+        makers = Self.builtIn.filter { old in !added.contains { $0.kind == old.kind && $0.name == old.name } } + added
+    }
+
+    /// Names of a kind, in order.
+    package func names(_ kind: StageKind) -> [String] { makers.filter { $0.kind == kind }.map(\.name).sorted() }
+
+    /// Puts a stage into its place.
+    ///
+    /// - Throws: `StageError`, naming what is known.
+    package func place(_ kind: StageKind, _ parameters: StageParameters, in stages: inout LifelongStages) throws(StageError) {
+        guard let maker = makers.first(where: { $0.kind == kind && $0.name == parameters.stage }) else {
+            throw .unknownStage(kind: kind.rawValue, name: parameters.stage, known: names(kind))
+        }
+        if let stray = parameters.values.keys.sorted().first(where: { !maker.parameters.contains($0) }) {
+            throw .unknownParameter(stage: maker.name, name: stray, known: maker.parameters)
+        }
+        try maker.place(parameters, &stages)
+    }
+
+    /// Puts the stage that a text such as `quality_gate=AtLeastAsGood:{"noise": 2}` names into its place.
+    ///
+    /// - Throws: `StageError`.
+    package func place(_ text: String, in stages: inout LifelongStages) throws(StageError) {
+        guard let equals = text.firstIndex(of: "=") else { throw .badText(text, reason: "no \"=\"") }
+        let word = String(text[..<equals])
+        guard let kind = StageKind(rawValue: word) else {
+            throw .unknownKind(word, known: StageKind.allCases.map(\.rawValue))
+        }
+        let rest = text[text.index(after: equals)...]
+        let name = rest.prefix { $0 != ":" }
+        try place(kind, StageParameters(stage: String(name), values: try values(rest.dropFirst(name.count + 1), in: text)), in: &stages)
+    }
+
+    private func values(_ json: Substring, in text: String) throws(StageError) -> [String: StageParameters.Value] {
+        guard !json.isEmpty else { return [:] }
+        do {
+            return try JSONDecoder().decode([String: StageParameters.Value].self, from: Data(json.utf8))
+        } catch {
+            throw .badText(text, reason: "its parameters are not a JSON object of numbers, texts and lists of texts")
+        }
+    }
+
+    private static let builtIn: [StageMaker] = [
+        StageMaker(.taskDefinition, "TaskDefinitionByDataAttr", parameters: ["attribute"]) { parameters, stages throws(StageError) in
+            stages.taskDefinition = try TaskDefinitionByDataAttr.make(parameters)
+        },
+        StageMaker(.taskDefinition, "SingleTask") { _, stages in stages.taskDefinition = SingleTaskDefinition() },
+        StageMaker(.relationDiscovery, "DefaultTaskRelationDiscover") { _, stages in
+            stages.relationDiscovery = DefaultTaskRelationDiscover()
+        },
+        StageMaker(.taskAllocation, "TaskAllocationByDataAttr") { _, stages in stages.taskAllocation = TaskAllocationByDataAttr() },
+        StageMaker(.taskAllocation, "TaskAllocationByNearestCentre") { _, stages in
+            stages.taskAllocation = TaskAllocationByNearestCentre()
+        },
+        StageMaker(.taskAdaptation, "PartialPooling", parameters: ["site", "person"]) { parameters, stages throws(StageError) in
+            stages.taskAdaptation = try PartialPoolingAdaptation.make(parameters)
+        },
+        StageMaker(.taskAdaptation, "NoAdaptation") { _, stages in stages.taskAdaptation = NoAdaptation() },
+        StageMaker(.inferenceIntegration, "DefaultInferenceIntegrate") { _, stages in
+            stages.inferenceIntegration = DefaultInferenceIntegrate()
+        },
+        StageMaker(.inferenceIntegration, "LogMean", parameters: ["serving_share"]) { parameters, stages throws(StageError) in
+            stages.inferenceIntegration = try LogMeanIntegration.make(parameters)
+        },
+        StageMaker(.updateDecision, "ByCount", parameters: ["new_labels"]) { parameters, stages throws(StageError) in
+            stages.updateDecision = try UpdateByCount.make(parameters)
+        },
+        StageMaker(.updateDecision, "ByLoss", parameters: ["rise"]) { parameters, stages throws(StageError) in
+            stages.updateDecision = try UpdateByLoss.make(parameters)
+        },
+        StageMaker(.qualityGate, "AtLeastAsGood", parameters: ["noise", "tolerance"]) { parameters, stages throws(StageError) in
+            stages.qualityGate = try AtLeastAsGoodGate.make(parameters)
+        },
+        StageMaker(.qualityGate, "Open") { _, stages in stages.qualityGate = OpenGate() },
+    ]
+}
+
+extension StageMaker {
+    /// Relations measured by transfer; models of single tasks are trained by the given estimator.
+    package static func transfer(_ estimator: any Estimator & Sendable) -> StageMaker {
+        StageMaker(.relationDiscovery, "Transfer", parameters: ["rows_min", "rows_max"]) { parameters, stages throws(StageError) in
+            stages.relationDiscovery = TransferRelationDiscovery(
+                estimator, rowsMin: Int(try parameters.number("rows_min", default: 50, in: 2...1e6)),
+                rowsMax: Int(try parameters.number("rows_max", default: 1000, in: 2...1e6)))
+        }
+    }
+}

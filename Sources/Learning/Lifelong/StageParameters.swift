@@ -1,0 +1,70 @@
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Parameters of a stage by name, as a job gives them; every reading checks type and range.
+package struct StageParameters: Sendable, Equatable {
+    /// A parameter's value.
+    package enum Value: Sendable, Equatable, Decodable {
+        case number(Double)
+        case text(String)
+        case list([String])
+
+        package init(from decoder: any Decoder) throws {
+            let box = try decoder.singleValueContainer()
+            if let number = try? box.decode(Double.self) {
+                self = .number(number)
+            } else if let text = try? box.decode(String.self) {
+                self = .text(text)
+            } else {
+                self = .list(try box.decode([String].self))
+            }
+        }
+
+        var described: String {
+            switch self {
+            case .number(let number): "the number \(number)"
+            case .text(let text): "the text \"\(text)\""
+            case .list(let list): "a list of \(list.count)"
+            }
+        }
+    }
+
+    /// The stage's name, for messages.
+    package let stage: String
+    package let values: [String: Value]
+
+    package init(stage: String, values: [String: Value] = [:]) {
+        self.stage = stage
+        self.values = values
+    }
+
+    /// A finite number.
+    package func number(_ name: String, default usual: Double, in range: ClosedRange<Double>) throws(StageError) -> Double {
+        guard let value = values[name] else { return usual }
+        let expected = "a number in \(range.lowerBound) ... \(range.upperBound)"
+        guard case .number(let number) = value, range.contains(number) else {
+            throw .badParameter(stage: stage, name: name, expected: expected, found: value.described)
+        }
+        return number
+    }
+
+    /// A list of texts; one text counts as a list of one.
+    package func list(_ name: String, default usual: [String]) throws(StageError) -> [String] {
+        switch values[name] {
+        case nil: return usual
+        case .list(let list): return list
+        case .text(let text): return [text]
+        case .number(let number):
+            throw .badParameter(stage: stage, name: name, expected: "a list of texts", found: Value.number(number).described)
+        }
+    }
+
+    /// - Throws: `StageError.badParameter` where a value that was read is unusable.
+    package func require(_ holds: Bool, _ name: String, _ expected: String) throws(StageError) {
+        guard !holds else { return }
+        throw .badParameter(stage: stage, name: name, expected: expected, found: values[name]?.described ?? "nothing")
+    }
+}
