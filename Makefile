@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build test format describe bench
+.PHONY: build test format describe bench prove-knowledge
 
 build:
 	scripts/bootstrap
@@ -23,3 +23,10 @@ describe: build
 # Trains the baselines on the real data and prints their figures.
 bench: build
 	.build/release/skerry bench learning
+	.build/release/skerry bench knowledge
+
+# Kills a recording program at many random moments; the same test runs with a few in `make test`.
+prove-knowledge:
+	scripts/bootstrap
+	$(SWIFT_BUILD) --build-tests
+	SKERRY_KILLS=$${SKERRY_KILLS:-1000} swift test -c release --skip-build --filter KnowledgeCrashTests

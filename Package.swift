@@ -25,6 +25,7 @@ let package = Package(
         .target(name: "Resources", swiftSettings: strict),
         .target(name: "Storage", dependencies: ["CSQLite", "CZlib"], swiftSettings: strict),
         .target(name: "Learning", dependencies: [crypto], swiftSettings: strict),
+        .target(name: "KnowledgeBase", dependencies: ["Storage"], swiftSettings: strict),
         .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
         .target(name: "COnnxRuntime"),
         .target(name: "Inference", dependencies: ["COnnxRuntime", "Learning"], swiftSettings: strict),
@@ -34,13 +35,14 @@ let package = Package(
         .executableTarget(
             name: "skerry",
             dependencies: [
-                "Inference", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
+                "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         .testTarget(name: "ResourcesTests", dependencies: ["Resources"], swiftSettings: strict),
         .target(name: "TestKit", dependencies: ["Learning"], path: "Tests/TestKit", swiftSettings: strict),
         .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
+        .testTarget(name: "KnowledgeBaseTests", dependencies: ["KnowledgeBase", "Storage"], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
         .testTarget(name: "TrainingTests", dependencies: ["Learning", "TestKit", "Training"], swiftSettings: strict),
         .testTarget(name: "InferenceTests", dependencies: ["Inference", "Learning", "TestKit", "Training"], swiftSettings: strict),
@@ -49,6 +51,7 @@ let package = Package(
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
         .testTarget(name: "DemoTests", dependencies: ["Demo", "Storage", "ThermalComfort"], swiftSettings: strict),
+        .testTarget(name: "EndToEndTests", dependencies: ["KnowledgeBase", "Storage", "skerry"], swiftSettings: strict),
         .testTarget(name: "HouseRulesTests", swiftSettings: strict),
     ]
 )

@@ -12,6 +12,15 @@ static inline int skerry_sqlite3_bind_blob(sqlite3_stmt *statement, int index, c
     return sqlite3_bind_blob64(statement, index, bytes, byteCount, SQLITE_TRANSIENT);
 }
 
+// The byte of the statement at which the last error arose; -1 where SQLite cannot say, or is older than 3.38.
+static inline int skerry_sqlite3_error_offset(sqlite3 *db) {
+#if SQLITE_VERSION_NUMBER >= 3038000
+    return sqlite3_error_offset(db);
+#else
+    return -1;
+#endif
+}
+
 enum {
     skerry_SQLITE_CONSTRAINT_UNIQUE = SQLITE_CONSTRAINT_UNIQUE,
     skerry_SQLITE_CONSTRAINT_PRIMARYKEY = SQLITE_CONSTRAINT_PRIMARYKEY,

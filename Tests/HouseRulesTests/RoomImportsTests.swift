@@ -15,12 +15,16 @@ import Testing
         // The C library for logarithms only, FoundationEssentials for JSON: neither is used for files, clocks or the network.
         "Learning": ["Crypto", "FoundationEssentials", "Foundation"] + platform,
         // FoundationEssentials for JSON: it has no network and no processes.
+        "KnowledgeBase": ["Storage", "Learning", "FoundationEssentials", "Foundation"],
         "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
         "Inference": ["Learning", "COnnxRuntime"] + platform,
         "Workers": ["Inference"] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
         "Demo": ["Storage", "ThermalComfort", "Crypto", "Synchronization"] + platform,
-        "skerry": ["Inference", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "ArgumentParser", "Crypto"] + platform,
+        "skerry": [
+            "FoundationEssentials", "Foundation", "KnowledgeBase", "Inference", "Learning", "Storage", "ThermalComfort", "Training",
+            "Workers", "ArgumentParser", "Crypto",
+        ] + platform,
     ]
 
     /// Modules that the source text imports.

@@ -98,6 +98,12 @@ package final class SQLiteDatabase {
         return result
     }
 
+    /// Names of the columns of a statement's rows, without running it; empty where it returns none.
+    package func columnNames(_ sql: String) throws(SQLiteError) -> [String] {
+        let statement = try prepared(sql)
+        return (0..<statement.columnCount).map(statement.columnName)
+    }
+
     /// The first column of the first row; nil without a row.
     package func value(_ sql: String, _ values: [SQLiteValue] = []) throws(SQLiteError) -> SQLiteValue? {
         let statement = try started(sql, values)

@@ -55,12 +55,15 @@ package struct SQLiteError: Error, Equatable, CustomStringConvertible {
     package var database: String
     /// The statement as prepared: placeholders, no values. Nil where none is at fault.
     package var statement: String?
+    /// The byte of the statement at which it is wrong; nil where SQLite cannot say.
+    package var offset: Int?
 
-    package init(_ code: Code, _ message: String, database: String, statement: String? = nil) {
+    package init(_ code: Code, _ message: String, database: String, statement: String? = nil, offset: Int? = nil) {
         self.code = code
         self.message = message
         self.database = database
         self.statement = statement
+        self.offset = offset
     }
 
     /// Whether the same call may succeed later without a change of the call.
@@ -101,7 +104,8 @@ extension SQLiteError {
         if [.cannotOpen, .ioFailure].contains(code), systemError != 0 {
             message += " (\(String(cString: strerror(systemError))))"
         }
-        self.init(code, message, database: database, statement: statement)
+        let offset = connection.map { Int(skerry_sqlite3_error_offset($0)) } ?? -1
+        self.init(code, message, database: database, statement: statement, offset: code == .statement && offset >= 0 ? offset : nil)
     }
 
     private static func code(_ result: Int32, systemError: Int32) -> Code {
