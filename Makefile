@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build test format describe bench prove-knowledge
+.PHONY: build test format describe bench models prove-knowledge
 
 build:
 	scripts/bootstrap
@@ -30,3 +30,8 @@ prove-knowledge:
 	scripts/bootstrap
 	$(SWIFT_BUILD) --build-tests
 	SKERRY_KILLS=$${SKERRY_KILLS:-1000} swift test -c release --skip-build --filter KnowledgeCrashTests
+
+# Rebuilds models/ from the real data and compares files with cards.
+models: build
+	.build/release/skerry models build
+	.build/release/skerry models check models/thermal-comfort/*.onnx

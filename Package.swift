@@ -45,7 +45,9 @@ let package = Package(
         .testTarget(name: "KnowledgeBaseTests", dependencies: ["KnowledgeBase", "Storage"], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
         .testTarget(name: "TrainingTests", dependencies: ["Learning", "TestKit", "Training"], swiftSettings: strict),
-        .testTarget(name: "InferenceTests", dependencies: ["Inference", "Learning", "TestKit", "Training"], swiftSettings: strict),
+        .testTarget(
+            name: "InferenceTests", dependencies: ["Inference", "Learning", "Storage", "TestKit", "ThermalComfort", "Training"],
+            swiftSettings: strict),
         .testTarget(
             name: "WorkersTests", dependencies: ["Inference", "Learning", "TestKit", "Training", "Workers"], swiftSettings: strict),
         .testTarget(

@@ -131,10 +131,13 @@ package final class TabularPredictor {
         guard rows.features.count == rows.count * featureNames.count else {
             throw .wrongValueCount(input: "features", expected: rows.count * featureNames.count, found: rows.features.count)
         }
-        for (name, keys, isTaken) in [("site", rows.sites, takesSites), ("person", rows.persons, takesPersons)] where !keys.isEmpty {
-            guard isTaken else { throw .unexpectedInput(name: name, known: session.signature.inputs.map(\.name)) }
-            guard keys.count == rows.count else { throw .wrongValueCount(input: name, expected: rows.count, found: keys.count) }
-        }
+        if !rows.sites.isEmpty { try check("site", rows.sites, takesSites, rows.count) }
+        if !rows.persons.isEmpty { try check("person", rows.persons, takesPersons, rows.count) }
+    }
+
+    private func check(_ name: String, _ keys: [UInt32], _ isTaken: Bool, _ count: Int) throws(InferenceError) {
+        guard isTaken else { throw .unexpectedInput(name: name, known: session.signature.inputs.map(\.name)) }
+        guard keys.count == count else { throw .wrongValueCount(input: name, expected: count, found: keys.count) }
     }
 }
 
@@ -175,10 +178,12 @@ private final class TabularTensors {
         rows.features.withUnsafeBufferPointer { all in
             features.baseAddress!.update(from: all.baseAddress! + start * width, count: features.count)
         }
-        for (keys, memory) in [(rows.sites, sites), (rows.persons, persons)] {
-            guard let memory else { continue }
-            for row in 0..<bound.rowCount { memory[row] = keys.isEmpty ? 0 : Int64(keys[start + row]) }
-        }
+        if let sites { fill(sites, rows.sites, from: start) }
+        if let persons { fill(persons, rows.persons, from: start) }
+    }
+
+    private func fill(_ memory: UnsafeMutableBufferPointer<Int64>, _ keys: [UInt32], from start: Int) {
+        for row in 0..<bound.rowCount { memory[row] = keys.isEmpty ? 0 : Int64(keys[start + row]) }
     }
 
     func read(into result: inout TabularPredictions) {

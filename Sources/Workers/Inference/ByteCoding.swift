@@ -2,6 +2,9 @@
 struct ByteWriter {
     private var bytes: [UInt8] = []
 
+    /// - Parameter byteCount: room for about as much, at once.
+    init(expecting byteCount: Int = 64) { bytes.reserveCapacity(byteCount) }
+
     mutating func append<Number: BitwiseCopyable>(_ number: Number) { withUnsafeBytes(of: number) { bytes.append(contentsOf: $0) } }
 
     mutating func append<Number: BitwiseCopyable>(_ numbers: [Number]) { numbers.withUnsafeBytes { bytes.append(contentsOf: $0) } }
@@ -31,7 +34,11 @@ struct ByteReader {
     var isAtEnd: Bool { remaining == 0 }
 
     mutating func integer<Number: FixedWidthInteger & BitwiseCopyable>(_: Number.Type) throws(WorkersError) -> Number {
-        try array(Number.self, count: 1)[0]
+        guard remaining >= MemoryLayout<Number>.size else {
+            throw .malformedFrame(reason: "a number of \(MemoryLayout<Number>.size) bytes, \(remaining) are left")
+        }
+        defer { position += MemoryLayout<Number>.size }
+        return bytes.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: position, as: Number.self) }
     }
 
     /// - Parameter count, times: their product is the number of elements.
@@ -44,7 +51,9 @@ struct ByteReader {
         let start = position
         position += byteCount
         return [Number](unsafeUninitializedCapacity: elements) { memory, filled in
-            UnsafeMutableRawBufferPointer(memory).copyBytes(from: bytes[start..<start + byteCount])
+            bytes.withUnsafeBytes { all in
+                UnsafeMutableRawBufferPointer(memory).copyMemory(from: UnsafeRawBufferPointer(rebasing: all[start..<start + byteCount]))
+            }
             filled = elements
         }
     }

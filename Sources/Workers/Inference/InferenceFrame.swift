@@ -20,7 +20,7 @@ package enum InferenceFrame: Equatable, Sendable {
 
     /// The whole frame, length first.
     package var encoded: [UInt8] {
-        var writer = ByteWriter()
+        var writer = ByteWriter(expecting: roughByteCount)
         writer.append(UInt32(0))
         switch self {
         case .hello(let model):
@@ -43,12 +43,20 @@ package enum InferenceFrame: Equatable, Sendable {
             writer.append(UInt32(answer.predictions.labels.count))
             writer.append(answer.predictions.probabilities)
             writer.append(answer.predictions.margins)
-            writer.append(answer.predictions.labels.map { UInt32($0) })
+            for label in answer.predictions.labels { writer.append(UInt32(label)) }
         case .refusal(let id, let reason):
             Self.head(&writer, .refusal, id)
             writer.append(reason)
         }
         return writer.finishedFrame()
+    }
+
+    private var roughByteCount: Int {
+        switch self {
+        case .predict(_, let rows): 32 + 4 * (rows.features.count + rows.sites.count + rows.persons.count)
+        case .answer(_, let answer): 64 + 8 * answer.predictions.margins.count + 4 * answer.predictions.labels.count
+        case .hello, .refusal: 256
+        }
     }
 
     private static func head(_ writer: inout ByteWriter, _ kind: Kind, _ id: UInt32) {
