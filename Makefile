@@ -24,6 +24,7 @@ describe: build
 bench: build
 	.build/release/skerry bench learning
 	.build/release/skerry bench knowledge
+	.build/release/skerry bench inference
 
 # Kills a recording program at many random moments; the same test runs with a few in `make test`.
 prove-knowledge:
