@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build test format describe bench models prove-knowledge
+.PHONY: build test test-xgboost-1.7 format describe bench models prove-knowledge
 
 build:
 	scripts/bootstrap
@@ -36,3 +36,11 @@ prove-knowledge:
 models: build
 	.build/release/skerry models build
 	.build/release/skerry models check models/thermal-comfort/*.onnx
+
+# The training tests on Debian's XGBoost 1.7, unpacked into .deps without installing it.
+test-xgboost-1.7:
+	scripts/bootstrap
+	scripts/unpack-xgboost-1.7
+	$(SWIFT_BUILD) --build-tests
+	LD_LIBRARY_PATH=.deps/xgboost-1.7 SKERRY_XGBOOST_LIB=.deps/xgboost-1.7/libxgboost.so.0 \
+		swift test -c release --skip-build --filter TrainingTests
