@@ -31,6 +31,8 @@ struct BenchLearningCommand: ParsableCommand {
     @Option(parsing: .upToNextOption, help: "Seeds of training.") var seeds: [UInt64] = [27, 28, 29]
     @Option(parsing: .upToNextOption, help: "Methods by name.") var methods: [String] = ComfortMethods.names
     @Option(help: "A stage of skerry, KIND=NAME[:{\"parameter\": value}]; may be given several times.") var stage: [String] = []
+    @Option(help: "A further figure: \(MetricCatalog().names.joined(separator: ", ")); may be given several times.") var metric: [String] =
+        []
     @Option(name: .shortAndLong, help: "table or csv.") var output: AlignedTable.Format = .table
     @Flag(help: "Judge on the random row split of the published claim instead (all pool rows labelled). It is leaky.")
     var randomRow = false
@@ -38,6 +40,7 @@ struct BenchLearningCommand: ParsableCommand {
 
     func validate() throws {
         do { try ComfortMethods.check(methods) } catch { throw ValidationError("\(error)") }
+        do { for name in metric { _ = try MetricCatalog().metric(name) } } catch { throw ValidationError("\(error)") }
         if seeds.isEmpty { throw ValidationError("--seeds needs at least one number") }
     }
 
@@ -45,6 +48,7 @@ struct BenchLearningCommand: ParsableCommand {
         let library = try XGBoostLibrary(candidates: xgboostCandidates())
         let stages = try chosenStages(library)
         let (database, rows) = try files.load()
+        let metrics = try metric.map { try MetricCatalog().metric($0) }
         var evaluations: [(seed: UInt64, evaluation: MethodEvaluation)] = []
         for seed in seeds {
             let split = randomRow ? ComfortSplit.randomRow(database, seed: seed) : rows
@@ -69,6 +73,10 @@ struct BenchLearningCommand: ParsableCommand {
                 evaluations.append((seed, evaluation))
                 if matrix, let skerry = method as? SkerryMethod { printDecisions(skerry, seed: seed) }
                 writeError("  \(name): accuracy \(fixed(evaluation.metrics.accuracy)), \(fixed(evaluation.seconds, decimals: 1)) s")
+                for metric in metrics {
+                    let value = metric.value(evaluation.probabilities, truth: experiment.testLabels)
+                    writeError("    \(metric.name): \(value.map { fixed($0) } ?? "not defined")")
+                }
                 for note in evaluation.notes where name != "never_updated" { writeError("    round \(note.round): \(note.text)") }
             }
         }
