@@ -120,12 +120,17 @@ package enum ComfortSplit {
     }
 
     private static func poolRows(_ site: String, _ indices: [Int], _ groups: [String], _ records: [ComfortRecord]) -> [Int] {
+        if Set(groups).count == 1 { return fraction(site, salt: "atcii") < 0.5 ? indices : [] }
+        return earlierHalf(indices, groups, records)
+    }
+
+    /// Rows of the groups that come first in time, about half of all; no group is divided.
+    private static func earlierHalf(_ indices: [Int], _ groups: [String], _ records: [ComfortRecord]) -> [Int] {
         let members = Dictionary(grouping: zip(indices, groups), by: \.1).mapValues { $0.map(\.0) }
         // Undated groups come before every date, as the empty text sorts first.
         let ordered = members.values.map { group in
             (date: group.map { records[$0].date }.filter { !$0.isEmpty }.min().map(String.init) ?? "", first: group[0], rows: group)
         }.sorted { ($0.date, $0.first) < ($1.date, $1.first) }
-        guard ordered.count > 1 else { return fraction(site, salt: "atcii") < 0.5 ? indices : [] }
         var pool: [Int] = []
         var before = 0
         for group in ordered {
@@ -133,6 +138,20 @@ package enum ComfortSplit {
             before += group.rows.count
         }
         return pool
+    }
+
+    /// Whether a row belongs to the later half of its site's rows among these; leakage groups are not divided, and a site with a single one
+    /// has no later half.
+    package static func isInLaterHalf(_ rows: ComfortRows) -> [Bool] {
+        let records = (0..<rows.count).map(rows.record)
+        var isLater = [Bool](repeating: false, count: rows.count)
+        for (site, indices) in Dictionary(grouping: records.indices, by: { records[$0].site }) {
+            let groups = leakageGroups(site, indices, records)
+            guard Set(groups).count > 1 else { continue }
+            for index in indices { isLater[index] = true }
+            for index in earlierHalf(indices, groups, records) { isLater[index] = false }
+        }
+        return isLater
     }
 
     private static func rank(_ pool: [Int], _ records: [ComfortRecord], _ rows: inout [SplitRow]) {

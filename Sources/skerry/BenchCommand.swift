@@ -17,6 +17,7 @@ struct BenchCommand: ParsableCommand {
             BenchLearningCommand.self,
             BenchInferenceCommand.self,
             BenchNewCityCommand.self,
+            BenchUnseenCommand.self,
             BenchKnowledgeCommand.self,
         ])
 }

@@ -9,6 +9,8 @@ package struct LifelongStages: Sendable {
     package var taskDefinition: any TaskDefinition
     package var relationDiscovery: any TaskRelationDiscovery
     package var taskAllocation: any TaskAllocation
+    package var unseenSampleRecognition: any UnseenSampleRecognition
+    package var unseenTaskDetection: any UnseenTaskDetection
     package var taskAdaptation: any TaskAdaptation
     package var inferenceIntegration: any InferenceIntegration
     package var updateDecision: any UpdateDecision
@@ -19,6 +21,8 @@ package struct LifelongStages: Sendable {
         taskDefinition = TaskDefinitionByDataAttr(attributes: ["season", "cooling"])
         relationDiscovery = DefaultTaskRelationDiscover()
         taskAllocation = TaskAllocationByDataAttr()
+        unseenSampleRecognition = NeighbourRecognition(PlaceSigns(attributes: ["season", "cooling"]))
+        unseenTaskDetection = PooledDetection(NeighbourRecognition(PlaceSigns(attributes: ["season", "cooling"])))
         taskAdaptation = PartialPoolingAdaptation(layers: [.init("site", lambda: 50), .init("person", lambda: 2)])
         inferenceIntegration = DefaultInferenceIntegrate()
         updateDecision = UpdateByCount(newLabels: 1)
@@ -31,6 +35,8 @@ package enum StageKind: String, CaseIterable, Sendable {
     case taskDefinition = "task_definition"
     case relationDiscovery = "task_relation_discovery"
     case taskAllocation = "task_allocation"
+    case unseenSampleRecognition = "unseen_sample_recognition"
+    case unseenTaskDetection = "unseen_task_detection"
     case taskAdaptation = "task_adaptation"
     case inferenceIntegration = "inference_integrate"
     case updateDecision = "update_decision"
@@ -116,6 +122,20 @@ package struct StageCatalog: Sendable {
         StageMaker(.taskAllocation, "TaskAllocationByDataAttr") { _, stages in stages.taskAllocation = TaskAllocationByDataAttr() },
         StageMaker(.taskAllocation, "TaskAllocationByNearestCentre") { _, stages in
             stages.taskAllocation = TaskAllocationByNearestCentre()
+        },
+        StageMaker(.unseenSampleRecognition, "NearestNeighbours", parameters: NeighbourRecognition.parameterNames) {
+            parameters, stages throws(StageError) in
+            stages.unseenSampleRecognition = try NeighbourRecognition.make(parameters)
+        },
+        StageMaker(.unseenSampleRecognition, "SampleRegonitionDefault", parameters: ["seed"]) { parameters, stages throws(StageError) in
+            stages.unseenSampleRecognition = try CoinFlipRecognition.make(parameters)
+        },
+        StageMaker(.unseenTaskDetection, "PooledNeighbours", parameters: NeighbourRecognition.parameterNames + ["batch_rows"]) {
+            parameters, stages throws(StageError) in
+            stages.unseenTaskDetection = try PooledDetection.make(parameters)
+        },
+        StageMaker(.unseenTaskDetection, "TaskAttrFilter", parameters: ["attribute"]) { parameters, stages throws(StageError) in
+            stages.unseenTaskDetection = try AttributeFilterDetection.make(parameters)
         },
         StageMaker(.taskAdaptation, "PartialPooling", parameters: ["site", "person"]) { parameters, stages throws(StageError) in
             stages.taskAdaptation = try PartialPoolingAdaptation.make(parameters)
