@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build test test-xgboost-1.7 format describe bench models prove-knowledge
+.PHONY: build test test-xgboost-1.7 demo format describe bench models prove-knowledge
 
 build:
 	scripts/bootstrap
@@ -12,6 +12,10 @@ test:
 	swift format lint --strict --recursive Package.swift Sources Tests
 	$(SWIFT_BUILD) --build-tests
 	swift test -c release --skip-build
+
+# The main job on the real data: learns for some minutes, leaves its results in skerry-demo/.
+demo: build
+	.build/release/skerry demo thermal-comfort
 
 format:
 	swift format --in-place --recursive Package.swift Sources Tests

@@ -31,11 +31,13 @@ let package = Package(
         .target(name: "Inference", dependencies: ["COnnxRuntime", "Learning"], swiftSettings: strict),
         .target(name: "Workers", dependencies: ["Inference"], swiftSettings: strict),
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
-        .target(name: "Demo", dependencies: ["Storage", "ThermalComfort", crypto], swiftSettings: strict),
+        .target(
+            name: "Demo",
+            dependencies: ["Inference", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto], swiftSettings: strict),
         .executableTarget(
             name: "skerry",
             dependencies: [
-                "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
+                "Demo", "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),

@@ -162,10 +162,10 @@ struct BenchLearningCommand: ParsableCommand {
     }
 }
 
-/// Where XGBoost's library may lie, best first.
+/// Where XGBoost's library may lie, best first: the one chosen, then `.deps` here and above the program's build folder.
 func xgboostCandidates() -> [String] {
     if let chosen = getenv("SKERRY_XGBOOST_LIB") { return [String(cString: chosen)] }
-    return [".deps/xgboost/lib/libxgboost.so", "libxgboost.so", "libxgboost.so.0"]
+    return dependencyRoots().map { "\($0)/.deps/xgboost/lib/libxgboost.so" } + ["libxgboost.so", "libxgboost.so.0"]
 }
 
 /// Seconds of a clock that never goes back; only differences mean anything.

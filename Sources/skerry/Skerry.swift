@@ -5,7 +5,9 @@ import ArgumentParser
 struct Skerry: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "skerry", abstract: "Edge AI collaboration: learn across cloud and edge.", version: "0.1.0",
-        subcommands: [DatasetCommand.self, KnowledgeCommand.self, BenchCommand.self, ShippedModelsCommand.self, WorkerCommand.self])
+        subcommands: [
+            DemoCommand.self, DatasetCommand.self, KnowledgeCommand.self, BenchCommand.self, ShippedModelsCommand.self, WorkerCommand.self,
+        ])
 
     /// Exit status of bad usage; 0 is success, 1 failure.
     private static let badUsage: Int32 = 2

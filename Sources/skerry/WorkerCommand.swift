@@ -28,9 +28,13 @@ struct InferCommand: ParsableCommand {
 
 /// Where ONNX Runtime's library may lie, best first: the one chosen, then `.deps` here, beside the program and above its build folder.
 func onnxRuntimeCandidates() -> [String] {
+    ONNXRuntime.candidates(chosen: getenv("SKERRY_ONNXRUNTIME_LIB").map { String(cString: $0) }, roots: dependencyRoots())
+}
+
+/// Folders that may hold a `.deps`: the current one, the program's and those above its build folder.
+func dependencyRoots() -> [String] {
     let folder = programPath().split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-    let roots = [".", folder, folder + "/..", folder + "/../..", folder + "/../../.."]
-    return ONNXRuntime.candidates(chosen: getenv("SKERRY_ONNXRUNTIME_LIB").map { String(cString: $0) }, roots: roots)
+    return [".", folder, folder + "/..", folder + "/../..", folder + "/../../.."]
 }
 
 /// The file of the running program, for starting workers.

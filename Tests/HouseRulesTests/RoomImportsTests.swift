@@ -20,9 +20,9 @@ import Testing
         "Inference": ["Learning", "COnnxRuntime"] + platform,
         "Workers": ["Inference"] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
-        "Demo": ["Storage", "ThermalComfort", "Crypto", "Synchronization"] + platform,
+        "Demo": ["Inference", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"] + platform,
         "skerry": [
-            "FoundationEssentials", "Foundation", "KnowledgeBase", "Inference", "Learning", "Storage", "ThermalComfort", "Training",
+            "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage", "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",
         ] + platform,
     ]

@@ -6,12 +6,14 @@ import Storage
 package final class PredictionTable {
     private static let bufferBytes = 64 << 10
     private let file: WholeFile
-    private let gzip = GzipWriter()
+    private let gzip: GzipWriter
     private var pending = Array("record_id,round,method,p_cooler,p_no_change,p_warmer\n".utf8)
 
+    /// - Parameter name: of the table, kept in the gzip header.
     /// - Throws: `FileWriteError.cannotCreate`.
-    init(path: String) throws(FileWriteError) {
+    init(path: String, name: String) throws(FileWriteError) {
         file = try WholeFile(path: path)
+        gzip = GzipWriter(name: name)
         pending.reserveCapacity(Self.bufferBytes + 256)
     }
 

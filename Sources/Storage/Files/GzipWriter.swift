@@ -2,17 +2,23 @@ import CZlib
 
 /// Compresses bytes into one gzip member, piece by piece, in bounded memory.
 ///
-/// The header carries no name and no time, so equal input gives equal output with the same zlib. Not shared between threads.
+/// The header carries no time, and a name only where one is given, so equal input gives equal output with the same zlib. Not shared between
+/// threads.
 package final class GzipWriter {
     private static let chunkBytes = 64 << 10
     private var stream = z_stream()
     private var isFinished = false
 
-    package init() {
+    private let header: GzipHeader?
+
+    /// - Parameter name: of the content, kept in the header (RFC 1952, FNAME): what `file` shows and `gunzip -N` restores. Latin-1, no NUL.
+    package init(name: String? = nil) {
+        header = name.map(GzipHeader.init)
         // 15 window bits, +16: gzip framing; 8: zlib's default memory.
         let status = deflateInit2_(
             &stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
         precondition(status == Z_OK, "zlib cannot start: status \(status)")
+        if let header { deflateSetHeader(&stream, header.pointer) }
     }
 
     deinit { deflateEnd(&stream) }
@@ -52,5 +58,27 @@ package final class GzipWriter {
             } while status == Z_OK || status == Z_BUF_ERROR
         }
         return output
+    }
+}
+
+/// Memory that zlib reads while the first bytes are written.
+private final class GzipHeader {
+    let pointer: UnsafeMutablePointer<gz_header>
+    private let name: UnsafeMutablePointer<UInt8>
+
+    init(_ text: String) {
+        let bytes = text.unicodeScalars.map { UInt8($0.value < 256 && $0.value > 0 ? $0.value : 63) } + [0]
+        name = .allocate(capacity: bytes.count)
+        name.initialize(from: bytes, count: bytes.count)
+        pointer = .allocate(capacity: 1)
+        pointer.initialize(to: gz_header())
+        // 255: unknown, which zlib otherwise takes from the machine it was built for.
+        pointer.pointee.os = 255
+        pointer.pointee.name = name
+    }
+
+    deinit {
+        pointer.deallocate()
+        name.deallocate()
     }
 }

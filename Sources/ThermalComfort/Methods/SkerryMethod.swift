@@ -1,7 +1,7 @@
 package import Learning
 
 /// Our way: one blend of trees and networks for all places, corrected by partial pooling for each site and person, and a gate for each task.
-package struct SkerryMethod: LifelongMethod {
+package struct SkerryMethod: LifelongMethod, Sendable {
     package let name = "skerry"
     private let featureSet: ComfortFeatureSet
     private var learner: LifelongLearner

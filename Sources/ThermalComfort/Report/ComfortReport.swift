@@ -11,6 +11,9 @@ package struct ComfortReport: Sendable {
         verdict = Verdict(results)
     }
 
+    /// What the run says, in one sentence.
+    package var headline: String { verdict.sentence + "." }
+
     /// Content of `report.html`, UTF-8.
     package var html: [UInt8] {
         let mark = results.dataset.synthetic ? "\(SyntheticComfort.mark) · " : ""

@@ -45,7 +45,7 @@ struct Goals {
 
     private static func points(_ value: Double?) -> String { Shown.percent(value) }
     private static func three(_ value: Double?) -> String { Shown.number(value, decimals: 3) }
-    private static func signed(_ value: Double?) -> String { Shown.number(value, decimals: 3, sign: true) }
+    private static func signed(_ value: Double?) -> String { Shown.number(value, decimals: 4, sign: true) }
     private static func gain(_ value: Double?) -> String { Shown.gain(value) }
 
     private static func accuracies(_ single: ComfortResults.Method?, _ ours: ComfortResults.Method?) -> [Goal] {
@@ -120,7 +120,7 @@ struct Goals {
 
 extension ComfortResults.LabelCurve {
     /// The largest gain over the frozen model that any way reached with this number of labels.
-    func bestGain(labels count: Int) -> Double? {
+    package func bestGain(labels count: Int) -> Double? {
         guard let index = labels.firstIndex(of: count) else { return nil }
         return series.filter { $0.key != "global" }.compactMap { key, series in
             index < series.relativeGainVsGlobal.count ? series.relativeGainVsGlobal[index] : nil

@@ -77,7 +77,7 @@ struct LabelCurveChart {
             drawing.text(name, x: labelX, y: place, style)
             drawing.text(figure, x: labelX, y: place + 16, "small")
         }
-        let styles = [("gainline", "ring", "blue"), ("secondline", "ring2", "orange"), ("whisker", "ring", "strong")]
+        let styles = [("gainline", "ring", "blue"), ("secondline", "ring2", "orange"), ("thirdline", "ring3", "strong")]
         for (index, one) in series.enumerated() {
             let points = zip(curve.labels, one.values.accuracy).compactMap { labels, value in
                 value.map { (labels, x(labels), y.position($0)) }
@@ -87,8 +87,9 @@ struct LabelCurveChart {
             var last: Double?
             for (labels, gain) in zip(curve.labels, one.values.relativeGainVsGlobal) where labels > 0 && labels < points.last?.0 ?? 0 {
                 guard let gain, let point = points.first(where: { $0.0 == labels }) else { continue }
-                // Figures that would touch are left to the table.
+                // Figures that would touch, and those of a line between two others, are left to the table.
                 if let last, point.1 - last < 46 { continue }
+                if index > 0 && index < series.count - 1 { continue }
                 last = point.1
                 // Lines rise to the right: left above the best one and right below the others there is room.
                 let isTop = index == 0

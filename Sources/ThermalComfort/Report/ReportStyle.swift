@@ -19,7 +19,7 @@ enum ReportStyle {
         .rule{stroke:var(--rule);stroke-width:1}.zero{stroke:var(--muted);stroke-width:1}\
         .whisker{stroke:var(--ink);stroke-width:1.5}.gainline{stroke:var(--gain);stroke-width:2.5;fill:none;stroke-linejoin:round}\
         .secondline{stroke:var(--loss);stroke-width:2.5;fill:none;stroke-linejoin:round}\
-        .baseline{stroke:var(--base);stroke-width:2;stroke-dasharray:5 4;fill:none}\
+        .thirdline{stroke:var(--ink);stroke-width:1.5;fill:none;stroke-linejoin:round}.ring3{fill:var(--paper);stroke:var(--ink);stroke-width:1.5}.baseline{stroke:var(--base);stroke-width:2;stroke-dasharray:5 4;fill:none}\
         .ring{fill:var(--paper);stroke:var(--gain);stroke-width:2.5}.ring2{fill:var(--paper);stroke:var(--loss);stroke-width:2.5}\
         .h0{fill:var(--h0)}.h1{fill:var(--h1)}.h2{fill:var(--h2)}.h3{fill:var(--h3)}.h4{fill:var(--h4)}.h5{fill:var(--h5)}.h6{fill:var(--h6)}\
         .on0{fill:var(--on0)}.on1{fill:var(--on1)}.halo{fill:none;stroke:var(--paper);stroke-width:5}.now{fill:none;stroke:var(--ink);stroke-width:2}\

@@ -65,7 +65,7 @@ struct RoundSections {
         return """
             <section>
             <h2>What was decided in each round?</h2>
-            <p>A new model or correction is deployed only if it is at least as good as the old one on labels kept aside for the purpose; \
+            <p>For each task, a season and kind of cooling, a new model is deployed only if it is at least as good as the old one on labelled votes that neither has learned from; \
             otherwise the old one stays. No test vote takes part.</p>
             \(decisionTable)
             \(relations)
@@ -75,19 +75,31 @@ struct RoundSections {
 
     private var decisionTable: String {
         guard !results.decisions.isEmpty else { return "" }
-        let rows = results.decisions.prefix(Self.decisionsShown).map { decision in
+        let kept = results.decisions.filter { $0.action == "keep" }
+        let all = Shown.counted(results.decisions.count, "decision", "decisions")
+        let summary =
+            kept.isEmpty
+            ? "<p>Of \(all), none kept an old model: each new one was at least as good.</p>"
+            : "<p>Of \(all), \(Shown.count(kept.count)) kept the old model, because the new one was not as good there:</p>\(table(kept))"
+        return summary + "<details><summary>All decisions</summary>\(table(results.decisions))</details>"
+    }
+
+    private func table(_ decisions: [ComfortResults.Decision]) -> String {
+        let hasFigures = decisions.contains { $0.old != nil || $0.new != nil }
+        let rows = decisions.prefix(Self.decisionsShown).map { decision in
             """
             <tr><td>\(decision.round)</td><td class="left">\(escaped(decision.subject))</td><td class="left">\(escaped(decision.action))</td>\
-            <td class="num">\(Shown.number(decision.old, decimals: 4))</td><td class="num">\(Shown.number(decision.new, decimals: 4))</td>\
+            \(hasFigures ? "<td class=\"num\">\(Shown.number(decision.old, decimals: 4))</td>" : "")\
+            \(hasFigures ? "<td class=\"num\">\(Shown.number(decision.new, decimals: 4))</td>" : "")\
             <td class="left">\(escaped(decision.reason))</td></tr>
             """
         }
-        let rest = results.decisions.count - rows.count
+        let rest = decisions.count - rows.count
         let note = rest > 0 ? "<p class=\"note\">\(Shown.count(rest)) more in results.json.</p>" : ""
         return """
             <div class="scroll"><table>
             <thead><tr><th scope="col">Round</th><th scope="col" class="left">About</th><th scope="col" class="left">Decision</th>\
-            <th scope="col">Before</th><th scope="col">After</th><th scope="col" class="left">Why</th></tr></thead>
+            \(hasFigures ? "<th scope=\"col\">Before</th><th scope=\"col\">After</th>" : "")<th scope="col" class="left">Why</th></tr></thead>
             <tbody>\(rows.joined(separator: "\n"))</tbody></table></div>\(note)
             """
     }

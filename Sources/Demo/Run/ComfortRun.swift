@@ -1,0 +1,394 @@
+import Crypto
+import Learning
+import Storage
+package import ThermalComfort
+package import Training
+package import Workers
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// The thermal-comfort example from files to results: every method over all rounds, the leaky split of the published claim, the deployed
+/// model at the edge.
+///
+/// Equal data, split, labels and seed give equal predictions, whatever the number of threads.
+package struct ComfortRun {
+    /// What the user chose.
+    package struct Settings: Sendable {
+        package var labels = LabelBudget.few
+        package var seed: UInt64 = 27
+        /// Edges that share the test rows; at least 1.
+        package var edges = 2
+        /// Path of a file that replaces the protocol's split.
+        package var split: String?
+        /// Methods taught at a time.
+        package var threads = 2
+
+        package init() {}
+    }
+
+    /// The tools of a run.
+    package struct Tools: Sendable {
+        package var xgboost: XGBoostLibrary
+        /// How to start an edge's worker.
+        package var workers: InferenceWorkerProcess.Settings
+        /// For temporary files.
+        package var temporaryFolder: String
+        /// By name; goes into the results.
+        package var versions: [String: String]
+
+        package init(
+            xgboost: XGBoostLibrary, workers: InferenceWorkerProcess.Settings, temporaryFolder: String, versions: [String: String]
+        ) {
+            self.xgboost = xgboost
+            self.workers = workers
+            self.temporaryFolder = temporaryFolder
+            self.versions = versions
+        }
+    }
+
+    /// What a run found, before it is written.
+    package struct Findings {
+        package var results: ComfortResults
+        /// The deployed model as an ONNX file.
+        package var model: [UInt8]
+    }
+
+    /// Contract, section 6; in the order of the table of predictions.
+    package static let methods = ["majority", "single_task", "finetune", "sedna_multitask", "sedna_lifelong", "skerry"]
+
+    private let settings: Settings
+    private let tools: Tools
+    private let display: ProgressDisplay
+    private let start = ContinuousClock.now
+
+    package init(_ settings: Settings, _ tools: Tools, _ display: ProgressDisplay) {
+        precondition(settings.edges >= 1 && settings.threads >= 1, "at least one edge and one thread")
+        self.settings = settings
+        self.tools = tools
+        self.display = display
+    }
+
+    /// Reads, learns, judges and serves; blocks for minutes.
+    ///
+    /// - Parameter predictions: gets the rows of all methods.
+    /// - Throws: errors of the data, the split, training and the disk, each with its remedy.
+    package func findings(_ data: LocatedData, predictions: PredictionTable) throws -> Findings {
+        var timings: [String: Double] = [:]
+        func timed<Value>(_ stage: String, _ body: () throws -> Value) rethrows -> Value {
+            let start = ContinuousClock.now
+            defer { timings[stage] = Self.seconds(ContinuousClock.now - start) }
+            return try body()
+        }
+        let source = try timed("read") { try read(data) }
+        let experiment = ComfortExperiment(
+            database: source.database, rows: source.rows, budget: settings.labels, featureSets: [.base, .physics])
+        guard !experiment.test.isEmpty else { throw EvaluationError.noTestRows }
+        let known = experiment.round(experiment.roundCount - 1).labelledSoFar
+        for column in known.columnsMissingEverywhere(.base) { display.note("no labelled row has a value of \"\(column)\"") }
+        display.note(
+            "learning from \(known.count) labelled votes in \(experiment.roundCount) rounds, to be judged on \(experiment.test.count) votes"
+        )
+        let taught = try timed("learn") { try teach(experiment, source) }
+        var results = try results(source, experiment, taught, labelledRows: known.count)
+        try timed("predictions") { try write(taught, experiment, to: predictions) }
+        let deployed = try DeployedComfort(taught.ours, seed: settings.seed, isSynthetic: source.isSynthetic)
+        results.model = deployed.facts
+        let served = try timed("serve") { try serve(deployed, experiment.test) }
+        results.edge = served.edge
+        timings["total"] = Self.seconds(ContinuousClock.now - start)
+        results.timingsS = timings
+        results.peakMemoryMB = ((PeakMemory.ofThisProcess + served.workerPeak) * 10).rounded() / 10
+        return Findings(results: results, model: deployed.bytes)
+    }
+
+    private static func seconds(_ time: Duration) -> Double {
+        let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) * 1e-18
+        return (seconds * 1000).rounded() / 1000
+    }
+}
+
+// MARK: - Reading
+
+extension ComfortRun {
+    /// Data and split, ready.
+    private struct Source {
+        var database: ComfortDatabase
+        var rows: [SplitRow]
+        var dataset: String
+        var digests: ComfortResults.Digests
+        var split: ComfortResults.Split
+        var isSynthetic: Bool
+    }
+
+    private func read(_ data: LocatedData) throws -> Source {
+        let database: ComfortDatabase
+        let name: String, digests: ComfortResults.Digests, isSynthetic: Bool
+        switch data {
+        case .real(let files):
+            display.note("reading \(files.measurements)")
+            let (measurements, metadata) = (try GzipReader(path: files.measurements), try GzipReader(path: files.metadata))
+            database = try ComfortDatabase(measurements: measurements.next, metadata: metadata.next)
+            (name, digests, isSynthetic) = (ComfortFiles.databaseName, files.digests, false)
+        case .synthetic:
+            let made = SyntheticComfort()
+            database = try made.database()
+            digests = .init(measurements: Self.sha256(made.measurements), metadata: Self.sha256(made.metadata))
+            (name, isSynthetic) = (SyntheticComfort.databaseName, true)
+        }
+        let (rows, split) = try split(database)
+        return Source(database: database, rows: rows, dataset: name, digests: digests, split: split, isSynthetic: isSynthetic)
+    }
+
+    private func split(_ database: ComfortDatabase) throws -> ([SplitRow], ComfortResults.Split) {
+        guard let path = settings.split else {
+            let rows = ComfortSplit.main(database)
+            return (rows, .init(name: "main", sha256: ComfortSplit.digest(rows)))
+        }
+        let rows = try ComfortSplit.read(GzipReader(path: path).next, for: database)
+        let name = path.split(separator: "/").last.map(String.init) ?? path
+        return (rows, .init(name: name, sha256: try FileDigest(path: path).sha256))
+    }
+
+    private static func sha256(_ bytes: [UInt8]) -> String {
+        SHA256.hash(data: bytes).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
+    }
+}
+
+// MARK: - Learning
+
+extension ComfortRun {
+    /// All methods after the last round.
+    private struct Taught {
+        /// By name.
+        var evaluations: [String: MethodEvaluation]
+        /// Under the random row split.
+        var leaky: [String: MethodEvaluation]
+        /// After the last round.
+        var ours: SkerryMethod
+        var newCities: NewCityEvaluation
+
+        var single: MethodEvaluation { evaluations["single_task"]! }
+    }
+
+    /// What one job brings.
+    private enum Lesson: Sendable {
+        case honest(MethodEvaluation)
+        case ours(MethodEvaluation, SkerryMethod)
+        case leaky(MethodEvaluation)
+        case newCities(NewCityEvaluation)
+    }
+
+    private func teach(_ experiment: ComfortExperiment, _ source: Source) throws -> Taught {
+        // Tables of all rows are large: each is made when its first job begins and dropped with its last.
+        let (database, rows, seed) = (source.database, source.rows, settings.seed)
+        let leakyMethods = ["skerry", "single_task", "sedna_multitask"]
+        let leaky = SharedValue(uses: leakyMethods.count) {
+            ComfortExperiment(
+                database: database, rows: ComfortSplit.randomRow(database, seed: seed), budget: .full, featureSets: [.base, .physics])
+        }
+        let cities = SharedValue(uses: NewCityExperiment.foldCount) { NewCityExperiment(database: database, rows: rows) }
+        let progress = Steps(display)
+        var lessons: [@Sendable () throws -> Lesson] = []
+        var total = 0
+        func add(_ cost: Int, _ body: @escaping @Sendable () throws -> Lesson) {
+            total += cost
+            lessons.append(body)
+        }
+        // The longest first, so that no thread is left with it at the end.
+        let rounds = experiment.roundCount
+        func addLeaky(_ name: String) {
+            add(Self.cost(name) * Self.leakyCost) {
+                .leaky(try leaky.use { try judged(name, $0, Self.leakyCost, isLeaky: true, progress) })
+            }
+        }
+        addLeaky(leakyMethods[0])
+        add(Self.cost("skerry") * rounds) { try ours(experiment, progress) }
+        for name in leakyMethods.dropFirst() { addLeaky(name) }
+        for fold in 0..<NewCityExperiment.foldCount {
+            add(Self.newCityCost) { .newCities(try cities.use { try newCities($0, fold: fold, progress) }) }
+        }
+        for name in Self.methods where name != "skerry" {
+            add(Self.cost(name) * rounds) { .honest(try judged(name, experiment, 1, isLeaky: false, progress)) }
+        }
+        display.begin("learning", total: total, unit: .things("steps"))
+        defer { display.end() }
+        return taught(try ParallelWork.run(threads: settings.threads, lessons))
+    }
+
+    private func taught(_ lessons: [Lesson]) -> Taught {
+        var evaluations: [String: MethodEvaluation] = [:], leaky = evaluations
+        var ours: SkerryMethod?
+        var newCities = NewCityEvaluation(labelCounts: NewCityExperiment.labelCounts)
+        for lesson in lessons {
+            switch lesson {
+            case .honest(let evaluation): evaluations[evaluation.method] = evaluation
+            case .ours(let evaluation, let method): (evaluations[evaluation.method], ours) = (evaluation, method)
+            case .leaky(let evaluation): leaky[evaluation.method] = evaluation
+            case .newCities(let evaluation): newCities.merge(evaluation)
+            }
+        }
+        return Taught(evaluations: evaluations, leaky: leaky, ours: ours!, newCities: newCities)
+    }
+
+    /// About how long a round of each takes, in steps of the progress bar; only the remaining time it tells depends on them.
+    private static func cost(_ method: String) -> Int { ["skerry": 11, "single_task": 3, "sedna_multitask": 2][method] ?? 1 }
+    /// The one round of the leaky split has all labels.
+    private static let leakyCost = 4
+    private static let newCityCost = 8
+
+    private func methods(isLeaky: Bool) -> ComfortMethods {
+        let few = settings.labels == .few && !isLeaky
+        let (library, seed) = (tools.xgboost, settings.seed)
+        return ComfortMethods(
+            boosting: XGBoostEstimator(library, .sedna(seed: seed)),
+            further: XGBoostEstimator(library, .sedna(seed: seed).with(rounds: 100)),
+            pooled: XGBoostEstimator(library, .pooled(fewLabels: few, seed: seed)), blended: blended(fewLabels: few))
+    }
+
+    private func blended(fewLabels: Bool) -> BlendTrainer {
+        BlendTrainer(
+            tools.xgboost,
+            settings: .pooled(fewLabels: fewLabels, indicatorColumns: PhysicsFeatures.indicatorColumns, seed: settings.seed),
+            classCount: Preference.allCases.count)
+    }
+
+    private func judged(
+        _ name: String, _ experiment: ComfortExperiment, _ factor: Int, isLeaky: Bool, _ progress: Steps
+    ) throws -> MethodEvaluation {
+        let start = ContinuousClock.now
+        let evaluation = try experiment.evaluate(
+            try methods(isLeaky: isLeaky).method(name), seconds: { Self.seconds(ContinuousClock.now - start) },
+            onRound: { _ in progress.add(Self.cost(name) * factor) })
+        if !isLeaky { tell(evaluation) }
+        return evaluation
+    }
+
+    private func ours(_ experiment: ComfortExperiment, _ progress: Steps) throws -> Lesson {
+        var method = SkerryMethod(blended(fewLabels: settings.labels == .few))
+        let start = ContinuousClock.now
+        let evaluation = try experiment.evaluate(
+            &method, seconds: { Self.seconds(ContinuousClock.now - start) }, onRound: { _ in progress.add(Self.cost("skerry")) })
+        tell(evaluation)
+        return .ours(evaluation, method)
+    }
+
+    private func newCities(_ experiment: NewCityExperiment, fold: Int, _ progress: Steps) throws -> NewCityEvaluation {
+        let trainer = BlendTrainer(tools.xgboost, settings: .newCity(seed: settings.seed), classCount: Preference.allCases.count)
+        defer { progress.add(Self.newCityCost) }
+        return try experiment.evaluate(fold: fold, NewCityService(frozen: trainer, retrained: trainer))
+    }
+
+    private func tell(_ evaluation: MethodEvaluation) {
+        display.note("  \(evaluation.method): \(percent(evaluation.metrics.accuracy)) right")
+    }
+
+    private func percent(_ share: Double) -> String {
+        let tenths = Int((share * 1000).rounded())
+        return "\(tenths / 10).\(tenths % 10) %"
+    }
+}
+
+// MARK: - Results
+
+extension ComfortRun {
+    private func results(
+        _ source: Source, _ experiment: ComfortExperiment, _ taught: Taught, labelledRows: Int
+    ) throws -> ComfortResults {
+        let buildings = Set(source.database.records.map(\.buildingID))
+        var results = ComfortResults(
+            dataset: .init(
+                name: source.dataset, sha256: source.digests, rows: source.rows.count, labelledRows: labelledRows,
+                cities: Set(buildings.map { source.database.buildings[$0]!.city }).count, buildings: buildings.count,
+                synthetic: source.isSynthetic),
+            split: source.split, labels: settings.labels.rawValue, seed: Int(clamping: settings.seed))
+        results.rounds = ComfortResults.Round.all(source.database, source.rows, settings.labels)
+        for (name, evaluation) in taught.evaluations {
+            guard let method = ComfortResults.Method(evaluation, over: taught.single) else { throw RunError.baselineNeverRight }
+            results.methods[name] = method
+        }
+        results.leakyRandomSplit = leaky(taught.leaky)
+        results.labelCurve = ComfortResults.LabelCurve(taught.newCities)
+        results.decisions = decisions(taught.ours.rounds)
+        results.relations = (taught.ours.rounds.last?.relations ?? []).sorted { $0.transfer > $1.transfer }.prefix(50).map {
+            .init(from: $0.from, to: $0.to, transfer: $0.transfer, rows: $0.rowCount)
+        }
+        results.versions = tools.versions
+        results.versions["xgboost"] = tools.xgboost.version
+        return results
+    }
+
+    private func leaky(_ evaluations: [String: MethodEvaluation]) -> ComfortResults.LeakyRandomSplit? {
+        guard let single = evaluations["single_task"], let multitask = evaluations["sedna_multitask"], let ours = evaluations["skerry"],
+            let multitaskGain = multitask.gain(over: single), let gain = ours.gain(over: single)
+        else { return nil }
+        func method(_ evaluation: MethodEvaluation, _ gain: RelativeGain) -> ComfortResults.LeakyMethod {
+            .init(
+                accuracy: evaluation.metrics.accuracy,
+                relativeGainVsSingle: .init(gain.value, ci95: .init(low: gain.low, high: gain.high)))
+        }
+        return .init(
+            singleTask: single.metrics.accuracy, sednaMultitask: method(multitask, multitaskGain), skerry: method(ours, gain),
+            note: "nearly every test vote has a vote of the same building and day, or of the same person, among those learned from")
+    }
+
+    /// What the update rule and the gate decided, round by round and task by task.
+    private func decisions(_ rounds: [LifelongRound]) -> [ComfortResults.Decision] {
+        rounds.flatMap { round -> [ComfortResults.Decision] in
+            if let reason = round.reasonToWait {
+                return [.init(round: round.number, subject: "all tasks", action: "keep", old: nil, new: nil, reason: reason)]
+            }
+            return round.decisions.map {
+                .init(
+                    round: round.number, subject: $0.task, action: $0.deploys ? "deploy" : "keep", old: nil, new: nil, reason: $0.reason)
+            }
+        }
+    }
+
+    private func write(_ taught: Taught, _ experiment: ComfortExperiment, to table: PredictionTable) throws {
+        let (ids, rounds) = (experiment.test.recordIDs, experiment.test.rounds)
+        for name in Self.methods {
+            let values = taught.evaluations[name]!.probabilities.values
+            for row in ids.indices {
+                try table.append(
+                    recordID: ids[row], round: rounds[row], method: name,
+                    probabilities: (values[3 * row], values[3 * row + 1], values[3 * row + 2]))
+            }
+        }
+    }
+
+    private func serve(_ deployed: DeployedComfort, _ rows: ComfortRows) throws -> DeployedComfort.Served {
+        let edges = settings.edges == 1 ? "1 edge" : "\(settings.edges) edges"
+        display.begin("serving at \(edges)", total: rows.count, unit: .things("votes"))
+        defer { display.end() }
+        return try deployed.serve(
+            rows, edges: settings.edges, tools.workers, folder: tools.temporaryFolder, progress: display.update)
+    }
+}
+
+/// Why a run has no results.
+package enum RunError: Error, Equatable, CustomStringConvertible {
+    case baselineNeverRight
+    /// The file that was made does not say what the model says.
+    case edgeDisagrees(recordID: Int)
+
+    package var description: String {
+        switch self {
+        case .baselineNeverRight: "single_task is right on no test row, so no gain over it exists; give a split with more test rows"
+        case .edgeDisagrees(let id):
+            "the deployed model answers record \(id) otherwise than the model it was made from; report this as a defect"
+        }
+    }
+}
+
+/// Steps done by several threads.
+private final class Steps: Sendable {
+    private let done = Counter()
+    private let display: ProgressDisplay
+    init(_ display: ProgressDisplay) { self.display = display }
+
+    func add(_ count: Int) { done.add(count) { display.update($0) } }
+}

@@ -1,0 +1,112 @@
+import ArgumentParser
+import Demo
+import Inference
+import Storage
+import ThermalComfort
+import Training
+import Workers
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+struct DemoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "demo", abstract: "Show an example end to end.", subcommands: [DemoThermalComfortCommand.self])
+}
+
+struct DemoThermalComfortCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "thermal-comfort",
+        abstract: "Learn what people in buildings want, round by round, and say what lifelong learning is worth.",
+        discussion: """
+            Looks for the ASHRAE Global Thermal Comfort Database II in --data, ../shared/datasets/atcii and a cache folder, then fetches it from its \
+            public home. Where it cannot be had, the run makes up SYNTHETIC data and says so. Leaves results.json, predictions.csv.gz, \
+            report.html, report.svg and comfort.onnx in --out: all of them, or, when interrupted, those of the run before.
+            """)
+
+    @Option(help: "Folder with db_measurements_v2.1.0.csv.gz and db_metadata.csv.") var data: String?
+    @Option(help: "Folder for the results; made if it is missing.") var out = "skerry-demo"
+    @Option(help: "Edges that share the test votes, 1 to 64.") var edges = 2
+    @Option(help: "Labels bought after the first round: few or full.") var labels: LabelBudget = .few
+    @Option(help: "Seed of all training.") var seed: UInt64 = 27
+    @Option(help: "A split that replaces the protocol's: CSV or CSV.gz.") var split: String?
+    @Option(help: "Methods taught at a time, 1 to 64.") var threads = 2
+    @Flag(help: "Take files whose SHA-256 is not the card's, with a warning.") var acceptDigest = false
+    @Flag(help: "Fetch nothing.") var offline = false
+
+    func validate() throws {
+        guard (1...64).contains(edges) else { throw ValidationError("--edges must be 1 to 64, found \(edges)") }
+        guard (1...64).contains(threads) else { throw ValidationError("--threads must be 1 to 64, found \(threads)") }
+        guard !out.isEmpty else { throw ValidationError("--out names no folder") }
+    }
+
+    func run() throws {
+        let variables = environment()
+        let isTerminal = isatty(STDERR_FILENO) == 1
+        // First of all: every later thread must leave the signals to it.
+        let interruption = Interruption { signal in
+            let clear = isTerminal ? "\r\u{1b}[K" : ""
+            writeError("\(clear)stopped by \(signal == SIGINT ? "Ctrl-C" : "signal \(signal)"); \(out) is as it was before this run")
+        }
+        let display = ProgressDisplay(.standardError(environment: variables))
+        let located = try locate(variables, display)
+        let files = try ResultFiles(folder: out, isSynthetic: located.isSynthetic)
+        let found = try ComfortRun(settings, try tools(), display).findings(located, predictions: files.predictions)
+        try files.place(found.results, model: found.model, interruption)
+        print(DemoSummary(found.results).text)
+        print("\n" + files.paths.all.joined(separator: "\n"))
+    }
+
+    private func locate(_ environment: [String: String], _ display: ProgressDisplay) throws -> LocatedData {
+        var locator = DataLocator(
+            folder: data, cache: DataLocator.cacheFolder(environment: environment), acceptsDigest: acceptDigest)
+        if offline { locator.home = nil }
+        var fetching: String?
+        let located = try locator.locate { event in
+            if case .fetching(let file, let bytes, let total) = event {
+                if fetching != file { display.begin("fetching \(file)", total: total, unit: .bytes) }
+                fetching = file
+                return display.update(bytes)
+            }
+            display.end()
+            switch event {
+            case .passed(let place, let reason): display.note("\(place): \(reason)")
+            case .found(let place): display.note("found the database in \(place), digests as its card says")
+            case .waiting(let folder): display.note("waiting for another program that fetches into \(folder)")
+            case .warning(let text): display.note("warning: \(text)")
+            case .fetching: break
+            }
+        }
+        if located.isSynthetic {
+            display.note("the real database cannot be had here: this run makes up its own, and every output says \(SyntheticComfort.mark)")
+        }
+        return located
+    }
+
+    private var settings: ComfortRun.Settings {
+        var settings = ComfortRun.Settings()
+        settings.labels = labels
+        settings.seed = seed
+        settings.edges = edges
+        settings.split = split
+        settings.threads = threads
+        return settings
+    }
+
+    private func tools() throws -> ComfortRun.Tools {
+        let variables = environment()
+        // Loaded here only to name its version, and to fail before anything is learned where it is missing.
+        let runtime = try ONNXRuntime(candidates: onnxRuntimeCandidates())
+        return .init(
+            xgboost: try XGBoostLibrary(candidates: xgboostCandidates()),
+            workers: .init(program: programPath(), environment: variables), temporaryFolder: variables["TMPDIR"] ?? "/tmp",
+            versions: ["skerry": Skerry.configuration.version, "onnxruntime": runtime.version])
+    }
+}
+
+extension LocatedData {
+    fileprivate var isSynthetic: Bool { if case .synthetic = self { true } else { false } }
+}
