@@ -57,6 +57,13 @@ package struct UnseenRound: Sendable, Equatable {
     package var falseAlarms: Int
     package var newCount: Int
     package var detections: Int
+
+    package init(
+        detector: String, round: Int, auroc: Double?, threshold: Double, knownCount: Int, falseAlarms: Int, newCount: Int, detections: Int
+    ) {
+        (self.detector, self.round, self.auroc, self.threshold) = (detector, round, auroc, threshold)
+        (self.knownCount, self.falseAlarms, self.newCount, self.detections) = (knownCount, falseAlarms, newCount, detections)
+    }
 }
 
 extension ComfortExperiment {
