@@ -8,7 +8,7 @@ struct DemoSummary {
 
     var text: String {
         let mark = results.dataset.synthetic ? "\(SyntheticComfort.mark) data: nothing below was measured.\n" : ""
-        let facts = [transfer, newCity, leaky].compactMap { $0 }.joined(separator: "\n")
+        let facts = [transfer, newCity, unseen, leaky].compactMap { $0 }.joined(separator: "\n")
         return """
 
             \(mark)\(ComfortReport(results).headline)
@@ -53,6 +53,13 @@ struct DemoSummary {
             curve.bestGain(labels: count).map { "\(percent($0)) with \(count)" }
         }
         return "New city, over the frozen global model: \(gains.joined(separator: ", ")) labels."
+    }
+
+    private var unseen: String? {
+        guard let best = results.unseenSites?.best else { return nil }
+        return "New sites, by \(best.name): AUROC \(fixed(best.detector.auroc, decimals: 3)) (guessing: 0.5), "
+            + "\(fixed(100 * best.detector.detectionRate, decimals: 1)) % noticed, "
+            + "\(fixed(100 * best.detector.falseAlarmRate, decimals: 1)) % false alarms at known sites."
     }
 
     private var leaky: String? {

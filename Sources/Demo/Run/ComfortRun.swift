@@ -170,6 +170,7 @@ extension ComfortRun {
         /// After the last round.
         var ours: SkerryMethod
         var newCities: NewCityEvaluation
+        var unseen: [UnseenRound]
 
         var single: MethodEvaluation { evaluations["single_task"]! }
     }
@@ -180,6 +181,7 @@ extension ComfortRun {
         case ours(MethodEvaluation, SkerryMethod)
         case leaky(MethodEvaluation)
         case newCities(NewCityEvaluation)
+        case unseen([UnseenRound])
     }
 
     private func teach(_ experiment: ComfortExperiment, _ source: Source) throws -> Taught {
@@ -211,6 +213,10 @@ extension ComfortRun {
         for fold in 0..<NewCityExperiment.foldCount {
             add(Self.newCityCost) { .newCities(try cities.use { try newCities($0, fold: fold, progress) }) }
         }
+        add(Self.unseenCost) {
+            defer { progress.add(Self.unseenCost) }
+            return .unseen(try experiment.unseenSites())
+        }
         for name in Self.methods where name != "skerry" {
             add(Self.cost(name) * rounds) { .honest(try judged(name, experiment, 1, isLeaky: false, progress)) }
         }
@@ -222,6 +228,7 @@ extension ComfortRun {
     private func taught(_ lessons: [Lesson]) -> Taught {
         var evaluations: [String: MethodEvaluation] = [:], leaky = evaluations
         var ours: SkerryMethod?
+        var unseen: [UnseenRound] = []
         var newCities = NewCityEvaluation(labelCounts: NewCityExperiment.labelCounts)
         for lesson in lessons {
             switch lesson {
@@ -229,9 +236,10 @@ extension ComfortRun {
             case .ours(let evaluation, let method): (evaluations[evaluation.method], ours) = (evaluation, method)
             case .leaky(let evaluation): leaky[evaluation.method] = evaluation
             case .newCities(let evaluation): newCities.merge(evaluation)
+            case .unseen(let rounds): unseen = rounds
             }
         }
-        return Taught(evaluations: evaluations, leaky: leaky, ours: ours!, newCities: newCities)
+        return Taught(evaluations: evaluations, leaky: leaky, ours: ours!, newCities: newCities, unseen: unseen)
     }
 
     /// About how long a round of each takes, in steps of the progress bar; only the remaining time it tells depends on them.
@@ -239,6 +247,7 @@ extension ComfortRun {
     /// The one round of the leaky split has all labels.
     private static let leakyCost = 4
     private static let newCityCost = 8
+    private static let unseenCost = 8
 
     private func methods(isLeaky: Bool) -> ComfortMethods {
         let few = settings.labels == .few && !isLeaky
@@ -312,6 +321,7 @@ extension ComfortRun {
         }
         results.leakyRandomSplit = leaky(taught.leaky)
         results.labelCurve = ComfortResults.LabelCurve(taught.newCities)
+        results.unseenSites = ComfortResults.UnseenSites(taught.unseen)
         results.decisions = decisions(taught.ours.rounds)
         results.relations = (taught.ours.rounds.last?.relations ?? []).sorted { $0.transfer > $1.transfer }.prefix(50).map {
             .init(from: $0.from, to: $0.to, transfer: $0.transfer, rows: $0.rowCount)

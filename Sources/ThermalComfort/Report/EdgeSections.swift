@@ -43,7 +43,7 @@ struct EdgeSections {
     }
 
     var unseenSites: String {
-        guard let sites = results.unseenSites, let best = UnseenChoice(sites) else { return "" }
+        guard let sites = results.unseenSites, let best = sites.best else { return "" }
         let rows = sites.detectors.sorted { ($1.value.auroc, $0.key) < ($0.value.auroc, $1.key) }.map { name, detector in
             """
             <tr><th scope="row">\(escaped(name))<small>\(escaped(detector.definition))</small></th>\
@@ -54,10 +54,10 @@ struct EdgeSections {
         return """
             <section>
             <h2>Does it notice a place it has never seen?</h2>
-            <p>Given one vote from a new site and one from a known site, the detector “\(escaped(best.name))” tells which is which in \
-            \(Shown.percent(best.detector.auroc, decimals: 0)) of cases; guessing would be right in 50\u{a0}%. At the chosen threshold it raises the \
-            alarm for \(Shown.percent(best.detector.detectionRate)) of votes from new sites, and falsely for \
-            \(Shown.percent(best.detector.falseAlarmRate)) of votes from known ones.</p>
+            <p>The detector “\(escaped(best.name))” (\(escaped(best.detector.definition))) ranks a new site above a known one in \
+            \(Shown.percent(best.detector.auroc, decimals: 0)) of comparisons; guessing would be right in 50\u{a0}%. At the chosen threshold it \
+            raises the alarm at \(Shown.percent(best.detector.detectionRate)) of new sites’ votes, and falsely at \
+            \(Shown.percent(best.detector.falseAlarmRate)) of known sites’ votes.</p>
             <div class="scroll"><table>
             <thead><tr><th scope="col">Detector</th><th scope="col">Area under the ROC curve <small>guessing: 0.5</small></th>\
             <th scope="col">Of new sites, noticed</th><th scope="col">Of known sites, false alarms</th></tr></thead>

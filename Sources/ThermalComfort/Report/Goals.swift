@@ -97,7 +97,7 @@ struct Goals {
     }
 
     private static func elsewhere(_ results: ComfortResults) -> [Goal] {
-        let detector = UnseenChoice(results.unseenSites)?.detector
+        let detector = results.unseenSites?.best?.detector
         let curve = [(5, 0.025, 0.04), (20, 0.04, 0.06), (50, 0.05, 0.08)].map { labels, must, aim in
             Goal(
                 name: "New city with \(labels) labels: gain over the frozen global model",
@@ -128,13 +128,9 @@ extension ComfortResults.LabelCurve {
     }
 }
 
-/// The detector of unseen sites that the page speaks of: the one with the largest area under its curve.
-struct UnseenChoice {
-    var name: String
-    var detector: ComfortResults.Detector
-
-    init?(_ sites: ComfortResults.UnseenSites?) {
-        guard let best = sites?.detectors.max(by: { ($0.value.auroc, $1.key) < ($1.value.auroc, $0.key) }) else { return nil }
-        (name, detector) = best
+extension ComfortResults.UnseenSites {
+    /// The detector that a summary speaks of: the one with the largest area under its curve, the first name on a tie.
+    package var best: (name: String, detector: ComfortResults.Detector)? {
+        detectors.max { ($0.value.auroc, $1.key) < ($1.value.auroc, $0.key) }.map { ($0.key, $0.value) }
     }
 }
