@@ -18,6 +18,7 @@ struct BenchCommand: ParsableCommand {
             BenchInferenceCommand.self,
             BenchNewCityCommand.self,
             BenchUnseenCommand.self,
+            BenchClaimCommand.self,
             BenchKnowledgeCommand.self,
         ])
 }

@@ -118,3 +118,14 @@ extension BlendSettings {
             trees: trees, network: DenseSettings(seed: seed), indicatorColumns: indicatorColumns, networkShare: hasNetworks ? 0.5 : 0)
     }
 }
+
+extension BlendSettings {
+    /// For the leaky random split where time is short: trees alone, and fewer; about a third of the work of `pooled`.
+    package static func claim(seed: UInt64) -> BlendSettings {
+        var settings = pooled(fewLabels: false, indicatorColumns: [], seed: seed)
+        settings.trees.rounds = 120
+        settings.trees.parameters["eta"] = "0.1"
+        settings.networkShare = 0
+        return settings
+    }
+}
