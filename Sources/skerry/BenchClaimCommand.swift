@@ -19,7 +19,7 @@ struct BenchClaimCommand: ParsableCommand {
     func run() throws {
         let library = try XGBoostLibrary(candidates: xgboostCandidates())
         let (database, _) = try files.load()
-        writeError("XGBoost \(library.version), 1 thread. \(LeakyClaim.note)")
+        writeError("XGBoost \(library.version), 1 thread; random row split, LEAKY: \(LeakyClaim.note)")
         var table = AlignedTable(["METHOD", "SEED", "ACCURACY", "% OVER SINGLE_TASK, LEAKY", "LOW", "HIGH", "SECONDS"])
         for seed in seeds {
             let evaluations = try LeakyClaim.evaluate(database, seed: seed, methods: methods(library, seed), seconds: monotonicSeconds)

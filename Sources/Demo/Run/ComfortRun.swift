@@ -255,7 +255,9 @@ extension ComfortRun {
         return ComfortMethods(
             boosting: XGBoostEstimator(library, .sedna(seed: seed)),
             further: XGBoostEstimator(library, .sedna(seed: seed).with(rounds: 100)),
-            pooled: XGBoostEstimator(library, .pooled(fewLabels: few, seed: seed)), blended: blended(fewLabels: few))
+            pooled: XGBoostEstimator(library, .pooled(fewLabels: few, seed: seed)),
+            blended: isLeaky
+                ? BlendTrainer(library, settings: .claim(seed: seed), classCount: Preference.allCases.count) : blended(fewLabels: few))
     }
 
     private func blended(fewLabels: Bool) -> BlendTrainer {
@@ -332,17 +334,8 @@ extension ComfortRun {
     }
 
     private func leaky(_ evaluations: [String: MethodEvaluation]) -> ComfortResults.LeakyRandomSplit? {
-        guard let single = evaluations["single_task"], let multitask = evaluations["sedna_multitask"], let ours = evaluations["skerry"],
-            let multitaskGain = multitask.gain(over: single), let gain = ours.gain(over: single)
-        else { return nil }
-        func method(_ evaluation: MethodEvaluation, _ gain: RelativeGain) -> ComfortResults.LeakyMethod {
-            .init(
-                accuracy: evaluation.metrics.accuracy,
-                relativeGainVsSingle: .init(gain.value, ci95: .init(low: gain.low, high: gain.high)))
-        }
-        return .init(
-            singleTask: single.metrics.accuracy, sednaMultitask: method(multitask, multitaskGain), skerry: method(ours, gain),
-            note: "nearly every test vote has a vote of the same building and day, or of the same person, among those learned from")
+        let found = LeakyClaim.methods.compactMap { evaluations[$0] }
+        return found.count == LeakyClaim.methods.count ? ComfortResults.LeakyRandomSplit(found) : nil
     }
 
     /// What the update rule and the gate decided, round by round and task by task.
