@@ -11,6 +11,13 @@ let strict: [SwiftSetting] = [
 
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nio: [Target.Dependency] = [
+    nioCore, .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+]
+let x509: [Target.Dependency] = [.product(name: "X509", package: "swift-certificates"), .product(name: "SwiftASN1", package: "swift-asn1")]
+
 let package = Package(
     name: "skerry",
     platforms: [.macOS(.v15)],
@@ -18,11 +25,18 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl.git", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-certificates.git", from: "1.21.1"),
+        .package(url: "https://github.com/apple/swift-asn1.git", from: "1.7.1"),
     ],
     targets: [
         .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .target(name: "Resources", swiftSettings: strict),
+        .target(name: "Identity", dependencies: x509 + [crypto], swiftSettings: strict),
+        .target(name: "Network", dependencies: nio + ["CZlib"], swiftSettings: strict),
+        .target(name: "APIServer", dependencies: ["Identity", "Network", "Resources", "Storage"], swiftSettings: strict),
         .target(name: "Storage", dependencies: ["CSQLite", "CZlib"], swiftSettings: strict),
         .target(name: "Learning", dependencies: [crypto], swiftSettings: strict),
         .target(name: "KnowledgeBase", dependencies: ["Storage"], swiftSettings: strict),
@@ -37,12 +51,17 @@ let package = Package(
         .executableTarget(
             name: "skerry",
             dependencies: [
+                "APIServer", "Identity", "Network", "Resources",
                 "Demo", "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         .testTarget(name: "ResourcesTests", dependencies: ["Resources"], swiftSettings: strict),
         .target(name: "TestKit", dependencies: ["Learning"], path: "Tests/TestKit", swiftSettings: strict),
+        .testTarget(name: "IdentityTests", dependencies: x509 + ["Identity", crypto], swiftSettings: strict),
+        .testTarget(name: "NetworkTests", dependencies: ["Network"], swiftSettings: strict),
+        .testTarget(
+            name: "APIServerTests", dependencies: ["APIServer", "Identity", "Network", "Resources", "Storage"], swiftSettings: strict),
         .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
         .testTarget(name: "KnowledgeBaseTests", dependencies: ["KnowledgeBase", "Storage"], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
@@ -55,7 +74,9 @@ let package = Package(
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
         .testTarget(name: "DemoTests", dependencies: ["Demo", "Storage", "ThermalComfort"], swiftSettings: strict),
-        .testTarget(name: "EndToEndTests", dependencies: ["KnowledgeBase", "Storage", "skerry"], swiftSettings: strict),
+        .testTarget(
+            name: "EndToEndTests", dependencies: ["KnowledgeBase", "Storage", "skerry"], exclude: ["kubectl-matrix.txt"],
+            swiftSettings: strict),
         .testTarget(name: "HouseRulesTests", swiftSettings: strict),
     ]
 )

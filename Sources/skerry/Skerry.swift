@@ -6,16 +6,17 @@ struct Skerry: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "skerry", abstract: "Edge AI collaboration: learn across cloud and edge.", version: "0.1.0",
         subcommands: [
+            CloudCommand.self,
             DemoCommand.self, DatasetCommand.self, KnowledgeCommand.self, BenchCommand.self, ShippedModelsCommand.self, WorkerCommand.self,
         ])
 
     /// Exit status of bad usage; 0 is success, 1 failure.
     private static let badUsage: Int32 = 2
 
-    static func main() {
+    static func main() async {
         do {
             var command = try parseAsRoot()
-            try command.run()
+            if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
         } catch {
             guard exitCode(for: error) == .validationFailure else { exit(withError: error) }
             writeError(fullMessage(for: error))

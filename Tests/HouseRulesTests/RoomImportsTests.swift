@@ -12,6 +12,9 @@ import Testing
     static let allowed: [String: Set<String>] = [
         "Storage": ["CSQLite", "CZlib", "Synchronization"] + platform,
         "Resources": [],
+        "Identity": ["Crypto", "SwiftASN1", "X509", "FoundationEssentials", "Foundation", "Synchronization"],
+        "Network": ["CZlib", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "Synchronization"],
+        "APIServer": ["Identity", "Network", "Resources", "Storage", "Synchronization"],
         // The C library for logarithms only, FoundationEssentials for JSON: neither is used for files, clocks or the network.
         "Learning": ["Crypto", "FoundationEssentials", "Foundation"] + platform,
         // FoundationEssentials for JSON: it has no network and no processes.
@@ -22,6 +25,7 @@ import Testing
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
         "Demo": ["Inference", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"] + platform,
         "skerry": [
+            "APIServer", "Identity", "Network", "Resources", "Dispatch",
             "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage", "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",
         ] + platform,

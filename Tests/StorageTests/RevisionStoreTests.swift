@@ -202,8 +202,9 @@ import Testing
     @Test func `listeners are called after the state has changed and not after they are removed`() async throws {
         let store = try RevisionStore(.memory)
         let calls = Mutex(0)
-        let number = store.addListener { calls.withLock { $0 += 1 } }
+        let number = store.addListener("pods") { calls.withLock { $0 += 1 } }
         try await store.write(.create("pods", "a", bytes("1")))
+        try await store.write(.create("nodes", "n", bytes("1")))
         #expect(calls.withLock { $0 } == 1)
         store.removeListener(number)
         try await store.write(.create("pods", "b", bytes("1")))

@@ -65,6 +65,12 @@ package struct FieldSelector: Sendable, Equatable {
         package let field: String
         package let value: String
         package let isEqual: Bool
+
+        package init(field: String, value: String, isEqual: Bool) {
+            self.field = field
+            self.value = value
+            self.isEqual = isEqual
+        }
     }
 
     package static let requirementsMax = 100

@@ -34,15 +34,17 @@ package final class WholeFile {
     private var descriptor: Int32
     private var isNamed: Bool
 
+    /// - Parameter isPrivate: only the owner may read the file (mode 0600).
     /// - Throws: `FileWriteError.cannotCreate`.
-    package init(path: String) throws(FileWriteError) {
+    package init(path: String, isPrivate: Bool = false) throws(FileWriteError) {
+        let mode: mode_t = isPrivate ? 0o600 : 0o644
         self.path = path
         let cut = path.lastIndex(of: "/").map { path.index(after: $0) } ?? path.startIndex
         let folder = cut == path.startIndex ? "." : String(path[..<cut])
         temporary = "\(path[..<cut]).\(path[cut...]).tmp"
-        descriptor = Self.openUnnamed(folder)
+        descriptor = Self.openUnnamed(folder, mode)
         isNamed = descriptor < 0
-        if isNamed { descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644) }
+        if isNamed { descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode) }
         guard descriptor >= 0 else { throw .cannotCreate(path: path, reason: String(cString: strerror(errno))) }
     }
 
@@ -105,11 +107,11 @@ package final class WholeFile {
     }
 
     /// - Returns: a descriptor of a file without a name in the folder, or −1 where that does not exist.
-    private static func openUnnamed(_ folder: String) -> Int32 {
+    private static func openUnnamed(_ folder: String, _ mode: mode_t) -> Int32 {
         #if os(Linux)
             // O_TMPFILE: its macro is too involved for the importer.
             let withoutName: Int32 = 0o20_000_000 | O_DIRECTORY
-            return open(folder, O_WRONLY | withoutName | O_CLOEXEC, 0o644)
+            return open(folder, O_WRONLY | withoutName | O_CLOEXEC, mode)
         #else
             return -1
         #endif

@@ -18,8 +18,13 @@ final class RevisionCore: @unchecked Sendable {
         /// Bytes of all current values.
         var byteCount = 0
         var failure: RevisionError?
-        var listeners: [Int: @Sendable () -> Void] = [:]
+        var listeners: [Int: Listener] = [:]
         var listenerCount = 0
+    }
+
+    struct Listener: Sendable {
+        let collection: String
+        let call: @Sendable () -> Void
     }
 
     typealias Answer = @Sendable (Result<Int64, any Error>) -> Void
@@ -147,9 +152,10 @@ extension RevisionCore {
                 apply(RevisionedChange(collection: row.collection, name: row.name, revision: row.revision, value: value), to: &state)
                 state.revision = row.revision
             }
-            return Array(state.listeners.values)
+            let changed = Set(rows.map(\.collection))
+            return state.listeners.values.filter { changed.contains($0.collection) }
         }
-        for listener in listeners { listener() }
+        for listener in listeners { listener.call() }
     }
 
     private func compact(to revision: Int64) throws -> Int64 {

@@ -124,13 +124,13 @@ package final class RevisionStore: Sendable {
         }
     }
 
-    /// Calls `listener` after every commit, on the commit thread: it must be quick and must not call the store.
+    /// Calls `listener` after every commit that changes a collection, on the commit thread: it must be quick and must not call the store.
     ///
     /// - Returns: a number for `removeListener`.
-    package func addListener(_ listener: @escaping @Sendable () -> Void) -> Int {
+    package func addListener(_ collection: String, _ listener: @escaping @Sendable () -> Void) -> Int {
         core.state.withLock { state in
             state.listenerCount += 1
-            state.listeners[state.listenerCount] = listener
+            state.listeners[state.listenerCount] = .init(collection: collection, call: listener)
             return state.listenerCount
         }
     }

@@ -1,0 +1,61 @@
+package import Identity
+import Network
+import Resources
+
+/// Tells who makes a request: a client certificate, a service account's token, or nobody.
+package struct Authenticator: Sendable {
+    let service: ObjectService
+    let tokens: ServiceTokens
+    private let certificates = CertificateUsers()
+
+    package init(service: ObjectService, tokens: ServiceTokens) {
+        self.service = service
+        self.tokens = tokens
+    }
+
+    private static let accounts = BuiltInKinds.all.first { $0.kind == "ServiceAccount" }!
+
+    /// - Throws: `APIStatus` 401 for a token that is not valid; a request without any is anonymous.
+    func user(_ request: HTTPRequest) throws(APIStatus) -> User {
+        if let header = request.headers["authorization"] {
+            let parts = header.split(separator: " ", maxSplits: 1)
+            guard parts.count == 2, parts[0].lowercased() == "bearer", let user = user(token: String(parts[1])) else { throw .unauthorized }
+            return user
+        }
+        if let certificate = request.certificate, let user = certificates.user(certificate) { return user }
+        return .anonymous
+    }
+
+    /// The user of a token whose service account still exists.
+    func user(token: String) -> User? {
+        guard let claims = tokens.read(token, now: service.environment.now().seconds),
+            let account = try? service.get(Self.accounts, namespace: claims.namespace, name: claims.account),
+            account["metadata"]?["uid"]?.string == claims.accountUID, account["metadata"]?["deletionTimestamp"] == nil
+        else { return nil }
+        return .serviceAccount(namespace: claims.namespace, name: claims.account, uid: claims.accountUID)
+    }
+
+    /// A token for a service account: the answer to a TokenRequest.
+    ///
+    /// - Throws: `APIStatus` 404.
+    func issueToken(namespace: String, name: String, _ request: JSON) throws(APIStatus) -> JSON {
+        let account = try service.get(Self.accounts, namespace: namespace, name: name)
+        let now = service.environment.now().seconds
+        let seconds = min(max(request["spec"]?["expirationSeconds"]?.integer ?? 3600, 600), 365 * 86400)
+        var audiences = (request["spec"]?["audiences"]?.array ?? []).compactMap(\.string)
+        if audiences.isEmpty { audiences = [ServiceTokens.issuer] }
+        let claims = ServiceTokens.Claims(
+            namespace: namespace, account: name, accountUID: account["metadata"]?["uid"]?.string ?? "", audiences: audiences, issuedAt: now,
+            expiresAt: now + seconds, id: service.environment.newUID())
+        let token: String
+        do { token = try tokens.sign(claims) } catch { throw .internalError("signing a token: \(error)") }
+        return [
+            "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
+            "metadata": [
+                "name": .string(name), "namespace": .string(namespace), "creationTimestamp": .string(Timestamp(seconds: now).text),
+            ],
+            "spec": ["audiences": .array(audiences.map { .string($0) }), "expirationSeconds": .integer(seconds)],
+            "status": ["token": .string(token), "expirationTimestamp": .string(Timestamp(seconds: now + seconds).text)],
+        ]
+    }
+}

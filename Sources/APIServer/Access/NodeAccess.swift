@@ -1,0 +1,121 @@
+import Identity
+import Resources
+import Storage
+
+/// What the agent of a node may do: its own Node, Lease and Pods, and what those Pods name; never another node's.
+///
+/// Follows Kubernetes' Node authorizer and NodeRestriction.
+struct NodeAccess {
+    let node: String
+    let service: ObjectService
+
+    /// Whether a request is one of a node's; the content of writes is checked by `refusal`.
+    ///
+    /// - Parameter fieldSelector: of the request, for lists and watches.
+    func allows(_ request: AccessRequest, fieldSelector: FieldSelector) throws(APIStatus) -> Bool {
+        let isReading = ["get", "list", "watch"].contains(request.verb)
+        switch (request.group, request.resource) {
+        case ("", "nodes"):
+            if request.verb == "create" { return request.name.isEmpty && request.subresource.isEmpty }
+            let isOwn = request.name == node || fieldSelector.required("metadata.name") == node
+            return isOwn && (isReading || ["patch", "update"].contains(request.verb)) && ["", "status"].contains(request.subresource)
+        case ("coordination.k8s.io", "leases"):
+            guard request.namespace == "kube-node-lease" else { return false }
+            if request.verb == "create" { return true }
+            return request.name == node && ["get", "patch", "update", "delete"].contains(request.verb)
+        case ("", "pods"): return try allowsPods(request, fieldSelector, isReading)
+        case ("", "events"), ("events.k8s.io", "events"): return ["create", "patch", "update"].contains(request.verb)
+        case ("", "services"): return isReading && request.subresource.isEmpty
+        case ("", "configmaps"), ("", "secrets"):
+            let name = request.name.isEmpty ? fieldSelector.required("metadata.name") ?? "" : request.name
+            guard isReading, !name.isEmpty else { return false }
+            return try isNamed(request.resource, request.namespace, name)
+        case ("sedna.io", "datasets"):
+            if request.verb == "list" || request.verb == "watch" { return false }
+            let dataset = try existing(request)
+            guard dataset?["spec"]?["nodeName"]?.string == node else { return false }
+            return request.verb == "get" || (request.subresource == "status" && ["patch", "update"].contains(request.verb))
+        case ("authentication.k8s.io", "selfsubjectreviews"), ("authorization.k8s.io", "selfsubjectaccessreviews"):
+            return request.verb == "create"
+        default: return false
+        }
+    }
+
+    private func allowsPods(_ request: AccessRequest, _ fieldSelector: FieldSelector, _ isReading: Bool) throws(APIStatus) -> Bool {
+        guard ["", "status"].contains(request.subresource) else { return false }
+        if request.name.isEmpty {
+            return (request.verb == "list" || request.verb == "watch") && fieldSelector.required("spec.nodeName") == node
+        }
+        guard try existing(request)?["spec"]?["nodeName"]?.string == node else { return false }
+        if request.subresource == "status" { return isReading || ["patch", "update"].contains(request.verb) }
+        return isReading || request.verb == "delete"
+    }
+
+    private func existing(_ request: AccessRequest) throws(APIStatus) -> JSON? {
+        guard !request.name.isEmpty,
+            let definition = BuiltInKinds.all.first(where: { $0.group == request.group && $0.plural == request.resource }),
+            let value = service.store.get(definition.collection, definition.key(namespace: request.namespace, name: request.name))
+        else { return nil }
+        return try ObjectBytes.decode(value)
+    }
+
+    private static let pods = BuiltInKinds.all.first { $0.kind == "Pod" }!
+
+    /// Whether a Pod of this node names a ConfigMap or a Secret.
+    private func isNamed(_ resource: String, _ namespace: String, _ name: String) throws(APIStatus) -> Bool {
+        guard !namespace.isEmpty else { return false }
+        for pod in try service.all(Self.pods, namespace: namespace) where pod["spec"]?["nodeName"]?.string == node {
+            if PodReferences(pod).contains(resource: resource, name: name) { return true }
+        }
+        return false
+    }
+
+    /// Why the content of a node's write is refused; nil if it is within its rights.
+    func refusal(_ definition: KindDefinition, _ object: JSON) -> String? {
+        guard definition.group.isEmpty, definition.kind == "Node" else {
+            if definition.plural == "leases", object["metadata"]?["name"]?.string != node {
+                return "node \"\(node)\" may only write its own lease"
+            }
+            return nil
+        }
+        guard object["metadata"]?["name"]?.string == node else {
+            return "node \"\(node)\" is not allowed to modify node \"\(object["metadata"]?["name"]?.string ?? "")\""
+        }
+        let forbidden = (object["metadata"]?["labels"]?.object?.keys ?? []).filter { $0.hasPrefix("node-restriction.kubernetes.io/") }
+        return forbidden.isEmpty ? nil : "is not allowed to set the following labels: \(forbidden.sorted().joined(separator: ", "))"
+    }
+}
+
+/// ConfigMaps and Secrets that a Pod names.
+struct PodReferences {
+    private var names: Set<String> = []
+
+    init(_ pod: JSON) {
+        let spec = pod["spec"] ?? [:]
+        for volume in spec["volumes"]?.array ?? [] {
+            add("configmaps", volume["configMap"]?["name"])
+            add("secrets", volume["secret"]?["secretName"])
+            for source in volume["projected"]?["sources"]?.array ?? [] {
+                add("configmaps", source["configMap"]?["name"])
+                add("secrets", source["secret"]?["name"])
+            }
+        }
+        for secret in spec["imagePullSecrets"]?.array ?? [] { add("secrets", secret["name"]) }
+        for container in (spec["containers"]?.array ?? []) + (spec["initContainers"]?.array ?? []) {
+            for source in container["envFrom"]?.array ?? [] {
+                add("configmaps", source["configMapRef"]?["name"])
+                add("secrets", source["secretRef"]?["name"])
+            }
+            for variable in container["env"]?.array ?? [] {
+                add("configmaps", variable["valueFrom"]?["configMapKeyRef"]?["name"])
+                add("secrets", variable["valueFrom"]?["secretKeyRef"]?["name"])
+            }
+        }
+    }
+
+    private mutating func add(_ resource: String, _ name: JSON?) {
+        if let name = name?.string { names.insert("\(resource)/\(name)") }
+    }
+
+    func contains(resource: String, name: String) -> Bool { names.contains("\(resource)/\(name)") }
+}

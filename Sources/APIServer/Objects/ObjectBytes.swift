@@ -1,0 +1,56 @@
+import Resources
+import Storage
+
+/// How objects lie in the store: JSON that begins with `apiVersion`, `kind` and `metadata`, without the resource version, which is the
+/// store's revision and is put in on the way out.
+enum ObjectBytes {
+    private static let mark = [UInt8]("\"metadata\":{".utf8)
+
+    static func encode(_ object: JSON) -> [UInt8] {
+        var ordered = JSONObject()
+        for key in ["apiVersion", "kind"] { ordered[key] = object[key] }
+        var metadata = object["metadata"]?.object ?? [:]
+        metadata["resourceVersion"] = nil
+        ordered["metadata"] = .object(metadata)
+        for (key, value) in object.object ?? [:] where ordered[key] == nil { ordered[key] = value }
+        return JSON.object(ordered).bytes()
+    }
+
+    /// - Throws: `APIStatus` 500 if the bytes are no object; the store's checksums make that a mistake of ours.
+    static func decode(_ value: RevisionedValue) throws(APIStatus) -> JSON {
+        guard var object = try? JSONParser.parse(value.bytes, limits: .init(depthMax: 300, bytesMax: 8 << 20)) else {
+            throw .internalError("the stored object \(value.name) is no JSON")
+        }
+        object[path: ["metadata", "resourceVersion"]] = .string(String(value.revision))
+        return object
+    }
+
+    /// The object as JSON text with its resource version, without decoding it.
+    static func text(_ value: RevisionedValue, revision: Int64? = nil, into result: inout [UInt8]) {
+        guard let place = position(of: mark, in: value.bytes) else {
+            result.append(contentsOf: value.bytes)
+            return
+        }
+        result.append(contentsOf: value.bytes[..<place])
+        result.append(contentsOf: "\"resourceVersion\":\"\(revision ?? value.revision)\",".utf8)
+        result.append(contentsOf: value.bytes[place...])
+    }
+
+    /// Whether the object is stored in a version.
+    static func isStored(_ value: RevisionedValue, in definition: KindDefinition) -> Bool {
+        value.bytes.starts(with: "{\"apiVersion\":\"\(definition.groupVersion)\",".utf8)
+    }
+
+    /// First byte behind the mark; `apiVersion` and `kind` before it hold no quotes.
+    private static func position(of mark: [UInt8], in bytes: [UInt8]) -> Int? {
+        guard bytes.count > mark.count else { return nil }
+        return bytes.withUnsafeBufferPointer { bytes in
+            mark.withUnsafeBufferPointer { mark in
+                for start in 0...min(bytes.count - mark.count, 1024) where bytes[start] == mark[0] {
+                    if (1..<mark.count).allSatisfy({ bytes[start + $0] == mark[$0] }) { return start + mark.count }
+                }
+                return nil
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+package import Identity
+package import Resources
+package import Storage
+import Synchronization
+
+/// The only writer of objects: every verb of the API, from clients and from this program, ends here.
+///
+/// Objects are values in the store; a write reads one, makes its successor and stores it at the revision it read, again if somebody was
+/// faster and the request named no revision itself.
+package final class ObjectService: Sendable {
+    /// A write without a revision of its own is tried so often against faster writers.
+    static let attemptsMax = 12
+    package let store: RevisionStore
+    package let catalog = SchemaCatalog.kubernetes
+    package let environment: APIEnvironment
+    private let registryBox: Mutex<KindRegistry>
+    private let bookBox = Mutex<AccessBook?>(nil)
+
+    package init(store: RevisionStore, environment: APIEnvironment) throws {
+        self.store = store
+        self.environment = environment
+        registryBox = Mutex(KindRegistry())
+        try reloadKinds()
+    }
+
+    package var registry: KindRegistry { registryBox.withLock { $0 } }
+
+    private static let definitions = BuiltInKinds.customResourceDefinition
+
+    private func reloadKinds() throws {
+        var custom: [JSON] = []
+        for value in try store.list(Self.definitions.collection).values { custom.append(try ObjectBytes.decode(value)) }
+        let registry = KindRegistry(custom: custom)
+        registryBox.withLock { $0 = registry }
+    }
+
+    /// What follows from a stored change before its writer is answered.
+    func changed(_ definition: KindDefinition) throws(APIStatus) {
+        if definition.collection == Self.definitions.collection {
+            do { try reloadKinds() } catch { throw .internalError("reading definitions: \(error)") }
+        }
+        if definition.group == "rbac.authorization.k8s.io" { bookBox.withLock { $0 = nil } }
+    }
+
+    /// Roles and bindings as they are now.
+    package func accessBook() throws(APIStatus) -> AccessBook {
+        if let book = bookBox.withLock({ $0 }) { return book }
+        let book = try AccessBook(reading: self)
+        bookBox.withLock { $0 = book }
+        return book
+    }
+
+    // MARK: Reading
+
+    /// An object in the version of `definition`.
+    ///
+    /// - Throws: `APIStatus` 404.
+    package func get(_ definition: KindDefinition, namespace: String, name: String) throws(APIStatus) -> JSON {
+        guard let value = store.get(definition.collection, definition.key(namespace: namespace, name: name)) else {
+            throw .notFound(definition, name: name)
+        }
+        return try decode(value, definition)
+    }
+
+    /// A stored object in the version of `definition`.
+    func decode(_ value: RevisionedValue, _ definition: KindDefinition) throws(APIStatus) -> JSON {
+        var object = try ObjectBytes.decode(value)
+        guard !ObjectBytes.isStored(value, in: definition) else { return object }
+        object["apiVersion"] = .string(definition.groupVersion)
+        return definition.schema.defaulted(definition.schema.pruned(object, catalog: catalog).value, catalog: catalog)
+    }
+
+    /// Every object of a kind, or of one namespace of it, at the newest revision.
+    package func all(_ definition: KindDefinition, namespace: String = "") throws(APIStatus) -> [JSON] {
+        var objects: [JSON] = []
+        do {
+            for value in try store.list(definition.collection, prefix: namespace.isEmpty ? "" : namespace + "/").values {
+                objects.append(try decode(value, definition))
+            }
+        } catch let error as APIStatus {
+            throw error
+        } catch {
+            throw .internalError("\(error)")
+        }
+        return objects
+    }
+
+    // MARK: Writing
+
+    func admission(_ definition: KindDefinition) -> ObjectAdmission {
+        ObjectAdmission(definition: definition, catalog: catalog, environment: environment)
+    }
+
+    /// Writes the successor of a stored object.
+    ///
+    /// - Returns: the object with its new resource version; nil if somebody else changed it meanwhile.
+    func replace(_ definition: KindDefinition, key: String, _ object: JSON, from revision: Int64) async throws(APIStatus) -> JSON? {
+        do {
+            let new = try await store.write(
+                .update(definition.collection, key, ObjectBytes.encode(storable(object, definition)), from: revision))
+            try changed(definition)
+            return Self.versioned(object, new)
+        } catch RevisionError.changed, RevisionError.missing {
+            return nil
+        } catch {
+            throw Self.status(error)
+        }
+    }
+
+    /// Removes a stored object.
+    ///
+    /// - Returns: the revision of the removal; nil if somebody else changed the object meanwhile.
+    func remove(_ definition: KindDefinition, key: String, from revision: Int64) async throws(APIStatus) -> Int64? {
+        do {
+            let new = try await store.write(.delete(definition.collection, key, from: revision))
+            try changed(definition)
+            return new
+        } catch RevisionError.changed, RevisionError.missing {
+            return nil
+        } catch {
+            throw Self.status(error)
+        }
+    }
+
+    func insert(_ definition: KindDefinition, key: String, _ object: JSON) async throws(APIStatus) -> JSON {
+        do {
+            let new = try await store.write(.create(definition.collection, key, ObjectBytes.encode(storable(object, definition))))
+            try changed(definition)
+            return Self.versioned(object, new)
+        } catch RevisionError.exists {
+            throw .alreadyExists(definition, name: object["metadata"]?["name"]?.string ?? "")
+        } catch {
+            throw Self.status(error)
+        }
+    }
+
+    private func storable(_ object: JSON, _ definition: KindDefinition) -> JSON {
+        var object = object
+        object["apiVersion"] = .string(registry.stored(definition).groupVersion)
+        return object
+    }
+
+    static func versioned(_ object: JSON, _ revision: Int64) -> JSON {
+        var object = object
+        object[path: ["metadata", "resourceVersion"]] = .string(String(revision))
+        return object
+    }
+
+    /// The store's refusals as answers; a full disk may have room again later.
+    static func status(_ error: any Error) -> APIStatus {
+        switch error {
+        case let status as APIStatus: status
+        case let error as SQLiteError where error.isRetryable: unavailable("\(error)")
+        case RevisionError.full, RevisionError.closed, RevisionError.failed: unavailable("\(error)")
+        default: .internalError("\(error)")
+        }
+    }
+
+    private static func unavailable(_ message: String) -> APIStatus {
+        var status = APIStatus(code: 503, reason: "ServiceUnavailable", message: message)
+        status.retryAfterSeconds = 1
+        return status
+    }
+}

@@ -1,0 +1,73 @@
+/// Roles and bindings at a moment, and what they allow; a value, made anew when one of them changes.
+package struct AccessBook: Sendable {
+    /// A role's place: the namespace is empty for roles of the cluster.
+    package struct RoleName: Sendable, Hashable {
+        package var namespace: String
+        package var name: String
+        package init(namespace: String, name: String) {
+            self.namespace = namespace
+            self.name = name
+        }
+    }
+
+    package struct Binding: Sendable, Hashable {
+        /// Where it holds; empty for everywhere.
+        package var namespace: String
+        package var name: String
+        package var role: RoleName
+        package var subjects: [AccessSubject]
+        package init(namespace: String, name: String, role: RoleName, subjects: [AccessSubject]) {
+            self.namespace = namespace
+            self.name = name
+            self.role = role
+            self.subjects = subjects
+        }
+    }
+
+    package var roles: [RoleName: [AccessRule]] = [:]
+    package var bindings: [Binding] = []
+
+    package init() {}
+
+    /// Every rule that holds for a user in a namespace; an empty namespace asks for those that hold everywhere.
+    package func rules(of user: User, in namespace: String) -> [AccessRule] {
+        bindings.filter { ($0.namespace.isEmpty || $0.namespace == namespace) && $0.subjects.contains { $0.means(user) } }
+            .flatMap { roles[$0.role] ?? [] }
+    }
+
+    package func allows(_ user: User, _ request: AccessRequest) -> Bool {
+        user.isMaster || rules(of: user, in: request.namespace).contains { $0.allows(request) }
+    }
+
+    /// Whether a user may already do everything that rules allow: what must hold before the user may grant them.
+    package func covers(_ rules: [AccessRule], _ user: User, in namespace: String) -> Bool {
+        if user.isMaster { return true }
+        let own = self.rules(of: user, in: namespace)
+        return rules.allSatisfy { rule in Self.parts(rule).allSatisfy { part in own.contains { Self.covers($0, part) } } }
+    }
+
+    /// A rule as rules of one verb, group and resource or path.
+    private static func parts(_ rule: AccessRule) -> [AccessRule] {
+        rule.verbs.flatMap { verb -> [AccessRule] in
+            rule.paths.map { AccessRule(verbs: [verb], paths: [$0]) }
+                + rule.groups.flatMap { group in
+                    rule.resources.map { AccessRule(verbs: [verb], groups: [group], resources: [$0], names: rule.names) }
+                }
+        }
+    }
+
+    private static func covers(_ own: AccessRule, _ part: AccessRule) -> Bool {
+        func has(_ list: [String], _ wanted: [String]) -> Bool { list.contains("*") || wanted.allSatisfy(list.contains) }
+        guard has(own.verbs, part.verbs) else { return false }
+        if let path = part.paths.first {
+            return own.paths.contains { $0 == "*" || $0 == path || ($0.hasSuffix("*") && path.hasPrefix($0.dropLast())) }
+        }
+        guard has(own.groups, part.groups) else { return false }
+        let resource = part.resources.first ?? ""
+        let subresource = resource.split(separator: "/").dropFirst().first
+        guard own.resources.contains(where: { $0 == "*" || $0 == resource || (subresource != nil && $0 == "*/\(subresource!)") }) else {
+            return false
+        }
+        return own.names.isEmpty || (!part.names.isEmpty && part.names.allSatisfy(own.names.contains))
+    }
+}

@@ -1,0 +1,121 @@
+import Crypto
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Signs and reads the bearer tokens of service accounts: JSON web tokens with ES256 (RFC 7515, RFC 7519).
+package struct ServiceTokens: Sendable {
+    package struct Claims: Sendable, Equatable {
+        package var namespace: String
+        package var account: String
+        /// Of the ServiceAccount; a token of a deleted and newly made account is void.
+        package var accountUID: String
+        package var audiences: [String]
+        /// Seconds since 1970.
+        package var issuedAt: Int64
+        package var expiresAt: Int64
+        package var id: String
+
+        package init(
+            namespace: String, account: String, accountUID: String, audiences: [String], issuedAt: Int64, expiresAt: Int64, id: String
+        ) {
+            self.namespace = namespace
+            self.account = account
+            self.accountUID = accountUID
+            self.audiences = audiences
+            self.issuedAt = issuedAt
+            self.expiresAt = expiresAt
+            self.id = id
+        }
+    }
+
+    package static let issuer = "https://kubernetes.default.svc"
+    /// A longer token is refused unread.
+    package static let bytesMax = 16 << 10
+    private let key: P256.Signing.PrivateKey
+
+    /// - Parameter keyPEM: PKCS #8, P-256.
+    package init(keyPEM: String) throws(IdentityError) {
+        do {
+            key = try P256.Signing.PrivateKey(pemRepresentation: keyPEM)
+        } catch {
+            throw IdentityError("the key of service accounts cannot be read: \(error); restore sa.key from a backup")
+        }
+    }
+
+    package static func newKeyPEM() -> String { P256.Signing.PrivateKey().pemRepresentation }
+
+    private struct Header: Codable {
+        var alg: String
+        var typ: String?
+    }
+
+    private struct Named: Codable {
+        var name: String
+        var uid: String
+    }
+
+    private struct Private: Codable {
+        var namespace: String
+        var serviceaccount: Named
+    }
+
+    private struct Payload: Codable {
+        var aud: [String]
+        var exp: Int64
+        var iat: Int64
+        var nbf: Int64
+        var iss: String
+        var jti: String
+        var sub: String
+        var details: Private
+
+        enum CodingKeys: String, CodingKey {
+            case aud, exp, iat, nbf, iss, jti, sub
+            case details = "kubernetes.io"
+        }
+    }
+
+    package func sign(_ claims: Claims) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let payload = Payload(
+            aud: claims.audiences, exp: claims.expiresAt, iat: claims.issuedAt, nbf: claims.issuedAt, iss: Self.issuer, jti: claims.id,
+            sub: "system:serviceaccount:\(claims.namespace):\(claims.account)",
+            details: Private(namespace: claims.namespace, serviceaccount: Named(name: claims.account, uid: claims.accountUID)))
+        let head = Self.text(try encoder.encode(Header(alg: "ES256", typ: "JWT")))
+        let body = Self.text(try encoder.encode(payload))
+        let signature = try key.signature(for: Data("\(head).\(body)".utf8))
+        return "\(head).\(body).\(Self.text(signature.rawRepresentation))"
+    }
+
+    /// The claims of a token that this key has signed and that is valid at a moment; nil for every other text.
+    package func read(_ token: String, now: Int64) -> Claims? {
+        guard token.utf8.count <= Self.bytesMax else { return nil }
+        let parts = token.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 3, let head = Self.data(parts[0]), let body = Self.data(parts[1]), let raw = Self.data(parts[2]),
+            let header = try? JSONDecoder().decode(Header.self, from: head), header.alg == "ES256",
+            let signature = try? P256.Signing.ECDSASignature(rawRepresentation: raw),
+            key.publicKey.isValidSignature(signature, for: Data("\(parts[0]).\(parts[1])".utf8)),
+            let payload = try? JSONDecoder().decode(Payload.self, from: body), payload.iss == Self.issuer,
+            payload.nbf <= now, now < payload.exp
+        else { return nil }
+        return Claims(
+            namespace: payload.details.namespace, account: payload.details.serviceaccount.name,
+            accountUID: payload.details.serviceaccount.uid,
+            audiences: payload.aud, issuedAt: payload.iat, expiresAt: payload.exp, id: payload.jti)
+    }
+
+    /// base64url without padding.
+    private static func text(_ data: some DataProtocol) -> String {
+        Data(data).base64EncodedString().replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+    }
+
+    private static func data(_ text: Substring) -> Data? {
+        let plain = text.replacing("-", with: "+").replacing("_", with: "/")
+        return Data(base64Encoded: plain + String(repeating: "=", count: (4 - plain.utf8.count % 4) % 4))
+    }
+}

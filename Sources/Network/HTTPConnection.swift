@@ -1,0 +1,264 @@
+import NIOCore
+import NIOHTTP1
+import NIOSSL
+import Synchronization
+
+/// One connection: gathers a request, has it answered, sends the answer, again.
+///
+///     idle ─head→ gathering ─end→ answering ─bytes→ idle
+///                     │                └─stream→ streaming ─end→ idle
+///                     └─too large→ closing
+///
+/// NIO's pipelining handler holds the next request back until the answer has been sent.
+final class HTTPConnection: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    private enum State {
+        case idle
+        case gathering(HTTPRequestHead, ByteBuffer)
+        case answering(Task<Void, Never>, isKept: Bool)
+        case streaming(any HTTPBodyStream, isKept: Bool)
+        case closing
+    }
+
+    private let responder: any HTTPResponder
+    private let limits: HTTPLimits
+    private let load: HTTPServer.Load
+    private var state = State.idle
+    private var timer: Scheduled<Void>?
+    private var isDraining = false
+
+    init(responder: any HTTPResponder, limits: HTTPLimits, load: HTTPServer.Load) {
+        self.responder = responder
+        self.limits = limits
+        self.load = load
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let channel = context.channel
+        let isWelcome = load.counts.withLock { counts in
+            guard !counts.isDraining, counts.connections.count < self.limits.connectionsMax else { return false }
+            counts.connections[ObjectIdentifier(channel)] = channel
+            return true
+        }
+        guard isWelcome else { return context.close(promise: nil) }
+        close(context, after: limits.arrivalTimeout)
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        timer?.cancel()
+        let id = ObjectIdentifier(context.channel)
+        load.counts.withLock { _ = $0.connections.removeValue(forKey: id) }
+        switch state {
+        case .answering(let task, _): task.cancel()
+        case .streaming(let stream, _): stream.stop()
+        case .idle, .gathering, .closing: break
+        }
+        state = .closing
+        context.fireChannelInactive()
+    }
+
+    private func close(_ context: ChannelHandlerContext, after time: Duration) {
+        timer?.cancel()
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        timer = context.eventLoop.scheduleTask(in: TimeAmount(time)) { bound.value.close(promise: nil) }
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch (unwrapInboundIn(data), state) {
+        case (.head(let head), .idle):
+            close(context, after: limits.arrivalTimeout)
+            if let length = head.headers.first(name: "content-length").flatMap({ Int($0) }), length > limits.bodyBytesMax {
+                return refuse(context, head, bodyBytes: length)
+            }
+            if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
+                context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+            }
+            state = .gathering(head, ByteBuffer())
+        case (.body(var part), .gathering(let head, var body)):
+            guard body.readableBytes + part.readableBytes <= limits.bodyBytesMax else {
+                return refuse(context, head, bodyBytes: body.readableBytes + part.readableBytes)
+            }
+            state = .idle
+            body.writeBuffer(&part)
+            state = .gathering(head, body)
+        case (.end, .gathering(let head, let body)):
+            timer?.cancel()
+            timer = nil
+            answer(context, head, body)
+        default: break
+        }
+    }
+
+    private func refuse(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, bodyBytes: Int) {
+        state = .closing
+        let text = "the request's body has more than \(limits.bodyBytesMax) bytes (at least \(bodyBytes)); send less\n"
+        send(context, HTTPResponse(status: 413, headers: ["Content-Type": "text/plain"], body: .bytes(Array(text.utf8))), isKept: false)
+        // What is still on its way is read and dropped, so that the answer is not lost to a reset.
+        close(context, after: .seconds(2))
+    }
+
+    private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ body: ByteBuffer) {
+        let isKept = head.isKeepAlive && !isDraining
+        let isAdmitted = load.counts.withLock { counts in
+            guard counts.requests < self.limits.requestsMax else { return false }
+            counts.requests += 1
+            return true
+        }
+        guard isAdmitted else {
+            state = .idle
+            return send(
+                context,
+                HTTPResponse(
+                    status: 429, headers: ["Retry-After": "1", "Content-Type": "text/plain"],
+                    body: .bytes(Array("too many requests in flight; try again\n".utf8))),
+                isKept: isKept)
+        }
+        let request = request(context, head, body)
+        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let loop = context.eventLoop
+        let responder = responder
+        let load = load
+        let limits = limits
+        let isHead = head.method == .HEAD
+        let task = Task {
+            let response = Compression.apply(to: await responder.respond(to: request), for: request, limits)
+            load.counts.withLock { $0.requests -= 1 }
+            loop.execute {
+                connection.value.finish(bound.value, response, isHead: isHead)
+            }
+        }
+        state = .answering(task, isKept: isKept)
+    }
+
+    private func request(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ body: ByteBuffer) -> HTTPRequest {
+        var headers = HTTPHeaders()
+        for (name, value) in head.headers { headers.add(name, value) }
+        let target = head.uri.utf8
+        let mark = target.firstIndex(of: UInt8(ascii: "?"))
+        let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self)
+        return HTTPRequest(
+            method: head.method.rawValue, path: String(head.uri[..<(mark ?? head.uri.endIndex)]),
+            query: mark.map { String(head.uri[head.uri.index(after: $0)...]) } ?? "", headers: headers, body: Array(buffer: body),
+            certificate: try? handler?.peerCertificate?.toDERBytes(), peer: context.remoteAddress?.description ?? "")
+    }
+
+    private func finish(_ context: ChannelHandlerContext, _ response: HTTPResponse, isHead: Bool) {
+        guard case .answering(_, let isKept) = state else {
+            if case .stream(let stream) = response.body { stream.stop() }
+            return
+        }
+        state = .idle
+        switch response.body {
+        case .bytes: send(context, response, isKept: isKept, isHead: isHead)
+        case .stream(let stream): begin(context, response, stream, isKept: isKept)
+        }
+    }
+
+    private func head(_ response: HTTPResponse, isKept: Bool) -> HTTPResponseHead {
+        var headers = NIOHTTP1.HTTPHeaders()
+        for (name, value) in response.headers.fields { headers.add(name: name, value: value) }
+        if !isKept { headers.replaceOrAdd(name: "Connection", value: "close") }
+        return HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: response.status), headers: headers)
+    }
+
+    private func send(_ context: ChannelHandlerContext, _ response: HTTPResponse, isKept: Bool, isHead: Bool = false) {
+        guard case .bytes(let bytes) = response.body else { return }
+        let stays = isKept && !isDraining
+        var head = head(response, isKept: stays)
+        head.headers.replaceOrAdd(name: "Content-Length", value: String(bytes.count))
+        context.write(wrapOutboundOut(.head(head)), promise: nil)
+        if !bytes.isEmpty && !isHead {
+            context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: bytes)))), promise: nil)
+        }
+        end(context, isKept: stays)
+    }
+
+    private func end(_ context: ChannelHandlerContext, isKept: Bool) {
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let done = context.writeAndFlush(wrapOutboundOut(.end(nil)))
+        if isKept {
+            close(context, after: limits.idleTimeout)
+        } else if case .closing = state {
+            // Closed by the timer of `refuse`.
+        } else {
+            state = .closing
+            done.whenComplete { _ in bound.value.close(promise: nil) }
+        }
+    }
+
+    private func begin(_ context: ChannelHandlerContext, _ response: HTTPResponse, _ stream: any HTTPBodyStream, isKept: Bool) {
+        guard !isDraining else {
+            stream.stop()
+            return send(context, HTTPResponse(status: 503, headers: ["Retry-After": "1"]), isKept: false)
+        }
+        state = .streaming(stream, isKept: isKept)
+        context.writeAndFlush(wrapOutboundOut(.head(head(response, isKept: isKept))), promise: nil)
+        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let loop = context.eventLoop
+        // Wakes that come while one is on its way to the loop are one.
+        let flag = WakeFlag()
+        stream.start {
+            guard flag.raise() else { return }
+            loop.execute {
+                flag.lower()
+                connection.value.pump(bound.value)
+            }
+        }
+        pump(context)
+    }
+
+    private func pump(_ context: ChannelHandlerContext) {
+        guard case .streaming(let stream, let isKept) = state else { return }
+        var isWritten = false
+        while context.channel.isWritable {
+            switch stream.next() {
+            case .chunk(let bytes):
+                context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: bytes)))), promise: nil)
+                isWritten = true
+            case .wait:
+                if isWritten { context.flush() }
+                return
+            case .end:
+                state = .idle
+                stream.stop()
+                return end(context, isKept: isKept && !isDraining)
+            }
+        }
+        if isWritten { context.flush() }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable { pump(context) }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if event is HTTPServer.Drain {
+            isDraining = true
+            switch state {
+            case .idle: context.close(promise: nil)
+            case .streaming(let stream, _):
+                state = .idle
+                stream.stop()
+                end(context, isKept: false)
+            case .gathering, .answering, .closing: break
+            }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+}
+
+/// A flag that is raised once until it is lowered.
+private final class WakeFlag: Sendable {
+    private let isRaised = Atomic(false)
+    /// True for the caller that raised it.
+    func raise() -> Bool { !isRaised.exchange(true, ordering: .acquiringAndReleasing) }
+    func lower() { isRaised.store(false, ordering: .releasing) }
+}

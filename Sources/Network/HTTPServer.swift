@@ -1,0 +1,105 @@
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+import Synchronization
+
+/// HTTP/1.1 over TLS on one port: keep-alive, streams with back-pressure, limits, an orderly end.
+package final class HTTPServer: Sendable {
+    /// Connections and requests of the moment.
+    final class Load: Sendable {
+        struct Counts {
+            var connections: [ObjectIdentifier: any Channel] = [:]
+            var requests = 0
+            var isDraining = false
+        }
+        let counts = Mutex(Counts())
+    }
+
+    /// Tells connections to end after what they are at.
+    struct Drain: Sendable {}
+
+    private let group: MultiThreadedEventLoopGroup
+    private let channel: any Channel
+    private let load: Load
+    /// The port that listens; the one that was asked for unless that was 0.
+    package let port: Int
+
+    private init(group: MultiThreadedEventLoopGroup, channel: any Channel, load: Load) {
+        self.group = group
+        self.channel = channel
+        self.load = load
+        port = channel.localAddress?.port ?? 0
+    }
+
+    /// Listens and serves until `stop`.
+    ///
+    /// - Parameters:
+    ///   - port: 0 lets the system choose.
+    ///   - tls: nil serves plain text, for tests on loopback.
+    /// - Throws: `NetworkError` naming the address when it cannot be used, or the certificate when it cannot be read.
+    package static func start(
+        host: String, port: Int, tls: TLSIdentity?, limits: HTTPLimits = HTTPLimits(), responder: any HTTPResponder
+    ) async throws -> HTTPServer {
+        let context = try tls.map { try TLSContexts.server($0) }
+        let load = Load()
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let bootstrap = ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 512)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    if let context { try pipeline.addHandler(NIOSSLServerHandler(context: context)) }
+                    try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
+                    try pipeline.addHandler(HTTPConnection(responder: responder, limits: limits, load: load))
+                }
+            }
+        do {
+            let channel = try await bootstrap.bind(host: host, port: port).get()
+            return HTTPServer(group: group, channel: channel, load: load)
+        } catch {
+            try? await group.shutdownGracefully()
+            throw NetworkError("cannot listen on \(host):\(port): \(error); choose another address with --listen")
+        }
+    }
+
+    /// Connections that are open.
+    package var connectionCount: Int { load.counts.withLock { $0.connections.count } }
+
+    /// Stops listening, ends streams, lets requests finish within `grace`, then closes what is left. To be called once.
+    package func stop(grace: Duration = .seconds(10)) async {
+        try? await channel.close()
+        let open = load.counts.withLock { counts in
+            counts.isDraining = true
+            return Array(counts.connections.values)
+        }
+        for connection in open { connection.pipeline.fireUserInboundEventTriggered(Drain()) }
+        let deadline = ContinuousClock.now + grace
+        while connectionCount > 0, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(5)) }
+        for connection in load.counts.withLock({ Array($0.connections.values) }) { try? await connection.close() }
+        try? await group.shutdownGracefully()
+    }
+}
+
+/// NIOSSL's contexts out of PEM.
+enum TLSContexts {
+    static func server(_ identity: TLSIdentity) throws -> NIOSSLContext {
+        do {
+            let chain = try NIOSSLCertificate.fromPEMBytes(Array(identity.chainPEM.utf8))
+            let key = try NIOSSLPrivateKey(bytes: Array(identity.keyPEM.utf8), format: .pem)
+            var configuration = TLSConfiguration.makeServerConfiguration(
+                certificateChain: chain.map { .certificate($0) }, privateKey: .privateKey(key))
+            configuration.minimumTLSVersion = .tlsv12
+            configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(identity.trustedPEM.utf8)))
+            // Tokens are the other way in: a certificate is checked where one is shown.
+            configuration.certificateVerification = .optionalVerification
+            configuration.applicationProtocols = ["http/1.1"]
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            throw NetworkError("the server's certificate or key cannot be used: \(error)")
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import APIServer
+import ArgumentParser
+import Identity
+import Network
+import Resources
+import Storage
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// `skerry cloud`: the control plane, with the Kubernetes API in this process.
+struct CloudCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "cloud", abstract: "Run the control plane: the Kubernetes API for kubectl, on one port.",
+        subcommands: [CloudServeCommand.self, CloudBackupCommand.self, CloudRestoreCommand.self], defaultSubcommand: CloudServeCommand.self)
+}
+
+/// The folder that every cloud command works on.
+struct CloudOptions: ParsableArguments {
+    @Option(help: "Folder of the cloud's store, keys and admin.kubeconfig.")
+    var dataDir: String
+}
+
+struct CloudServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "serve", abstract: "Serve until SIGTERM (the default).")
+
+    @OptionGroup var options: CloudOptions
+    @Option(help: "Address and port to listen on; port 0 lets the system choose.")
+    var listen = "127.0.0.1:7443"
+
+    private func address() throws -> (host: String, port: Int) {
+        guard let colon = listen.lastIndex(of: ":"), let port = UInt16(listen[listen.index(after: colon)...]), colon > listen.startIndex
+        else {
+            throw ValidationError("--listen \(listen): expected ADDRESS:PORT, as 127.0.0.1:7443")
+        }
+        let host = listen[..<colon].filter { $0 != "[" && $0 != "]" }
+        return (String(host), Int(port))
+    }
+
+    func validate() throws { _ = try address() }
+
+    func run() async throws {
+        let signals = TerminationSignals()
+        let (host, port) = try address()
+        let directory = try CloudDirectory(options.dataDir)
+        let now = Date()
+        let authority = try directory.authority(now: now)
+        let store = try RevisionStore(.file(directory.store))
+        let service = try ObjectService(store: store, environment: Self.environment)
+        try await InitialObjects.make(in: service)
+        let api = APIServer(service: service, tokens: try directory.tokens(), programVersion: Skerry.configuration.version)
+        let identity = try Self.serverIdentity(authority, host, now)
+        let server = try await HTTPServer.start(host: host, port: port, tls: identity, responder: api)
+        let name = host.contains(":") ? "[\(host)]" : host
+        try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
+        writeError("serving the Kubernetes API on https://\(name):\(server.port)")
+        writeError("export KUBECONFIG=\(directory.kubeconfig)")
+        let upkeep = Task { await Upkeep(service: service).run() }
+        await signals.first()
+        writeError("stopping: finishing the requests in flight")
+        upkeep.cancel()
+        await server.stop()
+        store.close()
+    }
+
+    private static let environment = APIEnvironment(
+        now: { Timestamp(seconds: Int64(time(nil))) }, random: { UInt64.random(in: 0 ... .max) })
+
+    /// A certificate for this run: names and addresses may be others the next time.
+    private static func serverIdentity(_ authority: Authority, _ host: String, _ now: Date) throws -> TLSIdentity {
+        var name = [CChar](repeating: 0, count: 256)
+        var names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+        if gethostname(&name, name.count - 1) == 0 {
+            names.append(String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        }
+        var addresses: [[UInt8]] = [[127, 0, 0, 1], [UInt8](repeating: 0, count: 15) + [1]]
+        let own = bytes(ofAddress: host)
+        if let own, !addresses.contains(own) { addresses.append(own) } else if own == nil { names.append(host) }
+        let issued = try authority.issueServer(names: names, addresses: addresses, now: now, validFor: 365 * 86400)
+        return TLSIdentity(chainPEM: issued.certificatePEM, keyPEM: issued.keyPEM, trustedPEM: authority.certificatePEM)
+    }
+
+    /// Four or sixteen bytes of an address; nil for a name.
+    private static func bytes(ofAddress text: String) -> [UInt8]? {
+        var four = in_addr()
+        if inet_pton(AF_INET, text, &four) == 1 { return withUnsafeBytes(of: four) { Array($0) } }
+        var six = in6_addr()
+        if inet_pton(AF_INET6, text, &six) == 1 { return withUnsafeBytes(of: six) { Array($0) } }
+        return nil
+    }
+}
+
+struct CloudBackupCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "backup", abstract: "Write the state of a cloud, running or not, into a new file.",
+        discussion: "Holds every object and no keys: keep ca.crt, ca.key and sa.key of the data directory beside it.")
+
+    @OptionGroup var options: CloudOptions
+    @Argument(help: "The file to write; it must not exist.")
+    var file: String
+
+    func run() throws { try RevisionBackup.make(of: CloudDirectory(options.dataDir).store, to: file) }
+}
+
+struct CloudRestoreCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restore", abstract: "Put a backup in the place of a stopped cloud's state.")
+
+    @OptionGroup var options: CloudOptions
+    @Argument(help: "The file that 'skerry cloud backup' wrote.")
+    var file: String
+
+    func run() throws { try RevisionBackup.restore(file, to: CloudDirectory(options.dataDir).store) }
+}

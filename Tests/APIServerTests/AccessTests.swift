@@ -1,0 +1,162 @@
+import APIServer
+import Network
+import Resources
+import Synchronization
+import Testing
+
+@Suite struct AccessTests {
+    @Test func `nobody without a name gets more than health and version`() async throws {
+        let api = try await TestAPI()
+        for path in ["/livez", "/readyz", "/version"] { #expect(try await api.send("GET", path, as: .some(nil)).status == 200) }
+        for path in ["/", "/api", "/apis", "/api/v1", "/openapi/v3", "/api/v1/nodes", "/metrics", datasets] {
+            #expect(try await api.send("GET", path, as: .some(nil)).status == 403, "\(path)")
+        }
+        #expect(
+            try await api.send("GET", "/api/v1/nodes", as: .some(nil)).message
+                == #"nodes is forbidden: User "system:anonymous" cannot list resource "nodes" in API group "" at the cluster scope"#)
+        let badToken = try await api.send("GET", "/version", headers: [("Authorization", "Bearer x.y.z")], as: .some(nil))
+        #expect(badToken.status == 401)
+    }
+
+    @Test func `a service account's token is worth its roles until the account is gone`() async throws {
+        let api = try await TestAPI()
+        let accounts = "/api/v1/namespaces/default/serviceaccounts"
+        _ = try await api.create(accounts, ["metadata": ["name": "reader"]])
+        let request = try await api.create(accounts + "/reader/token", ["spec": ["expirationSeconds": 3600]])
+        let token = request["status"]?["token"]?.string ?? ""
+        func get() async throws -> Int {
+            try await api.send("GET", datasets, headers: [("Authorization", "Bearer \(token)")], as: .some(nil)).status
+        }
+        #expect(try await get() == 403)
+        _ = try await api.create(
+            "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings",
+            [
+                "metadata": ["name": "r"], "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"],
+                "subjects": [["kind": "ServiceAccount", "name": "reader", "namespace": "default"]],
+            ])
+        #expect(try await get() == 200)
+        api.clock.seconds.store(3601, ordering: .relaxed)
+        #expect(try await get() == 401)
+        api.clock.seconds.store(0, ordering: .relaxed)
+        _ = try await api.send("DELETE", accounts + "/reader")
+        #expect(try await get() == 401)
+    }
+
+    @Test func `nobody grants what they may not do`() async throws {
+        let api = try await TestAPI()
+        let user = try api.certificate("carol", [])
+        let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings"
+        func binding(_ name: String, _ role: String) -> JSON {
+            [
+                "metadata": ["name": .string(name)],
+                "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": .string(role)],
+                "subjects": [["apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol"]],
+            ]
+        }
+        _ = try await api.create(bindings, binding("a", "admin"))
+        #expect(try await api.send("POST", bindings, binding("b", "view"), as: user).status == 201)
+        #expect(try await api.send("POST", bindings, binding("c", "cluster-admin"), as: user).status == 403)
+        let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles"
+        let everything: JSON = ["metadata": ["name": "all"], "rules": [["verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]]]]
+        #expect(try await api.send("POST", roles, everything, as: user).status == 403)
+    }
+
+    /// Two nodes, everything that belongs to each, every verb: what is the other's is never granted.
+    @Test func `no node reads or writes what belongs to another`() async throws {
+        let api = try await TestAPI()
+        for node in ["n1", "n2"] { try await furnish(api, node) }
+        let agents = [
+            "n1": try api.certificate("system:node:n1", ["system:nodes"]), "n2": try api.certificate("system:node:n2", ["system:nodes"]),
+        ]
+        var granted = 0
+        for (own, certificate) in agents {
+            for node in ["n1", "n2"] {
+                for (path, body) in targets(node) {
+                    for (method, type) in [
+                        ("GET", ""), ("PUT", "application/json"), ("PATCH", "application/merge-patch+json"), ("DELETE", "application/json"),
+                    ] {
+                        let target = path + (method == "GET" ? "" : "?dryRun=All")
+                        let answer = try await api.send(method, target, method == "GET" ? nil : body, type: type, as: certificate)
+                        if own == node {
+                            granted += answer.status < 300 ? 1 : 0
+                        } else {
+                            #expect(
+                                answer.status == 403 || answer.status == 405 || answer.status == 404,
+                                "\(own): \(method) \(path): \(answer.status) \(answer.message)")
+                            if answer.status == 404 {
+                                #expect(answer.message.contains("could not find the requested resource"), "\(answer.message)")
+                            }
+                        }
+                    }
+                }
+                for list in lists(node) {
+                    let answer = try await api.send("GET", list, as: certificate)
+                    #expect((answer.status == 200) == (own == node), "\(own): \(list): \(answer.status)")
+                }
+            }
+            for path in [
+                "/api/v1/nodes", "/api/v1/pods", "/api/v1/secrets", "/api/v1/namespaces/default/configmaps",
+                "/apis/sedna.io/v1alpha1/datasets",
+            ] {
+                #expect(try await api.send("GET", path, as: certificate).status == 403, "\(own): \(path)")
+                #expect(try await api.send("DELETE", path, as: certificate).status >= 403, "\(own): \(path)")
+            }
+        }
+        // Each node has its Node, Pod, Lease, ConfigMap, Secret and Dataset to read, and several of them to write.
+        #expect(granted >= 2 * 10, "\(granted)")
+    }
+
+    private func furnish(_ api: TestAPI, _ node: String) async throws {
+        _ = try await api.create("/api/v1/nodes", ["metadata": ["name": .string(node)]])
+        _ = try await api.create("/api/v1/namespaces/default/configmaps", ["metadata": ["name": .string("cm-\(node)")]])
+        _ = try await api.create("/api/v1/namespaces/default/secrets", ["metadata": ["name": .string("secret-\(node)")]])
+        _ = try await api.create("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", ["metadata": ["name": .string(node)]])
+        var object = pod("pod-\(node)", node: node)
+        object[path: ["spec", "volumes"]] = [
+            ["name": "a", "configMap": ["name": .string("cm-\(node)")]],
+            ["name": "b", "secret": ["secretName": .string("secret-\(node)")]],
+        ]
+        _ = try await api.create("/api/v1/namespaces/default/pods", object)
+        var data = dataset("data-\(node)")
+        data[path: ["spec", "nodeName"]] = .string(node)
+        _ = try await api.create(datasets, data)
+    }
+
+    private func targets(_ node: String) -> [(String, JSON)] {
+        func object(_ apiVersion: JSON, _ kind: JSON, _ name: String) -> JSON {
+            ["apiVersion": apiVersion, "kind": kind, "metadata": ["name": .string(name), "annotations": ["touched": "yes"]]]
+        }
+        var bound = pod("pod-\(node)", node: node)
+        bound["status"] = ["phase": "Running"]
+        return [
+            ("/api/v1/nodes/\(node)", object("v1", "Node", node)), ("/api/v1/nodes/\(node)/status", object("v1", "Node", node)),
+            ("/api/v1/namespaces/default/pods/pod-\(node)", bound), ("/api/v1/namespaces/default/pods/pod-\(node)/status", bound),
+            ("/api/v1/namespaces/default/configmaps/cm-\(node)", object("v1", "ConfigMap", "cm-\(node)")),
+            ("/api/v1/namespaces/default/secrets/secret-\(node)", object("v1", "Secret", "secret-\(node)")),
+            ("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/\(node)", object("coordination.k8s.io/v1", "Lease", node)),
+            (datasets + "/data-\(node)", dataset("data-\(node)")), (datasets + "/data-\(node)/status", dataset("data-\(node)")),
+        ]
+    }
+
+    private func lists(_ node: String) -> [String] {
+        [
+            "/api/v1/pods?fieldSelector=spec.nodeName%3D\(node)", "/api/v1/nodes?fieldSelector=metadata.name%3D\(node)",
+            "/api/v1/pods?fieldSelector=spec.nodeName%3D\(node)&watch=true",
+            "/api/v1/namespaces/default/configmaps?fieldSelector=metadata.name%3Dcm-\(node)",
+            "/api/v1/namespaces/default/secrets?fieldSelector=metadata.name%3Dsecret-\(node)&watch=true",
+        ]
+    }
+
+    @Test func `a node names no other node, its labels or its lease`() async throws {
+        let api = try await TestAPI()
+        let agent = try api.certificate("system:node:n1", ["system:nodes"])
+        func post(_ path: String, _ body: JSON) async throws -> Int { try await api.send("POST", path, body, as: agent).status }
+        #expect(try await post("/api/v1/nodes", ["metadata": ["name": "n2"]]) == 403)
+        #expect(try await post("/api/v1/nodes", ["metadata": ["name": "n1", "labels": ["node-restriction.kubernetes.io/x": "1"]]]) == 403)
+        #expect(try await post("/api/v1/nodes", ["metadata": ["name": "n1"]]) == 201)
+        let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+        #expect(try await post(leases, ["metadata": ["name": "n2"]]) == 403)
+        #expect(try await post(leases, ["metadata": ["name": "n1"]]) == 201)
+        #expect(try await post("/api/v1/namespaces/default/pods", pod("x", node: "n1")) == 403)
+    }
+}

@@ -1,0 +1,74 @@
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// A real `skerry cloud` on port 0 in a folder of its own, and kubectl pointed at it.
+final class Cloud: Sendable {
+    let folder: String
+    let program: ServingProgram
+    static let kubectl = ServingProgram.find("kubectl")
+
+    private init(folder: String, program: ServingProgram) {
+        self.folder = folder
+        self.program = program
+    }
+
+    static func newFolder() throws -> String {
+        let folder = FileManager.default.temporaryDirectory.path + "/skerry-cloud-\(UInt64.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        return folder
+    }
+
+    /// Starts a cloud and waits until it serves.
+    static func start(in folder: String) async throws -> Cloud {
+        let program = ServingProgram(
+            "\(ServingProgram.builtFolder)/skerry", ["cloud", "--data-dir", folder, "--listen", "127.0.0.1:0"], folder: folder)
+        while !program.error.contains("export KUBECONFIG") {
+            guard kill(program.pid, 0) == 0, waitpid(program.pid, nil, WNOHANG) == 0 else { throw Failed(text: program.error) }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        return Cloud(folder: folder, program: program)
+    }
+
+    struct Failed: Error { let text: String }
+
+    func kubectl(_ arguments: [String]) async -> ServingProgram.Result {
+        await ServingProgram(
+            Self.kubectl!, arguments,
+            environment: ["KUBECONFIG": "\(folder)/admin.kubeconfig", "HOME": folder, "KUBE_EDITOR": "\(folder)/edit"],
+            folder: folder
+        ).wait()
+    }
+
+    func kubectl(_ line: String) async -> ServingProgram.Result { await kubectl(line.split(separator: " ").map(String.init)) }
+
+    func write(_ name: String, _ text: String, isExecutable: Bool = false) throws {
+        try text.write(to: URL(filePath: "\(folder)/\(name)"), atomically: true, encoding: .utf8)
+        if isExecutable { chmod("\(folder)/\(name)", 0o700) }
+    }
+
+    /// Asks the cloud to end and expects that it does so in order.
+    func stop() async {
+        program.signal(SIGTERM)
+        let result = await program.wait()
+        #expect(result.status == 0, "\(result.error)")
+    }
+
+    static func with(_ body: (Cloud) async throws -> Void) async throws {
+        let folder = try newFolder()
+        let cloud = try await start(in: folder)
+        try await body(cloud)
+        await cloud.stop()
+        try FileManager.default.removeItem(atPath: folder)
+    }
+}
