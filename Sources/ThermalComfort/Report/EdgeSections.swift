@@ -57,13 +57,20 @@ struct EdgeSections {
             <p>The detector “\(escaped(best.name))” (\(escaped(best.detector.definition))) ranks a new site above a known one in \
             \(Shown.percent(best.detector.auroc, decimals: 0)) of comparisons; guessing would be right in 50\u{a0}%. At the chosen threshold it \
             raises the alarm at \(Shown.percent(best.detector.detectionRate)) of new sites’ votes, and falsely at \
-            \(Shown.percent(best.detector.falseAlarmRate)) of known sites’ votes.</p>
+            \(Shown.percent(best.detector.falseAlarmRate)) of known sites’ votes.\(withoutPlace(sites))</p>
             <div class="scroll"><table>
             <thead><tr><th scope="col">Detector</th><th scope="col">Area under the ROC curve <small>guessing: 0.5</small></th>\
             <th scope="col">Of new sites, noticed</th><th scope="col">Of known sites, false alarms</th></tr></thead>
             <tbody>\(rows.joined(separator: "\n"))</tbody></table></div>
             </section>
             """
+    }
+
+    /// To know where a site lies makes the task easy; what is left without it must not be hidden.
+    private func withoutPlace(_ sites: ComfortResults.UnseenSites) -> String {
+        guard let sensors = sites.detectors[SiteSigns.sensors.rawValue] else { return "" }
+        return " That is easy for whoever is told where a site lies: from its readings alone, the area under the curve is "
+            + "\(Shown.number(sensors.auroc, decimals: 2)), and \(Shown.percent(sensors.detectionRate)) of new sites’ votes are noticed."
     }
 
     var edge: String {

@@ -129,8 +129,10 @@ extension ComfortResults.LabelCurve {
 }
 
 extension ComfortResults.UnseenSites {
-    /// The detector that a summary speaks of: the one with the largest area under its curve, the first name on a tie.
+    /// The detector that a summary speaks of: of those that judge single votes the one with the largest area under its curve, the first name
+    /// on a tie.
     package var best: (name: String, detector: ComfortResults.Detector)? {
-        detectors.max { ($0.value.auroc, $1.key) < ($1.value.auroc, $0.key) }.map { ($0.key, $0.value) }
+        let single = detectors.filter { !$0.key.hasSuffix("_batch") }
+        return (single.isEmpty ? detectors : single).max { ($0.value.auroc, $1.key) < ($1.value.auroc, $0.key) }.map { ($0.key, $0.value) }
     }
 }
