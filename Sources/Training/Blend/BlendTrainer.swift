@@ -106,7 +106,7 @@ extension BlendSettings {
     /// Chosen on labelled rows alone, whole cities held out.
     /// - Parameters:
     ///   - hasNetworks: networks make the better model where a city has no labels and are about six times the work; once it has some,
-    ///     trees trained anew do as well (docs/decisions/0005).
+    ///     trees trained anew do as well (docs/decisions/0010).
     ///   - indicatorColumns: columns whose absence the networks are told.
     package static func newCity(hasNetworks: Bool = false, indicatorColumns: [String] = [], seed: UInt64) -> BlendSettings {
         let parameters = [
