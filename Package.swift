@@ -47,7 +47,8 @@ let package = Package(
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
         .target(
             name: "Demo",
-            dependencies: ["Inference", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto], swiftSettings: strict),
+            dependencies: ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto],
+            swiftSettings: strict),
         .executableTarget(
             name: "skerry",
             dependencies: [
@@ -73,7 +74,8 @@ let package = Package(
             name: "WorkersTests", dependencies: ["Inference", "Learning", "TestKit", "Training", "Workers"], swiftSettings: strict),
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
-        .testTarget(name: "DemoTests", dependencies: ["Demo", "Storage", "ThermalComfort"], swiftSettings: strict),
+        .testTarget(
+            name: "DemoTests", dependencies: ["Demo", "KnowledgeBase", "Learning", "Storage", "ThermalComfort"], swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests", dependencies: ["KnowledgeBase", "Storage", "skerry"], exclude: ["kubectl-matrix.txt"],
             swiftSettings: strict),

@@ -33,6 +33,11 @@ package final class KnowledgeBase {
         try database.backup(to: path, replace: replace)
     }
 
+    /// The bytes of a file with this knowledge base, which lives in memory.
+    ///
+    /// - Throws: `SQLiteError.outOfMemory`.
+    package func bytes() throws -> [UInt8] { try database.serialized() }
+
     /// Pages of the file times their size, bytes.
     package func sizeBytes() throws -> Int {
         guard case .integer(let pages)? = try database.value("PRAGMA page_count"),

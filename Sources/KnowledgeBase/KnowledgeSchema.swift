@@ -8,7 +8,7 @@ enum KnowledgeSchema {
     /// "SKKB".
     static let applicationID: Int32 = 0x534b_4b42
 
-    static let schema = SQLiteSchema(purpose: "knowledge base", applicationID: applicationID, steps: [step1])
+    static let schema = SQLiteSchema(purpose: "knowledge base", applicationID: applicationID, steps: [step1, step2])
 
     static let step1 = """
         -- Texts that repeat: kinds, names of figures, subjects of adapters.
@@ -325,5 +325,15 @@ enum KnowledgeSchema {
             e.value AS value, e.row_count AS "rows"
         FROM relation e JOIN round r ON r.id = e.round_id JOIN job j ON j.id = r.job_id JOIN word k ON k.id = e.kind_id
             JOIN task f ON f.id = e.from_id JOIN task o ON o.id = e.to_id;
+        """
+
+    /// A kept model is deployed as a new file when its corrections were fitted anew: what serves is what the newest decision left there.
+    static let step2 = """
+        DROP VIEW serving;
+        CREATE VIEW serving AS
+        SELECT job, task, model, round FROM (
+            SELECT job, task, model, round, row_number() OVER (PARTITION BY job, task ORDER BY round DESC, pod DESC, step DESC) AS place
+            FROM decisions WHERE action IN ('deploy', 'keep') AND model IS NOT NULL)
+        WHERE place = 1;
         """
 }

@@ -24,7 +24,7 @@ struct DemoThermalComfortCommand: ParsableCommand {
         discussion: """
             Looks for the ASHRAE Global Thermal Comfort Database II in --data, ../shared/datasets/atcii and a cache folder, then fetches it from its \
             public home. Where it cannot be had, the run makes up SYNTHETIC data and says so. Leaves results.json, predictions.csv.gz, \
-            report.html, report.svg and comfort.onnx in --out: all of them, or, when interrupted, those of the run before.
+            report.html, report.svg, comfort.onnx and knowledge.db (see skerry kb) in --out: all of them, or, when interrupted, those of the run before.
             """)
 
     @Option(help: "Folder with db_measurements_v2.1.0.csv.gz and db_metadata.csv.") var data: String?
@@ -55,7 +55,8 @@ struct DemoThermalComfortCommand: ParsableCommand {
         let located = try locate(variables, display)
         let files = try ResultFiles(folder: out, isSynthetic: located.isSynthetic)
         let found = try ComfortRun(settings, try tools(), display).findings(located, predictions: files.predictions)
-        try files.place(found.results, model: found.model, interruption)
+        let knowledge = try KnowledgeFile.bytes(found.knowledge, at: Int64(time(nil)))
+        try files.place(found.results, model: found.model, knowledge: knowledge, interruption)
         print(DemoSummary(found.results).text)
         print("\n" + files.paths.all.joined(separator: "\n"))
     }

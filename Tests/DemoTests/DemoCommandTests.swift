@@ -14,7 +14,7 @@ import ThermalComfort
 
 /// The built program as a person runs it, on made-up data: nothing is fetched.
 @Suite struct DemoCommandTests {
-    private static let names = ["comfort.onnx", "predictions.csv.gz", "report.html", "report.svg", "results.json"]
+    private static let names = ["comfort.onnx", "knowledge.db", "predictions.csv.gz", "report.html", "report.svg", "results.json"]
 
     private func arguments(_ out: String) -> [String] { ["demo", "thermal-comfort", "--offline", "--data", "/nonexistent", "--out", out] }
 

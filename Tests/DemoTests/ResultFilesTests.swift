@@ -15,7 +15,7 @@ import ThermalComfort
 #endif
 
 @Suite struct ResultFilesTests {
-    private static let names = ["comfort.onnx", "predictions.csv.gz", "report.html", "report.svg", "results.json"]
+    private static let names = ["comfort.onnx", "knowledge.db", "predictions.csv.gz", "report.html", "report.svg", "results.json"]
 
     private func results(_ name: String) -> ComfortResults {
         ComfortResults(
@@ -32,7 +32,7 @@ import ThermalComfort
             let odd = Float((row &* 2_654_435_761) & 0xffff) / 65536
             try files.predictions.append(recordID: row, round: 0, method: "skerry", probabilities: (odd, 1 - odd, odd * odd))
         }
-        try files.place(results(name), model: model, nil)
+        try files.place(results(name), model: model, knowledge: model.map { $0 + [4] }, nil)
     }
 
     private func contents(_ folder: String) throws -> [String: Data] {
@@ -69,7 +69,7 @@ import ThermalComfort
         let second = try contents(a)
         #expect(second["results.json"] != first["results.json"] && second["report.html"] != first["report.html"])
         // A model of an earlier run beside the results of this one would mislead.
-        #expect(second["comfort.onnx"] == nil)
+        #expect(second["comfort.onnx"] == nil && second["knowledge.db"] == nil)
     }
 
     @Test func `a run that ends before its results leaves the files of the run before`() throws {
@@ -122,4 +122,12 @@ import ThermalComfort
             }
         }
     #endif
+
+    @Test func `the log of a killed program beside the old knowledge base is not read into the new one`() throws {
+        let folder = try TemporaryFolder()
+        try place("one", in: folder.path)
+        for suffix in ["-wal", "-shm"] { try Data("old".utf8).write(to: URL(filePath: "\(folder.path)/knowledge.db\(suffix)")) }
+        try place("two", in: folder.path)
+        #expect(try contents(folder.path).keys.sorted() == Self.names)
+    }
 }

@@ -163,7 +163,19 @@ import Testing
         #expect(result.status == 1 && result.errors.contains("cannot write to standard output"))
     }
 
-    @Test func `an older or current file is upgraded in place, a missing one is not made`() throws {
+    @Test func `a file of an older program is read only after an upgrade, which keeps what it knows`() throws {
+        let old = folder.path + "/old.db"
+        try FileManager.default.copyItem(atPath: "Tests/KnowledgeBaseTests/Fixtures/schema-1.db", toPath: old)
+        let before = try Data(contentsOf: URL(filePath: old))
+        let refusal = try kb("rounds", "--kb", old)
+        #expect(refusal.status == 1 && refusal.errors.contains("skerry kb upgrade --kb \(old)"))
+        #expect(try Data(contentsOf: URL(filePath: old)) == before, "reading changes nothing")
+        #expect(try kb("upgrade", "--kb", old).status == 0)
+        #expect(try kb("decisions", "--kb", old, "-o", "json").output == kb("decisions", "-o", "json").output)
+        #expect(try kb("models", "--serving", "--kb", old, "-o", "json").output == kb("models", "--serving", "-o", "json").output)
+    }
+
+    @Test func `a current file is upgraded to what it is, a missing one is not made`() throws {
         #expect(try kb("upgrade").output == "\(file): version \(KnowledgeBase.schemaVersion)\n")
         #expect(try kb("upgrade", "--kb", folder.path + "/none.db").status == 1)
         #expect(!FileManager.default.fileExists(atPath: folder.path + "/none.db"))

@@ -23,7 +23,8 @@ import Testing
         "Inference": ["Learning", "COnnxRuntime"] + platform,
         "Workers": ["Inference"] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
-        "Demo": ["Inference", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"] + platform,
+        "Demo": ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"]
+            + platform,
         "skerry": [
             "APIServer", "Identity", "Network", "Resources", "Dispatch",
             "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage", "ThermalComfort", "Training",

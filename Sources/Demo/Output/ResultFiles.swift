@@ -18,6 +18,7 @@ package final class ResultFiles {
         package let page: String
         package let picture: String
         package let model: String
+        package let knowledge: String
 
         package init(folder: String) {
             results = "\(folder)/results.json"
@@ -25,9 +26,10 @@ package final class ResultFiles {
             page = "\(folder)/report.html"
             picture = "\(folder)/report.svg"
             model = "\(folder)/comfort.onnx"
+            knowledge = "\(folder)/knowledge.db"
         }
 
-        package var all: [String] { [results, predictions, page, picture, model] }
+        package var all: [String] { [results, predictions, page, picture, model, knowledge] }
     }
 
     package let paths: Paths
@@ -49,13 +51,17 @@ package final class ResultFiles {
     ///
     /// - Parameters:
     ///   - model: bytes of the deployed model; nil where there is none, which removes one of an earlier run.
+    ///   - knowledge: bytes of the knowledge base, in the same way.
     ///   - interruption: keeps a signal away while names change.
     /// - Throws: `FileWriteError`, `ComfortResultsError`; then the files of the run before are all still there.
-    package func place(_ results: ComfortResults, model: [UInt8]?, _ interruption: Interruption?) throws {
+    package func place(
+        _ results: ComfortResults, model: [UInt8]?, knowledge: [UInt8]? = nil, _ interruption: Interruption?
+    ) throws {
         let report = ComfortReport(results)
         var files = [try predictions.finish()]
         let contents = [(paths.results, try results.json()), (paths.page, report.html), (paths.picture, report.svg)]
-        for (path, bytes) in contents + (model.map { [(paths.model, $0)] } ?? []) {
+        let optional = [(paths.model, model), (paths.knowledge, knowledge)]
+        for (path, bytes) in contents + optional.compactMap({ path, bytes in bytes.map { (path, $0) } }) {
             let file = try WholeFile(path: path)
             try file.write(bytes)
             files.append(file)
@@ -63,8 +69,10 @@ package final class ResultFiles {
         func change() throws {
             // Every byte is on the disk before the first name changes: a full disk shows here.
             for file in files { try file.prepare() }
+            // A log that a killed program left beside the old knowledge base would be read into the new one.
+            for suffix in ["-wal", "-shm"] { unlink(paths.knowledge + suffix) }
             for file in files { try file.commit() }
-            if model == nil { unlink(paths.model) }
+            for (path, bytes) in optional where bytes == nil { unlink(path) }
         }
         if let interruption { try interruption.uninterrupted(change) } else { try change() }
     }

@@ -1,4 +1,5 @@
 import Crypto
+package import KnowledgeBase
 import Learning
 import Storage
 package import ThermalComfort
@@ -55,6 +56,8 @@ package struct ComfortRun {
         package var results: ComfortResults
         /// The deployed model as an ONNX file.
         package var model: [UInt8]
+        /// What our method knew after each round, oldest first.
+        package var knowledge: [RoundRecord]
     }
 
     /// Contract, section 6; in the order of the table of predictions.
@@ -102,7 +105,8 @@ package struct ComfortRun {
         timings["total"] = Self.seconds(ContinuousClock.now - start)
         results.timingsS = timings
         results.peakMemoryMB = ((PeakMemory.ofThisProcess + served.workerPeak) * 10).rounded() / 10
-        return Findings(results: results, model: deployed.bytes)
+        let knowledge = taught.remembered.records(judgedBy: taught.evaluations[taught.ours.name]!)
+        return Findings(results: results, model: deployed.bytes, knowledge: knowledge)
     }
 
     private static func seconds(_ time: Duration) -> Double {
@@ -168,7 +172,8 @@ extension ComfortRun {
         /// Under the random row split.
         var leaky: [String: MethodEvaluation]
         /// After the last round.
-        var ours: SkerryMethod
+        var remembered: RememberingMethod
+        var ours: SkerryMethod { remembered.method }
         var newCities: NewCityEvaluation
         var unseen: [UnseenRound]
 
@@ -178,7 +183,7 @@ extension ComfortRun {
     /// What one job brings.
     private enum Lesson: Sendable {
         case honest(MethodEvaluation)
-        case ours(MethodEvaluation, SkerryMethod)
+        case ours(MethodEvaluation, RememberingMethod)
         case leaky(MethodEvaluation)
         case newCities(NewCityEvaluation)
         case unseen([UnseenRound])
@@ -208,7 +213,7 @@ extension ComfortRun {
             }
         }
         addLeaky(leakyMethods[0])
-        add(Self.cost("skerry") * rounds) { try ours(experiment, progress) }
+        add(Self.cost("skerry") * rounds) { try ours(experiment, source, progress) }
         for name in leakyMethods.dropFirst() { addLeaky(name) }
         for fold in 0..<NewCityExperiment.foldCount {
             add(Self.newCityCost) { .newCities(try cities.use { try newCities($0, fold: fold, progress) }) }
@@ -227,7 +232,7 @@ extension ComfortRun {
 
     private func taught(_ lessons: [Lesson]) -> Taught {
         var evaluations: [String: MethodEvaluation] = [:], leaky = evaluations
-        var ours: SkerryMethod?
+        var ours: RememberingMethod?
         var unseen: [UnseenRound] = []
         var newCities = NewCityEvaluation(labelCounts: NewCityExperiment.labelCounts)
         for lesson in lessons {
@@ -239,7 +244,7 @@ extension ComfortRun {
             case .unseen(let rounds): unseen = rounds
             }
         }
-        return Taught(evaluations: evaluations, leaky: leaky, ours: ours!, newCities: newCities, unseen: unseen)
+        return Taught(evaluations: evaluations, leaky: leaky, remembered: ours!, newCities: newCities, unseen: unseen)
     }
 
     /// About how long a round of each takes, in steps of the progress bar; only the remaining time it tells depends on them.
@@ -278,13 +283,27 @@ extension ComfortRun {
         return evaluation
     }
 
-    private func ours(_ experiment: ComfortExperiment, _ progress: Steps) throws -> Lesson {
-        var method = SkerryMethod(blended(fewLabels: settings.labels == .few))
+    private func ours(_ experiment: ComfortExperiment, _ source: Source, _ progress: Steps) throws -> Lesson {
+        let (seed, isSynthetic) = (settings.seed, source.isSynthetic)
+        var method = RememberingMethod(SkerryMethod(blended(fewLabels: settings.labels == .few)), from: try origin(source)) { model in
+            let file = try DeployedComfort.file(model, seed: seed, isSynthetic: isSynthetic)
+            return .init(digest: file.digest, sizeBytes: file.bytes.count)
+        }
         let start = ContinuousClock.now
         let evaluation = try experiment.evaluate(
             &method, seconds: { Self.seconds(ContinuousClock.now - start) }, onRound: { _ in progress.add(Self.cost("skerry")) })
         tell(evaluation)
         return .ours(evaluation, method)
+    }
+
+    /// The rows come from the database, and the split says which of them were learned from.
+    private func origin(_ source: Source) throws -> RememberingMethod.Origin {
+        .init(
+            job: try JobName("demo/thermal-comfort"), pod: "train",
+            datasets: [
+                .init(name: source.dataset, digest: source.digests.measurements, rowCount: source.database.records.count),
+                .init(name: "split \(source.split.name)", digest: source.split.sha256, rowCount: source.rows.count),
+            ])
     }
 
     private func newCities(_ experiment: NewCityExperiment, fold: Int, _ progress: Steps) throws -> NewCityEvaluation {
@@ -328,6 +347,7 @@ extension ComfortRun {
         results.relations = (taught.ours.rounds.last?.relations ?? []).sorted { $0.transfer > $1.transfer }.prefix(50).map {
             .init(from: $0.from, to: $0.to, transfer: $0.transfer, rows: $0.rowCount)
         }
+        results.knowledgeBase = "knowledge.db"
         results.versions = tools.versions
         results.versions["xgboost"] = tools.xgboost.version
         return results

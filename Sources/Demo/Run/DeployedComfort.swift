@@ -8,9 +8,12 @@ import Workers
 /// The models that go to the edges: the newest, and older ones that the gate has left in charge of some tasks; each is one ONNX file with
 /// the corrections of all known sites and persons.
 struct DeployedComfort {
-    private struct File {
+    struct File {
         var model: DeployedModel
         var bytes: [UInt8]
+
+        /// SHA-256, lower-case hexadecimal.
+        var digest: String { SHA256.hash(data: bytes).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined() }
     }
 
     /// By the round they were trained in.
@@ -25,13 +28,18 @@ struct DeployedComfort {
         self.method = method
         newest = method.models.last!.round
         serving = method.rounds.last!.serving
-        let mark = isSynthetic ? "\(SyntheticComfort.mark) " : ""
         var files: [Int: File] = [:]
-        for retained in method.models {
-            let model = try Self.model(retained, version: "\(mark)round \(retained.round), seed \(seed)")
-            files[retained.round] = File(model: model, bytes: model.onnx())
-        }
+        for retained in method.models { files[retained.round] = try Self.file(retained, seed: seed, isSynthetic: isSynthetic) }
         self.files = files
+    }
+
+    /// What a model is deployed as.
+    ///
+    /// - Throws: `AdapterError` for corrections that no file can hold.
+    static func file(_ retained: RetainedModel, seed: UInt64, isSynthetic: Bool) throws -> File {
+        let mark = isSynthetic ? "\(SyntheticComfort.mark) " : ""
+        let model = try model(retained, version: "\(mark)round \(retained.round), seed \(seed)")
+        return File(model: model, bytes: model.onnx())
     }
 
     private static func model(_ retained: RetainedModel, version: String) throws -> DeployedModel {
@@ -50,8 +58,7 @@ struct DeployedComfort {
     var bytes: [UInt8] { files[newest]!.bytes }
 
     var facts: ComfortResults.Model {
-        let digest = SHA256.hash(data: bytes).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
-        return .init(file: "comfort.onnx", bytes: bytes.count, sha256: digest, features: files[newest]!.model.featureNames)
+        return .init(file: "comfort.onnx", bytes: bytes.count, sha256: files[newest]!.digest, features: files[newest]!.model.featureNames)
     }
 
     /// Votes that are asked one by one at each edge, as they would come in; their time is taken.

@@ -188,7 +188,7 @@ extension RoundRecord {
         package var action: String
         /// The task decided upon; nil where it is none, or all.
         package var task: String?
-        /// Digest of the model decided upon, of this record or recorded before.
+        /// Digest of the model that serves after it, of this record or recorded before: the new one of `deploy`, the one that stays of `keep`.
         package var model: String?
         /// What was decided upon when it is neither a task nor a model, as a site; nil otherwise.
         package var subject: String?

@@ -31,6 +31,19 @@ extension SQLiteDatabase {
         try Self.sync(Self.folder(path), O_RDONLY | O_DIRECTORY)
     }
 
+    /// The bytes of a file with the content of this database, which lives in memory.
+    ///
+    /// - Throws: `.outOfMemory`.
+    package func serialized() throws(SQLiteError) -> [UInt8] {
+        precondition(location == .memory, "a database in a file is copied by backup(to:): its log is not in its bytes")
+        var size: sqlite3_int64 = 0
+        guard let bytes = sqlite3_serialize(connection.handle, "main", &size, 0) else {
+            throw SQLiteError(.outOfMemory, "serializing needs as much memory as the database", database: name)
+        }
+        defer { sqlite3_free(bytes) }
+        return [UInt8](UnsafeBufferPointer(start: bytes, count: Int(size)))
+    }
+
     private func checkTarget(_ path: String, _ replace: Bool) throws(SQLiteError) {
         var target = stat()
         guard stat(path, &target) == 0 else { return }

@@ -11,7 +11,7 @@ import Storage
 /// Which knowledge base.
 struct KnowledgeFileOptions: ParsableArguments {
     static let environmentKey = "SKERRY_KB"
-    static let defaultPath = "skerry-out/knowledge.db"
+    static let defaultPath = "skerry-demo/knowledge.db"
 
     @Option(help: "The knowledge base's file (default: $\(environmentKey), then \(defaultPath), which the demo leaves).") var kb: String?
     @Option(help: "Longest wait for another program's lock, seconds.") var wait: Double = 5
