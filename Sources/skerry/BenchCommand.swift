@@ -14,6 +14,7 @@ struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure, with the conditions.",
         subcommands: [
+            BenchAPICommand.self,
             BenchLearningCommand.self,
             BenchInferenceCommand.self,
             BenchNewCityCommand.self,

@@ -14,6 +14,9 @@ import Testing
         #expect(
             try await api.send("GET", "/api/v1/nodes", as: .some(nil)).message
                 == #"nodes is forbidden: User "system:anonymous" cannot list resource "nodes" in API group "" at the cluster scope"#)
+        #expect(
+            String(decoding: try await api.send("GET", "/metrics").bytes, as: UTF8.self).contains(
+                "skerry_objects{resource=\"namespaces\"} 4"))
         let badToken = try await api.send("GET", "/version", headers: [("Authorization", "Bearer x.y.z")], as: .some(nil))
         #expect(badToken.status == 401)
     }
@@ -154,6 +157,22 @@ import Testing
         #expect(try await post("/api/v1/nodes", ["metadata": ["name": "n2"]]) == 403)
         #expect(try await post("/api/v1/nodes", ["metadata": ["name": "n1", "labels": ["node-restriction.kubernetes.io/x": "1"]]]) == 403)
         #expect(try await post("/api/v1/nodes", ["metadata": ["name": "n1"]]) == 201)
+        for (path, body, type): (String, JSON, String) in [
+            ("/api/v1/nodes/n1", ["metadata": ["labels": ["node-restriction.kubernetes.io/x": "1"]]], "merge-patch+json"),
+            (
+                "/api/v1/nodes/n1", [["op": "add", "path": "/metadata/labels", "value": ["node-restriction.kubernetes.io/x": "1"]]],
+                "json-patch+json"
+            ),
+            ("/api/v1/nodes/n1/status", ["metadata": ["labels": ["node-restriction.kubernetes.io/x": "1"]]], "strategic-merge-patch+json"),
+            ("/api/v1/nodes/n1", ["spec": ["taints": [["key": "a", "effect": "NoSchedule"]]]], "merge-patch+json"),
+        ] {
+            #expect(try await api.send("PATCH", path, body, type: "application/" + type, as: agent).status == 403, "\(body)")
+        }
+        #expect(
+            try await api.send(
+                "PATCH", "/api/v1/nodes/n1", ["metadata": ["labels": ["zone": "a"]]], type: "application/merge-patch+json", as: agent
+            )
+            .status == 200)
         let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
         #expect(try await post(leases, ["metadata": ["name": "n2"]]) == 403)
         #expect(try await post(leases, ["metadata": ["name": "n1"]]) == 201)

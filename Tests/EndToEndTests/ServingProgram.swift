@@ -72,7 +72,7 @@ final class ServingProgram: @unchecked Sendable {
     func wait() async -> Result {
         let pid = pid
         let status: Int32 = await withCheckedContinuation { continuation in
-            DispatchQueue.global().async {
+            DispatchQueue(label: "waits for a program").async {
                 var status: Int32 = 0
                 while waitpid(pid, &status, 0) < 0, errno == EINTR {}
                 continuation.resume(returning: status & 0x7f == 0 ? status >> 8 & 0xff : -(status & 0x7f))

@@ -9,6 +9,8 @@ import Dispatch
 /// A connection to a server on loopback that says what it is told and hears until it is answered; blocking, so on a thread of its own.
 final class PlainClient: @unchecked Sendable {
     private let descriptor: Int32
+    /// Of its own, so with a thread of its own: those of the global queue are as few as cores, and a client that waits would keep others out.
+    private let queue = DispatchQueue(label: "plain client")
 
     init(port: Int) {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -37,7 +39,7 @@ final class PlainClient: @unchecked Sendable {
     }
 
     private func run<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result {
-        await withCheckedContinuation { continuation in DispatchQueue.global().async { continuation.resume(returning: body()) } }
+        await withCheckedContinuation { continuation in queue.async { continuation.resume(returning: body()) } }
     }
 
     private func chunk() -> [UInt8] {

@@ -70,6 +70,23 @@ struct NodeAccess {
         return false
     }
 
+    /// Why the change a node makes to an object it may write is refused; nil if it is within its rights.
+    func refusal(_ definition: KindDefinition, from old: JSON, to new: JSON) -> String? {
+        if definition.kind == "Pod", old["metadata"]?["labels"] != new["metadata"]?["labels"] {
+            return "node \"\(node)\" may not change the labels of a Pod"
+        }
+        if old["metadata"]?["ownerReferences"] != new["metadata"]?["ownerReferences"] { return "node \"\(node)\" may not change owners" }
+        guard definition.kind == "Node" else { return nil }
+        if old["spec"]?["taints"] != new["spec"]?["taints"] { return "node \"\(node)\" is not allowed to modify taints" }
+        let before = old["metadata"]?["labels"]?.object ?? [:]
+        let after = new["metadata"]?["labels"]?.object ?? [:]
+        let changed = Set(before.keys + after.keys).filter { $0.hasPrefix(Self.restricted) && before[$0] != after[$0] }
+        return changed.isEmpty ? nil : "is not allowed to modify labels: \(changed.sorted().joined(separator: ", "))"
+    }
+
+    /// Labels that say where a node may be used, which the node itself does not decide.
+    private static let restricted = "node-restriction.kubernetes.io/"
+
     /// Why the content of a node's write is refused; nil if it is within its rights.
     func refusal(_ definition: KindDefinition, _ object: JSON) -> String? {
         guard definition.group.isEmpty, definition.kind == "Node" else {
@@ -81,7 +98,7 @@ struct NodeAccess {
         guard object["metadata"]?["name"]?.string == node else {
             return "node \"\(node)\" is not allowed to modify node \"\(object["metadata"]?["name"]?.string ?? "")\""
         }
-        let forbidden = (object["metadata"]?["labels"]?.object?.keys ?? []).filter { $0.hasPrefix("node-restriction.kubernetes.io/") }
+        let forbidden = (object["metadata"]?["labels"]?.object?.keys ?? []).filter { $0.hasPrefix(Self.restricted) }
         return forbidden.isEmpty ? nil : "is not allowed to set the following labels: \(forbidden.sorted().joined(separator: ", "))"
     }
 }

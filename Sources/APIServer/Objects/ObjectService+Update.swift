@@ -1,3 +1,4 @@
+import Identity
 package import Resources
 import Storage
 
@@ -89,6 +90,11 @@ extension ObjectService {
             new[path: ["spec", "finalizers"]] = wanted["spec"]?["finalizers"] ?? []
         }
         if definition.collection == BuiltInKinds.customResourceDefinition.collection { new = established(new) }
+        if let node = options.user.nodeName, !options.user.isMaster,
+            let reason = NodeAccess(node: node, service: self).refusal(definition, from: old, to: new)
+        {
+            throw .forbidden(definition, name: old["metadata"]?["name"]?.string ?? "", reason)
+        }
         if !isApplied {
             var before = old
             var after = new

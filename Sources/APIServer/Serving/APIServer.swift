@@ -60,6 +60,9 @@ package struct APIServer: HTTPResponder {
             if let failure = service.store.failure { throw APIStatus(code: 503, reason: "ServiceUnavailable", message: "\(failure)") }
             return Self.text("ok")
         case "/version": return Self.json(version)
+        case "/metrics":
+            return HTTPResponse(
+                status: 200, headers: ["Content-Type": "text/plain; version=0.0.4; charset=utf-8"], body: .bytes(Array(metrics.utf8)))
         default: break
         }
         switch target.segments.first {
@@ -76,6 +79,19 @@ package struct APIServer: HTTPResponder {
             "buildDate": "",
             "goVersion": "", "compiler": "swift", "platform": "linux",
         ]
+    }
+
+    /// The store's state in Prometheus' text format.
+    private var metrics: String {
+        var text = "# HELP skerry_store_revision Newest revision of the object store.\n# TYPE skerry_store_revision counter\n"
+        text += "skerry_store_revision \(service.store.revision)\n"
+        text += "# HELP skerry_store_failed 1 if the store takes no more writes.\n# TYPE skerry_store_failed gauge\n"
+        text += "skerry_store_failed \(service.store.failure == nil ? 0 : 1)\n"
+        text += "# HELP skerry_objects Objects by resource.\n# TYPE skerry_objects gauge\n"
+        for collection in service.store.collections {
+            text += "skerry_objects{resource=\"\(collection)\"} \(service.store.count(collection))\n"
+        }
+        return text
     }
 
     private func answerDiscovery(_ request: HTTPRequest, _ segments: [String]) throws(APIStatus) -> HTTPResponse {

@@ -287,12 +287,6 @@ struct ResourceCall {
             try Authorizer(service: service).check(
                 user, AccessRequest(verb: "create", group: definition.group, resource: definition.plural, name: "", namespace: namespace))
         }
-        if let node = user.nodeName, !user.isMaster, definition.kind == "Node", let labels = body["metadata"]?["labels"]?.object {
-            let probe: JSON = ["metadata": ["name": .string(path.name), "labels": .object(labels)]]
-            if let reason = NodeAccess(node: node, service: service).refusal(definition, probe) {
-                throw .forbidden(definition, name: path.name, reason)
-            }
-        }
         return try answer(
             try await service.patch(
                 definition, namespace: namespace, name: path.name, part: part, patch, try options(duplicates: duplicates)))

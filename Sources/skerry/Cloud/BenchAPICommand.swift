@@ -1,0 +1,317 @@
+import APIServer
+import ArgumentParser
+import Identity
+import Network
+import Resources
+import Storage
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// `skerry bench api`: durable writes by many writers, latency beside the disk's own, lists, watchers, memory, the time to open.
+///
+/// Everything runs in this process, without a network: what is measured is admission, group commit, the disk, lists and watches.
+struct BenchAPICommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "api", abstract: "Measure the embedded Kubernetes API on this disk.")
+
+    @Option(help: "Folder on the disk to measure; a new folder is made in it and removed.") var dataDir = FileManager.default
+        .temporaryDirectory.path
+    @Option(help: "Seconds for each number of writers.") var seconds = 2
+    @Option(help: "Objects in the list.") var objects = 10_000
+    @Option(help: "Watchers.") var watchers = 1000
+    @Option(name: .shortAndLong, help: "table or csv.") var output: AlignedTable.Format = .table
+
+    func validate() throws {
+        if seconds < 1 || objects < 1 || watchers < 1 { throw ValidationError("--seconds, --objects and --watchers need at least 1") }
+    }
+
+    func run() async throws {
+        let folder = "\(dataDir)/skerry-bench-\(UInt64.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var table = AlignedTable(["figure", "value", "unit"])
+        try await measure(folder, &table)
+        // The first store is gone, and with it its lock on the file.
+        let start = ContinuousClock.now
+        let opened = try await APIBench(store: "\(folder)/objects.db")
+        table.rows.append(["open a store of \(objects) Pods", fixed((ContinuousClock.now - start) / .milliseconds(1), decimals: 1), "ms"])
+        opened.close()
+        print(table.text(output))
+    }
+
+    private func measure(_ folder: String, _ table: inout AlignedTable) async throws {
+        func add(_ figure: String, _ value: Double, _ unit: String, decimals: Int = 1) {
+            table.rows.append([figure, fixed(value, decimals: decimals), unit])
+        }
+        let sync = try Self.syncLatencies("\(folder)/sync")
+        add("fsync of 4 KiB, p50", sync[sync.count / 2] * 1000, "ms", decimals: 2)
+        add("fsync of 4 KiB, p99", sync[sync.count * 99 / 100] * 1000, "ms", decimals: 2)
+        add("memory before", Self.memoryMB(), "MB")
+        let bench = try await APIBench(store: "\(folder)/objects.db")
+        add("memory idle", Self.memoryMB(), "MB")
+        var serial = 0.0
+        for count in [1, 16, 64, 256] {
+            let result = await bench.write(writers: count, seconds: Double(seconds))
+            if count == 1 { serial = result.rate }
+            add("durable creates, \(count) writers", result.rate, "1/s", decimals: 0)
+            add("  times one writer", result.rate / serial, "×")
+            add("  errors", Double(result.errors), "", decimals: 0)
+            add("  CPU a create", result.cpuSeconds / max(1, result.rate * Double(seconds)) * 1e6, "µs")
+        }
+        let paced = await bench.pacedLatencies(rate: 200, seconds: Double(seconds) * 2)
+        add("create at 200/s, p50", paced[paced.count / 2] * 1000, "ms", decimals: 2)
+        add("create at 200/s, p99", paced[paced.count * 99 / 100] * 1000, "ms", decimals: 2)
+        try await bench.clear()
+        try await bench.fill(objects)
+        add("memory with \(objects) Pods", Self.memoryMB(), "MB")
+        for (name, accept) in [("JSON", "application/json"), ("Table", "application/json;as=Table;v=v1;g=meta.k8s.io")] {
+            let (time, bytes) = try await bench.list(accept: accept)
+            add("list of \(objects) Pods, \(name)", time * 1000, "ms")
+            add("  size", Double(bytes) / 1e6, "MB")
+        }
+        let before = Self.memoryMB()
+        let lag = try await bench.watch(watchers: watchers, rate: 200, seconds: Double(seconds) * 2)
+        add("\(watchers) watchers at 200/s, lag p50", lag.p50 * 1000, "ms")
+        add("  lag p99", lag.p99 * 1000, "ms")
+        add("  lost or out of order", Double(lag.wrong), "", decimals: 0)
+        add("  memory a watcher", (lag.memoryMB - before) * 1000 / Double(watchers), "kB")
+        bench.close()
+    }
+
+    /// Resident memory of this process.
+    static func memoryMB() -> Double {
+        guard let text = try? String(contentsOf: URL(filePath: "/proc/self/statm"), encoding: .utf8) else { return .nan }
+        let pages = text.split(separator: " ").dropFirst().first.flatMap { Double($0) } ?? .nan
+        return pages * Double(sysconf(Int32(_SC_PAGESIZE))) / 1e6
+    }
+
+    /// Times of writing and syncing 4 KiB, sorted, in seconds.
+    private static func syncLatencies(_ path: String) throws -> [Double] {
+        let descriptor = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else { throw CloudError("cannot write \(path): \(String(cString: strerror(errno)))") }
+        defer { close(descriptor) }
+        let page = [UInt8](repeating: 1, count: 4096)
+        return (0..<200).map { _ in
+            let start = ContinuousClock.now
+            _ = Glibc.write(descriptor, page, page.count)
+            fsync(descriptor)
+            return (ContinuousClock.now - start) / .seconds(1)
+        }.sorted()
+    }
+}
+
+/// A server without a network, and loads for it.
+final class APIBench: Sendable {
+    private let store: RevisionStore
+    private let service: ObjectService
+    private let server: APIServer
+    private let token: String
+    private static let pods = BuiltInKinds.all.first { $0.kind == "Pod" }!
+    private let options: WriteOptions
+    private let names = Atomic(0)
+
+    init(store path: String) async throws {
+        store = try RevisionStore(.file(path))
+        service = try ObjectService(
+            store: store,
+            environment: APIEnvironment(now: { Timestamp(seconds: Int64(time(nil))) }, random: { UInt64.random(in: 0 ... .max) }))
+        try await InitialObjects.make(in: service)
+        let tokens = try ServiceTokens(keyPEM: ServiceTokens.newKeyPEM())
+        server = APIServer(service: service, tokens: tokens, programVersion: "bench")
+        var options = WriteOptions(user: User(name: "bench", groups: ["system:masters"]))
+        options.fieldManager = "bench"
+        self.options = options
+        token = try await Self.makeToken(service, tokens, options)
+    }
+
+    /// A token of an account that may do everything.
+    private static func makeToken(_ service: ObjectService, _ tokens: ServiceTokens, _ options: WriteOptions) async throws -> String {
+        let accounts = BuiltInKinds.all.first { $0.kind == "ServiceAccount" }!
+        let bindings = BuiltInKinds.all.first { $0.kind == "ClusterRoleBinding" }!
+        var account = try? service.get(accounts, namespace: "default", name: "bench")
+        if account == nil {
+            account = try await service.create(accounts, namespace: "default", ["metadata": ["name": "bench"]], options).object
+            _ = try await service.create(
+                bindings, namespace: "",
+                [
+                    "metadata": ["name": "bench"],
+                    "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"],
+                    "subjects": [["kind": "ServiceAccount", "name": "bench", "namespace": "default"]],
+                ], options)
+        }
+        let now = Int64(time(nil))
+        return try tokens.sign(
+            .init(
+                namespace: "default", account: "bench", accountUID: account?["metadata"]?["uid"]?.string ?? "", audiences: ["bench"],
+                issuedAt: now,
+                expiresAt: now + 3600, id: "bench"))
+    }
+
+    func close() { store.close() }
+
+    private func newPod() -> JSON {
+        let number = names.add(1, ordering: .relaxed).newValue
+        return [
+            "apiVersion": "v1", "kind": "Pod", "metadata": ["name": .string("pod-\(number)"), "labels": ["app": "bench"]],
+            "spec": [
+                "containers": [["name": "c", "image": "example/image:1", "env": [["name": "A", "value": "1"]]]], "nodeName": "edge-1",
+            ],
+        ]
+    }
+
+    private static func cpuSeconds() -> Double {
+        var usage = rusage()
+        getrusage(Int32(RUSAGE_SELF.rawValue), &usage)
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    }
+
+    /// Creates by several writers, each waiting for its own.
+    func write(writers: Int, seconds: Double) async -> (rate: Double, errors: Int, cpuSeconds: Double) {
+        let cpu = Self.cpuSeconds()
+        let end = ContinuousClock.now + .seconds(seconds)
+        let (done, errors) = await withTaskGroup(of: (Int, Int).self) { group in
+            for _ in 0..<writers {
+                group.addTask { [self] in
+                    var done = 0
+                    var errors = 0
+                    while ContinuousClock.now < end {
+                        do {
+                            _ = try await service.create(Self.pods, namespace: "default", newPod(), options)
+                            done += 1
+                        } catch {
+                            errors += 1
+                        }
+                    }
+                    return (done, errors)
+                }
+            }
+            return await group.reduce((0, 0)) { ($0.0 + $1.0, $0.1 + $1.1) }
+        }
+        return (Double(done) / seconds, errors, Self.cpuSeconds() - cpu)
+    }
+
+    /// Latencies of creates that begin at a steady rate whether the last has ended or not; sorted, in seconds.
+    func pacedLatencies(rate: Double, seconds: Double) async -> [Double] {
+        await withTaskGroup(of: Double.self) { group in
+            let start = ContinuousClock.now
+            for index in 0..<Int(rate * seconds) {
+                let due = start + .seconds(Double(index) / rate)
+                group.addTask { [self] in
+                    try? await Task.sleep(until: due)
+                    let begin = ContinuousClock.now
+                    _ = try? await service.create(Self.pods, namespace: "default", newPod(), options)
+                    return (ContinuousClock.now - begin) / .seconds(1)
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }.sorted()
+        }
+    }
+
+    func clear() async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for pod in try store.list(Self.pods.collection).values {
+                group.addTask { [store] in _ = try await store.write(.delete(Self.pods.collection, pod.name, from: pod.revision)) }
+            }
+            try await group.waitForAll()
+        }
+        try await store.compact(to: store.revision)
+    }
+
+    func fill(_ count: Int) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<count {
+                group.addTask { [self] in _ = try await service.create(Self.pods, namespace: "default", newPod(), options) }
+            }
+            try await group.waitForAll()
+        }
+        try await store.compact(to: store.revision)
+    }
+
+    private func request(_ method: String, _ path: String, _ query: String, accept: String) -> HTTPRequest {
+        HTTPRequest(method: method, path: path, query: query, headers: ["Authorization": "Bearer \(token)", "Accept": accept])
+    }
+
+    func list(accept: String) async throws -> (seconds: Double, bytes: Int) {
+        let start = ContinuousClock.now
+        let response = await server.respond(to: request("GET", "/api/v1/pods", "", accept: accept))
+        guard case .bytes(let bytes) = response.body, response.status == 200 else {
+            throw CloudError("the list was answered \(response.status)")
+        }
+        return ((ContinuousClock.now - start) / .seconds(1), bytes.count)
+    }
+
+    /// Watches while Pods are made at a rate; how long each change takes to each watcher.
+    func watch(watchers: Int, rate: Double, seconds: Double) async throws -> (p50: Double, p99: Double, wrong: Int, memoryMB: Double) {
+        let revision = store.revision
+        var seen: [WatcherLog] = []
+        for _ in 0..<watchers {
+            let response = await server.respond(
+                to: request("GET", "/api/v1/pods", "watch=true&resourceVersion=\(revision)", accept: "application/json"))
+            guard case .stream(let stream) = response.body else { throw CloudError("the watch was answered \(response.status)") }
+            seen.append(WatcherLog(stream))
+        }
+        for log in seen { log.begin() }
+        let memory = BenchAPICommand.memoryMB()
+        let count = Int(rate * seconds)
+        let start = ContinuousClock.now
+        var sent: [ContinuousClock.Instant] = []
+        for index in 0..<count {
+            try? await Task.sleep(until: start + .seconds(Double(index) / rate))
+            _ = try await service.create(Self.pods, namespace: "default", newPod(), options)
+            sent.append(.now)
+        }
+        try? await Task.sleep(for: .milliseconds(500))
+        var lags: [Double] = []
+        var wrong = 0
+        for log in seen {
+            let times = log.finish()
+            wrong += abs(times.count - count)
+            for (time, sent) in zip(times, sent) { lags.append(max(0, (time - sent) / .seconds(1))) }
+        }
+        lags.sort()
+        return (lags[lags.count / 2], lags[lags.count * 99 / 100], wrong, memory)
+    }
+}
+
+/// Pulls a watch as a connection would, and notes when each line came.
+private final class WatcherLog: Sendable {
+    private let stream: any HTTPBodyStream
+    private let times = Mutex<[ContinuousClock.Instant]>([])
+    private let wakes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+
+    init(_ stream: any HTTPBodyStream) { self.stream = stream }
+
+    func begin() {
+        stream.start { [wakes] in wakes.continuation.yield() }
+        Task { [self] in
+            for await _ in wakes.stream {
+                pull: while true {
+                    switch stream.next() {
+                    case .chunk(let bytes):
+                        let lines = bytes.count { $0 == 0x0a }
+                        times.withLock { times in for _ in 0..<lines { times.append(.now) } }
+                    case .wait: break pull
+                    case .end: return
+                    }
+                }
+            }
+        }
+    }
+
+    func finish() -> [ContinuousClock.Instant] {
+        stream.stop()
+        wakes.continuation.finish()
+        return times.withLock { $0 }
+    }
+}
