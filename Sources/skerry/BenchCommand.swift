@@ -1,4 +1,6 @@
 import ArgumentParser
+import Demo
+import Inference
 import Learning
 import Storage
 import ThermalComfort
@@ -51,6 +53,7 @@ struct BenchLearningCommand: ParsableCommand {
         let library = try XGBoostLibrary(candidates: xgboostCandidates())
         let stages = try chosenStages(library)
         let (database, rows) = try files.load()
+        var taught: SkerryMethod?
         let metrics = try metric.map { try MetricCatalog().metric($0) }
         var evaluations: [(seed: UInt64, evaluation: MethodEvaluation)] = []
         for seed in seeds {
@@ -74,7 +77,10 @@ struct BenchLearningCommand: ParsableCommand {
                 var method = try made.method(name)
                 let evaluation = try experiment.evaluate(&method, seconds: monotonicSeconds)
                 evaluations.append((seed, evaluation))
-                if matrix, let skerry = method as? SkerryMethod { printDecisions(skerry, seed: seed) }
+                if let skerry = method as? SkerryMethod {
+                    taught = skerry
+                    if matrix { printDecisions(skerry, seed: seed) }
+                }
                 writeError("  \(name): accuracy \(fixed(evaluation.metrics.accuracy)), \(fixed(evaluation.seconds, decimals: 1)) s")
                 for metric in metrics {
                     let value = metric.value(evaluation.probabilities, truth: experiment.testLabels)
@@ -85,6 +91,23 @@ struct BenchLearningCommand: ParsableCommand {
         }
         print(table(evaluations).text(output))
         if matrix { printMatrices(evaluations) }
+        if let taught { try printCost(taught) }
+    }
+
+    /// What the edge pays for `skerry`: the newest model as a file, and a row's time through a worker beside a bare call.
+    private func printCost(_ method: SkerryMethod) throws {
+        guard let newest = method.models.last else { return }
+        let peak = PeakMemory.ofThisProcess
+        let content = try newest.deployed(version: "bench").onnx()
+        let runtime = try ONNXRuntime(candidates: onnxRuntimeCandidates())
+        let bench = try InferenceBench(runtime, ModelFile(content))
+        for _ in 0..<2000 { try bench.turn() }
+        bench.forget()
+        for _ in 0..<20_000 { try bench.turn() }
+        print(
+            "\nskerry costs \(fixed(peak, decimals: 0)) MiB of memory at most (with the methods above), a model file of \(content.count) bytes"
+                + (method.models.count > 1 ? " (the newest of \(method.models.count))" : "")
+                + "; a row, ONNX Runtime \(runtime.version), 1 thread:\n" + bench.table.text(output))
     }
 
     private func chosenStages(_ library: XGBoostLibrary) throws -> LifelongStages {

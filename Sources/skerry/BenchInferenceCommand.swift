@@ -39,7 +39,7 @@ struct BenchInferenceCommand: ParsableCommand {
 }
 
 /// Takes the times of one row, kind by kind in turn.
-private final class InferenceBench {
+final class InferenceBench {
     private let session: InferenceSession
     private let tensors: BoundTensors
     private let service: InferenceService
@@ -67,7 +67,8 @@ private final class InferenceBench {
 
     func forget() { (bare, path, process) = ([], [], []) }
 
-    func turn(_ worker: InferenceWorkerProcess) throws {
+    /// - Parameter worker: nil leaves the way to a process out.
+    func turn(_ worker: InferenceWorkerProcess? = nil) throws {
         let row = rows[turns % rows.count]
         turns += 1
         let features = tensors.floats("features")
@@ -83,7 +84,7 @@ private final class InferenceBench {
             path.append(try time { _ = try service.answer(request) })
             bare.append(try time { try session.run(tensors) })
         }
-        process.append(try time { _ = try worker.predict(row) })
+        if let worker { process.append(try time { _ = try worker.predict(row) }) }
     }
 
     private func time(_ body: () throws -> Void) rethrows -> UInt64 {
@@ -95,7 +96,8 @@ private final class InferenceBench {
     var table: AlignedTable {
         var table = AlignedTable(["CALL", "P50 µS", "P99 µS", "P50 / BARE", "P99 / BARE"])
         let base = (Self.quantile(bare, 0.5), Self.quantile(bare, 0.99))
-        for (name, times) in [("bare ONNX Runtime call", bare), ("worker's path", path), ("worker process and back", process)] {
+        let kinds = [("bare ONNX Runtime call", bare), ("worker's path", path), ("worker process and back", process)]
+        for (name, times) in kinds where !times.isEmpty {
             let (middle, tail) = (Self.quantile(times, 0.5), Self.quantile(times, 0.99))
             table.rows.append([
                 name, fixed(middle, decimals: 2), fixed(tail, decimals: 2), fixed(middle / base.0, decimals: 3),

@@ -8,19 +8,39 @@ import Testing
 
 /// The commands of a guide do what the guide says, in the order in which they stand there.
 @Suite struct GuideTests {
-    @Test(arguments: ["docs/guides/knowledge-base.md"])
+    @Test(arguments: ["docs/guides/knowledge-base.md", "README.md"])
     func `every command of a guide works`(_ path: String) throws {
         let folder = try TemporaryFolder()
+        let work = try Self.workplace(in: folder)
         let commands = Self.commands(String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self))
         #expect(commands.count > 5)
-        // The guide stands in the repository and writes beside it; here it writes into a folder of its own.
-        try FileManager.default.createSymbolicLink(
-            atPath: folder.path + "/examples", withDestinationPath: FileManager.default.currentDirectoryPath + "/examples")
-        let script = ["set -e", "cd \(folder.path)", "skerry() { \(Program.path) \"$@\"; }"] + commands.map { Self.checked($0) }
+        let script = ["set -e", "cd \(work)", "skerry() { \(Program.path) \"$@\"; }", Self.make] + commands.map { Self.checked($0) }
         let result = try Program.run(["-c", script.joined(separator: "\n")], executable: "/bin/sh", in: folder)
         #expect(result.status == 0, "\(result.errors)")
         #expect(!result.output.isEmpty)
     }
+
+    /// A folder like the repository with the database beside it, as far as guides use them; what they write stays in it.
+    private static func workplace(in folder: TemporaryFolder) throws -> String {
+        let repository = FileManager.default.currentDirectoryPath
+        let work = folder.path + "/repository"
+        try FileManager.default.createDirectory(atPath: work, withIntermediateDirectories: false)
+        for name in ["examples", "models", "datasets", ".deps", "Makefile"] {
+            try FileManager.default.createSymbolicLink(atPath: "\(work)/\(name)", withDestinationPath: "\(repository)/\(name)")
+        }
+        if FileManager.default.fileExists(atPath: repository + "/../shared") {
+            try FileManager.default.createSymbolicLink(atPath: folder.path + "/shared", withDestinationPath: repository + "/../shared")
+        }
+        return work
+    }
+
+    /// `make X` does what the Makefile says skerry does for X; the build and the tests are what runs already.
+    private static let make = """
+        make() {
+            command make -n "$1" > recipe
+            if [ "$1" != test ]; then sed -n 's|^.build/release/skerry|skerry|p' recipe > steps; test -s steps; . ./steps; fi
+        }
+        """
 
     /// "! command" must fail, which `set -e` does not ask for.
     private static func checked(_ command: String) -> String {

@@ -5,8 +5,9 @@
 #endif
 
 /// The most memory a process has held at once, MiB.
-enum PeakMemory {
-    static var ofThisProcess: Double {
+package enum PeakMemory {
+    /// Of this process since it began.
+    package static var ofThisProcess: Double {
         var usage = rusage()
         #if canImport(Glibc)
             getrusage(RUSAGE_SELF.rawValue, &usage)
@@ -20,7 +21,7 @@ enum PeakMemory {
     /// Of a running child; nil where the system does not tell.
     ///
     /// `getrusage` for children will not do: until a child becomes another program its memory is its parent's.
-    static func ofProcess(_ id: Int32) -> Double? {
+    package static func ofProcess(_ id: Int32) -> Double? {
         guard let file = fopen("/proc/\(id)/status", "r") else { return nil }
         defer { fclose(file) }
         var line = [CChar](repeating: 0, count: 256)
