@@ -24,6 +24,8 @@ package enum ComfortDataError: Error, Equatable, CustomStringConvertible {
 /// The prepared database: rows the protocol keeps, in order of record id, and their buildings.
 package struct ComfortDatabase: Sendable {
     package var records: [ComfortRecord]
+    /// Records that were left out because an earlier one holds the same measurements and votes.
+    package private(set) var duplicates: [ComfortRecord] = []
     package var buildings: [Int: Building]
 
     /// Reads and prepares both files: rows kept, duplicates removed, as the learning protocol defines them.
@@ -37,11 +39,21 @@ package struct ComfortDatabase: Sendable {
             throw ComfortDataError.doubledRecord(id: later.recordID)
         }
         var seen: Set<DuplicateKey> = []
-        records = kept.filter { seen.insert(DuplicateKey($0)).inserted }
+        records = []
+        for record in kept {
+            if seen.insert(DuplicateKey(record)).inserted { records.append(record) } else { duplicates.append(record) }
+        }
         guard !records.isEmpty else { throw ComfortDataError.noRows }
-        for record in records where buildings[record.buildingID] == nil {
+        for record in kept where buildings[record.buildingID] == nil {
             throw ComfortDataError.unknownBuilding(recordID: record.recordID, buildingID: record.buildingID)
         }
+    }
+
+    /// Takes those duplicates back that a split names: what a split says is independent of what anyone voted.
+    package mutating func keep(_ rows: [SplitRow]) {
+        let named = Set(rows.map(\.recordID))
+        records = (records + duplicates.filter { named.contains($0.recordID) }).sorted { $0.recordID < $1.recordID }
+        duplicates.removeAll { named.contains($0.recordID) }
     }
 
     private static func readBuildings(_ next: () throws -> [UInt8]?) throws -> [Int: Building] {

@@ -186,9 +186,10 @@ package enum ComfortSplit {
 
     /// Reads a split file (columns record_id, round, part, group, rank_bs, lab_few, lab_full) that replaces the main split.
     ///
+    /// It may name duplicates; `ComfortDatabase.keep` takes them back.
     /// - Returns: its rows in order of record id; rows of the database that it does not name are left out.
     package static func read(_ next: () throws -> [UInt8]?, for database: ComfortDatabase) throws -> [SplitRow] {
-        let known = Set(database.records.map(\.recordID))
+        let known = Set((database.records + database.duplicates).map(\.recordID))
         var seen: Set<Int> = []
         var rows: [SplitRow] = []
         let required = ["record_id", "round", "part", "group", "rank_bs", "lab_few", "lab_full"]

@@ -108,6 +108,11 @@ package final class XGBoostLibrary: @unchecked Sendable {
             guard let found = dlsym(handle, name) else { throw .missingFunction(path: path, name: name) }
             return unsafeBitCast(found, to: Function.self)
         }
+        // First: an old library lacks functions, and its version says why.
+        var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
+        try symbol("XGBoostVersion", as: Version.self)(&major, &minor, &patch)
+        version = "\(major).\(minor).\(patch)"
+        guard (major, minor) >= (1, 7) && major < 4 else { throw .unsupportedVersion(path: path, found: version) }
         lastError = try symbol("XGBGetLastError", as: GetError.self)
         matrixFromMat = try symbol("XGDMatrixCreateFromMat", as: MatrixFromMat.self)
         setFloatInfo = try symbol("XGDMatrixSetFloatInfo", as: SetFloatInfo.self)
@@ -120,10 +125,6 @@ package final class XGBoostLibrary: @unchecked Sendable {
         saveToBuffer = try symbol("XGBoosterSaveModelToBuffer", as: SaveToBuffer.self)
         sliceBooster = try symbol("XGBoosterSlice", as: Slice.self)
         freeBooster = try symbol("XGBoosterFree", as: Free.self)
-        var (major, minor, patch): (Int32, Int32, Int32) = (0, 0, 0)
-        try symbol("XGBoostVersion", as: Version.self)(&major, &minor, &patch)
-        version = "\(major).\(minor).\(patch)"
-        guard (major, minor) >= (1, 7) && major < 4 else { throw .unsupportedVersion(path: path, found: version) }
         self.path = path
     }
 

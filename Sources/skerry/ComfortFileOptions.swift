@@ -13,9 +13,10 @@ struct ComfortFileOptions: ParsableArguments {
         let metadata = "\(data)/\(ComfortFiles.metadata.name)"
         try check(measurements, against: ComfortFiles.measurements.sha256)
         try check(metadata, against: ComfortFiles.metadata.sha256)
-        let database = try ComfortDatabase(
+        var database = try ComfortDatabase(
             measurements: GzipReader(path: measurements).next, metadata: GzipReader(path: metadata).next)
         let rows = try split.map { try ComfortSplit.read(GzipReader(path: $0).next, for: database) } ?? ComfortSplit.main(database)
+        database.keep(rows)
         return (database, rows)
     }
 

@@ -59,7 +59,7 @@ struct ComfortModelMaker {
     }
 
     func make(_ recipe: ComfortModelRecipe) throws -> (content: [UInt8], card: ModelCard) {
-        var settings = BlendSettings.pooled(fewLabels: true, indicatorColumns: PhysicsFeatures.indicatorColumns, seed: seed)
+        var settings = BlendSettings.pooled(fewLabels: labels == .few, indicatorColumns: PhysicsFeatures.indicatorColumns, seed: seed)
         recipe.adjust(&settings)
         var method = SkerryMethod(BlendTrainer(xgboost, settings: settings, classCount: Preference.allCases.count))
         _ = try method.learn(experiment.round(experiment.roundCount - 1))

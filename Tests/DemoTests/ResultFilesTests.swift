@@ -107,7 +107,9 @@ import ThermalComfort
         @Test(.enabled(if: geteuid() == 0, "mounting a small file system needs root"))
         func `a disk that is full at the end leaves every file of the run before`() throws {
             let folder = try TemporaryFolder()
-            guard mount("tmpfs", folder.path, "tmpfs", 0, "size=256k") == 0 else { return }
+            guard mount("tmpfs", folder.path, "tmpfs", 0, "size=256k") == 0 else {
+                try Test.cancel("this machine gives root no right to mount")
+            }
             defer { umount2(folder.path, Int32(MNT_DETACH)) }
             try place("one", in: folder.path)
             let before = try contents(folder.path)

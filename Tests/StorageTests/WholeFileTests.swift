@@ -75,7 +75,9 @@ import Testing
         func `a full disk is reported and keeps the former file`() throws {
             let folder = try TemporaryFolder()
             // Some containers give root no right to mount.
-            guard mount("tmpfs", folder.path, "tmpfs", 0, "size=64k") == 0 else { return }
+            guard mount("tmpfs", folder.path, "tmpfs", 0, "size=64k") == 0 else {
+                try Test.cancel("this machine gives root no right to mount")
+            }
             // The descriptor of the dropped file may still be open.
             defer { umount2(folder.path, Int32(MNT_DETACH)) }
             let path = "\(folder.path)/predictions.csv.gz"

@@ -35,6 +35,32 @@ struct RealDataTests {
         #expect(computed.count { $0.part == .test } == 42_591)
     }
 
+    /// The same rounds from a file in which the preferences of the test rows have changed places.
+    static let shuffled = Result { () throws -> ComfortExperiment in
+        let split = "\(RealData.folder)/split_main.csv.gz"
+        let rows = try ComfortSplit.read(GzipReader(path: split).next, for: RealData.load())
+        let testIDs = Set(rows.filter { $0.part == .test }.map { String($0.recordID) })
+        var bytes: [UInt8] = []
+        let reader = try GzipReader(path: "\(RealData.folder)/db_measurements_v2.1.0.csv.gz")
+        while let chunk = try reader.next() { bytes += chunk }
+        var lines = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isNewline).map {
+            $0.split(separator: ",", omittingEmptySubsequences: false)
+        }
+        let header = lines[0].map { String($0) }
+        let (id, label) = (header.firstIndex(of: "record_id")!, header.firstIndex(of: "thermal_preference")!)
+        let places = lines.indices.filter { lines[$0].count == header.count && testIDs.contains(String(lines[$0][id])) }
+        #expect(places.count > 42_000)
+        var generator = SeededGenerator(seed: 1)
+        let labels = places.map { lines[$0][label] }.shuffled(using: &generator)
+        for (place, word) in zip(places, labels) { lines[place][label] = word }
+        let text = lines.map { $0.joined(separator: ",") }.joined(separator: "\n")
+        let metadata = try GzipReader(path: "\(RealData.folder)/db_metadata.csv")
+        var database = try ComfortDatabase(measurements: ComfortSplitTests.stream(text), metadata: metadata.next)
+        let kept = try ComfortSplit.read(GzipReader(path: split).next, for: database)
+        database.keep(kept)
+        return ComfortExperiment(database: database, rows: kept, budget: .few)
+    }
+
     static func methods(seed: UInt64 = 27) throws -> ComfortMethods {
         let library = try XGBoostLibrary(candidates: [".deps/xgboost/lib/libxgboost.so"])
         return ComfortMethods(
@@ -54,22 +80,16 @@ struct RealDataTests {
     func `each baseline reaches its published figure and learns nothing from test labels`(
         name: String, accuracy: Double, tolerance: Double
     ) throws {
-        var database = try RealData.load()
+        let database = try RealData.load()
         let rows = ComfortSplit.main(database)
         let experiment = ComfortExperiment(database: database, rows: rows, budget: .few)
         let evaluation = try experiment.evaluate(try Self.methods().method(name), seconds: { 0 })
         #expect(abs(evaluation.metrics.accuracy - accuracy) < tolerance, "\(name): \(evaluation.metrics.accuracy)")
         #expect(evaluation.samplesUsed[0] == 8764 && evaluation.matrix.roundCount == 6)
 
-        // Another label and other votes for every test row must change no bit of any prediction.
-        let testIDs = Set(rows.filter { $0.part == .test }.map(\.recordID))
-        for index in database.records.indices where testIDs.contains(database.records[index].recordID) {
-            let turned = (database.records[index].preference.rawValue + 1) % 3
-            database.records[index].preference = Preference(rawValue: turned)!
-            database.records[index].votes = ["9", "9", "9", "\(turned)"]
-        }
-        let turned = ComfortExperiment(database: database, rows: ComfortSplit.main(database), budget: .few)
-        #expect(turned.testLabels != experiment.testLabels)
+        // Shuffling the labels of all test rows in the file itself must change no bit of any prediction.
+        let turned = try Self.shuffled.get()
+        #expect(turned.testLabels != experiment.testLabels && turned.testLabels.count == experiment.testLabels.count)
         let other = try turned.evaluate(try Self.methods().method(name), seconds: { 0 })
         #expect(other.probabilities == evaluation.probabilities)
         #expect(other.samplesUsed == evaluation.samplesUsed)

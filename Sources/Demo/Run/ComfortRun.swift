@@ -129,7 +129,7 @@ extension ComfortRun {
     }
 
     private func read(_ data: LocatedData) throws -> Source {
-        let database: ComfortDatabase
+        var database: ComfortDatabase
         let name: String, digests: ComfortResults.Digests, isSynthetic: Bool
         switch data {
         case .real(let files):
@@ -144,6 +144,7 @@ extension ComfortRun {
             (name, isSynthetic) = (SyntheticComfort.databaseName, true)
         }
         let (rows, split) = try split(database)
+        database.keep(rows)
         return Source(database: database, rows: rows, dataset: name, digests: digests, split: split, isSynthetic: isSynthetic)
     }
 
@@ -285,7 +286,10 @@ extension ComfortRun {
 
     private func ours(_ experiment: ComfortExperiment, _ source: Source, _ progress: Steps) throws -> Lesson {
         let (seed, isSynthetic) = (settings.seed, source.isSynthetic)
-        var method = RememberingMethod(SkerryMethod(blended(fewLabels: settings.labels == .few)), from: try origin(source)) { model in
+        var stages = LifelongStages()
+        stages.relationDiscovery = TransferRelationDiscovery(XGBoostEstimator(tools.xgboost, .transfer(seed: seed)))
+        let skerry = SkerryMethod(blended(fewLabels: settings.labels == .few), stages: stages)
+        var method = RememberingMethod(skerry, from: try origin(source)) { model in
             let file = try DeployedComfort.file(model, seed: seed, isSynthetic: isSynthetic)
             return .init(digest: file.digest, sizeBytes: file.bytes.count)
         }

@@ -69,7 +69,7 @@ package struct SednaMultiTaskMethod: LifelongMethod {
             try estimator.fit(material.rows.features(.base), labels: material.labels, classCount: Preference.allCases.count)
         }
         tasks = fresh
-        return .updated(samples: material.count)
+        return .updated(records: material.rows.recordIDs)
     }
 
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try tasks.predict(rows) }
@@ -91,7 +91,7 @@ package struct SednaLifelongMethod: LifelongMethod {
         try tasks.replace(material, estimator) {
             try estimator.fit(material.rows.features(.base), labels: material.labels, classCount: Preference.allCases.count)
         }
-        return .updated(samples: material.count)
+        return .updated(records: material.rows.recordIDs)
     }
 
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try tasks.predict(rows) }

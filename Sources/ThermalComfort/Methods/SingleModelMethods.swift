@@ -11,7 +11,7 @@ package struct MajorityMethod: LifelongMethod {
 
     package mutating func learn(_ round: ComfortRound) throws -> RoundOutcome {
         shares = ClassShares(labels: round.labelledSoFar.labels, classCount: classCount)
-        return .updated(samples: round.labelledSoFar.count)
+        return .updated(records: round.labelledSoFar.rows.recordIDs)
     }
 
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { trained(shares).probabilities(rowCount: rows.count) }
@@ -45,7 +45,7 @@ package struct SingleModelMethod: LifelongMethod {
         let material = policy == .cumulative ? round.labelledSoFar : round.labelled
         if let obstacle = material.obstacle { return .kept(reason: "round \(round.number): \(obstacle)") }
         model = try estimator.fit(material.rows.features(features), labels: material.labels, classCount: classCount)
-        return .updated(samples: material.count)
+        return .updated(records: material.rows.recordIDs)
     }
 
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try trained(model).predict(rows.features(features)) }
@@ -72,7 +72,7 @@ package struct FineTuneMethod: LifelongMethod {
         model =
             try model.map { try further.fit(continuing: $0, features: rows, labels: labels, classCount: classCount) }
             ?? first.fit(rows, labels: labels, classCount: classCount)
-        return .updated(samples: labels.count)
+        return .updated(records: round.labelled.rows.recordIDs)
     }
 
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try trained(model).predict(rows.features(.base)) }
@@ -91,7 +91,7 @@ package struct PooledMethod: LifelongMethod {
         model = try PartialPooling(
             estimator, features: material.rows.features(.context), labels: material.labels, tasks: material.rows.tasks,
             classCount: classCount)
-        return .updated(samples: material.count)
+        return .updated(records: material.rows.recordIDs)
     }
 
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities {

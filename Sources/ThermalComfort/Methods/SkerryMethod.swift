@@ -27,7 +27,7 @@ package struct SkerryMethod: LifelongMethod, Sendable {
             rows: samples(material.rows), labels: material.labels, auxiliary: material.sensations.map { $0 / Self.sensationSpread })
         let report = try learner.learn(samples, round: round.number)
         rounds.append(report)
-        return report.reasonToWait.map { .kept(reason: $0) } ?? .updated(samples: material.count)
+        return report.reasonToWait.map { .kept(reason: $0) } ?? .updated(records: material.rows.recordIDs)
     }
 
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try learner.predict(samples(rows)) }

@@ -2,8 +2,8 @@ package import Learning
 
 /// What became of a method's model in a round.
 package enum RoundOutcome: Sendable, Equatable {
-    /// A new model serves; it was trained on this many labelled rows in this round.
-    case updated(samples: Int)
+    /// A new model serves; in this round it was trained on these labelled rows, by record id.
+    case updated(records: [Int])
     /// The model of the round before still serves, for the reason given in words.
     case kept(reason: String)
 }

@@ -20,6 +20,8 @@ package struct MethodEvaluation: Sendable {
     package var buildings: GroupHits
     /// Labelled rows trained on in each round; 0 where the last model stayed.
     package var samplesUsed: [Int]
+    /// Different labelled rows trained on in all rounds together.
+    package var samplesSeen: Int
     package var notes: [Note]
     /// Time spent learning and predicting, by the clock that was given.
     package var seconds: Double
@@ -75,12 +77,14 @@ extension ComfortExperiment {
         var matrix: [[Double]] = []
         var last: ClassProbabilities?
         var samples: [Int] = []
+        var seen: Set<Int> = []
         var notes: [MethodEvaluation.Note] = []
         for number in 0..<roundCount {
             let round = round(number)
             switch try outcome(of: round, &method) {
-            case .updated(let count):
-                samples.append(count)
+            case .updated(let records):
+                samples.append(records.count)
+                seen.formUnion(records)
                 last = try predictions(of: method)
             case .kept(let reason):
                 samples.append(0)
@@ -97,6 +101,7 @@ extension ComfortExperiment {
             metrics: ClassificationMetrics(last, truth: testLabels), calibration: CalibrationMetrics(last, truth: testLabels),
             cities: GroupHits(last, truth: testLabels, groups: test.cities),
             buildings: GroupHits(last, truth: testLabels, groups: test.buildingIDs.map(String.init)), samplesUsed: samples,
+            samplesSeen: seen.count,
             notes: notes, seconds: seconds() - start)
     }
 

@@ -100,12 +100,12 @@ struct Goals {
         let detector = results.unseenSites?.best?.detector
         let curve = [(5, 0.025, 0.04), (20, 0.04, 0.06), (50, 0.05, 0.08)].map { labels, must, aim in
             Goal(
-                name: "New city with \(labels) labels: gain over the frozen global model",
+                name: "New city with \(labels) labels: gain over the frozen global model (trees)",
                 found: results.labelCurve?.bestGain(labels: labels), must: .init(value: must), aim: .init(value: aim), show: gain)
         }
         return curve + [
             Goal(
-                name: "Unseen sites: area under the ROC curve", found: detector?.auroc, must: .init(value: 0.5), aim: .init(value: 0.9),
+                name: "Unseen sites: area under the ROC curve", found: detector?.auroc, must: nil, aim: .init(value: 0.9),
                 show: three),
             Goal(
                 name: "Unseen sites: false alarms at the chosen threshold", found: detector?.falseAlarmRate, must: nil,

@@ -27,7 +27,7 @@ extension ComfortResults.Method {
             relativeCityMacroGainVsSingle: cityMacroBefore > 0 ? .init(cityMacro / cityMacroBefore - 1) : nil, perCity: cities,
             accuracyByRound: evaluation.matrix.values.map { $0.map { $0.isFinite ? $0 : nil } }, bwt: evaluation.backwardTransfer,
             fwt: evaluation.forwardTransfer, forgetting: evaluation.forgetting, ianvsBWT: evaluation.matrix.ianvsBackwardTransfer,
-            ianvsFWT: evaluation.matrix.ianvsForwardTransfer, samplesUsed: evaluation.samplesUsed.max() ?? 0,
+            ianvsFWT: evaluation.matrix.ianvsForwardTransfer, samplesUsed: evaluation.samplesSeen,
             brier: evaluation.calibration.brier, ece: evaluation.calibration.expectedCalibrationError)
     }
 }
