@@ -147,8 +147,8 @@ private struct RoundKnowledge {
         record.datasets = origin.datasets
         record.metrics = ["labelled": Double(round.labelled.count), "labelled_so_far": Double(round.labelledSoFar.count)]
         switch outcome {
-        case .updated(let samples):
-            record.decisions = [.init(action: "update", reason: "a new model learned from \(samples) labelled votes")]
+        case .updated(let records):
+            record.decisions = [.init(action: "update", reason: "a new model learned from \(records.count) labelled votes")]
         case .kept(let reason): record.decisions = [.init(action: "wait", reason: reason)]
         }
         record.samples = round.labelled.rows.recordIDs.map {
