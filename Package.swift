@@ -37,6 +37,8 @@ let package = Package(
         .target(name: "Identity", dependencies: x509 + [crypto], swiftSettings: strict),
         .target(name: "Network", dependencies: nio + ["CZlib"], swiftSettings: strict),
         .target(name: "APIServer", dependencies: ["Identity", "Network", "Resources", "Storage"], swiftSettings: strict),
+        .target(name: "Reconciliation", dependencies: ["Resources"], swiftSettings: strict),
+        .target(name: "Controllers", dependencies: ["Reconciliation", "Resources"], swiftSettings: strict),
         .target(name: "Storage", dependencies: ["CSQLite", "CZlib"], swiftSettings: strict),
         .target(name: "Learning", dependencies: [crypto], swiftSettings: strict),
         .target(name: "KnowledgeBase", dependencies: ["Storage"], swiftSettings: strict),
@@ -52,17 +54,23 @@ let package = Package(
         .executableTarget(
             name: "skerry",
             dependencies: [
-                "APIServer", "Identity", "Network", "Resources",
+                "APIServer", "Controllers", "Identity", "Network", "Reconciliation", "Resources",
                 "Demo", "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
         .testTarget(name: "ResourcesTests", dependencies: ["Resources"], swiftSettings: strict),
-        .target(name: "TestKit", dependencies: ["Learning"], path: "Tests/TestKit", swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: x509 + ["Identity", crypto], swiftSettings: strict),
         .testTarget(name: "NetworkTests", dependencies: ["Network"], swiftSettings: strict),
         .testTarget(
-            name: "APIServerTests", dependencies: ["APIServer", "Identity", "Network", "Resources", "Storage"], swiftSettings: strict),
+            name: "APIServerTests",
+            dependencies: ["APIServer", "Controllers", "Identity", "Network", "Reconciliation", "Resources", "Storage"],
+            swiftSettings: strict),
+        .target(name: "TestKit", dependencies: ["Learning", "Reconciliation", "Resources"], path: "Tests/TestKit", swiftSettings: strict),
+        .testTarget(
+            name: "ReconciliationTests", dependencies: ["Learning", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
+        .testTarget(
+            name: "ControllersTests", dependencies: ["Controllers", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
         .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
         .testTarget(name: "KnowledgeBaseTests", dependencies: ["KnowledgeBase", "Storage"], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),

@@ -93,7 +93,7 @@ import Testing
         #expect(try await state() == ("True", 0))
         api.clock.seconds.store(41, ordering: .relaxed)
         await upkeep.pass()
-        #expect(try await state() == ("Unknown", 1))
+        #expect(try await state() == ("Unknown", 2))
         try await add(api, "waiting")
         await upkeep.pass()
         #expect(try await node(api, "waiting") == "")

@@ -15,6 +15,8 @@ import Testing
         "Identity": ["Crypto", "SwiftASN1", "X509", "FoundationEssentials", "Foundation", "Synchronization"],
         "Network": ["CZlib", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "Synchronization"],
         "APIServer": ["Identity", "Network", "Resources", "Storage", "Synchronization"],
+        "Reconciliation": ["Resources", "Synchronization"],
+        "Controllers": ["Reconciliation", "Resources"],
         // The C library for logarithms only, FoundationEssentials for JSON: neither is used for files, clocks or the network.
         "Learning": ["Crypto", "FoundationEssentials", "Foundation"] + platform,
         // FoundationEssentials for JSON: it has no network and no processes.
@@ -26,7 +28,7 @@ import Testing
         "Demo": ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"]
             + platform,
         "skerry": [
-            "APIServer", "Identity", "Network", "Resources", "Dispatch", "Synchronization",
+            "APIServer", "Controllers", "Identity", "Network", "Reconciliation", "Resources", "Dispatch", "Synchronization",
             "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage", "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",
         ] + platform,
@@ -41,9 +43,12 @@ import Testing
         }
     }
 
+    /// Doors to C libraries are named `C` and the library: `CSQLite`.
+    static func isShim(_ room: String) -> Bool { room.first == "C" && room.dropFirst().first?.isUppercase == true }
+
     @Test func `every room imports only what its wall allows`() throws {
         let files = FileManager.default
-        let rooms = try files.contentsOfDirectory(atPath: "Sources").filter { !$0.hasPrefix("C") }
+        let rooms = try files.contentsOfDirectory(atPath: "Sources").filter { !Self.isShim($0) }
         #expect(Set(rooms) == Set(Self.allowed.keys), "a new room needs a row in this table and in ARCHITECTURE.md")
         for room in rooms {
             let paths = try files.subpathsOfDirectory(atPath: "Sources/\(room)")

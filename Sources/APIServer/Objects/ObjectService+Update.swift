@@ -137,4 +137,26 @@ extension ObjectService {
         if (object["metadata"]?["deletionGracePeriodSeconds"]?.integer ?? 0) > 0 { return false }
         return object["kind"] != "Namespace" || object["apiVersion"] != "v1" || (object["spec"]?["finalizers"]?.array?.isEmpty ?? true)
     }
+
+    /// Puts a Pod on the node that a `Binding` names.
+    ///
+    /// - Throws: `APIStatus`: 404, 409 for a Pod that has a node, is being deleted, or is another than the binding's uid says.
+    func bind(_ definition: KindDefinition, _ binding: JSON, _ key: ObjectKey, _ options: WriteOptions) async throws(APIStatus) -> JSON {
+        let name = key.name
+        return try await change(definition, namespace: key.namespace, name: name, part: .whole, options) {
+            (pod: JSON) throws(APIStatus) in
+            if let uid = binding["metadata"]?["uid"]?.string, !uid.isEmpty, uid != pod["metadata"]?["uid"]?.string {
+                throw .conflict(definition, name: name, "Precondition failed: UID in precondition: \(uid)")
+            }
+            if let current = pod["spec"]?["nodeName"]?.string, !current.isEmpty {
+                throw .conflict(definition, name: name, "pod \(name) is already assigned to node \"\(current)\"")
+            }
+            if pod["metadata"]?["deletionTimestamp"] != nil {
+                throw .conflict(definition, name: name, "pod \(name) is being deleted, cannot be assigned to a host")
+            }
+            var pod = pod
+            pod[path: ["spec", "nodeName"]] = binding["target"]?["name"]
+            return pod
+        }
+    }
 }

@@ -372,17 +372,9 @@ struct ResourceCall {
         guard let node = binding["target"]?["name"]?.string, !node.isEmpty else {
             throw .invalid(definition, name: path.name, [.required("target.name")])
         }
-        let definition = definition
-        let name = path.name
-        _ = try await service.change(definition, namespace: namespace, name: name, part: .whole, try options()) {
-            (pod: JSON) throws(APIStatus) in
-            if let current = pod["spec"]?["nodeName"]?.string, !current.isEmpty {
-                throw .conflict(definition, name: name, "pod \(name) is already assigned to node \"\(current)\"")
-            }
-            var pod = pod
-            pod[path: ["spec", "nodeName"]] = .string(node)
-            return pod
-        }
+        var named = binding
+        named[path: ["target", "name"]] = .string(node)
+        _ = try await service.bind(definition, named, ObjectKey(namespace: namespace, name: path.name), try options())
         return APIServer.json(["kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Success", "code": 201], status: 201)
     }
 

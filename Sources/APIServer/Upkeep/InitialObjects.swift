@@ -31,12 +31,16 @@ package enum InitialObjects {
     }
 
     private static let views: [JSON] = [
-        rule(reading, [""], shown), rule(reading, ["apps"], ["deployments", "deployments/scale", "daemonsets"]),
+        rule(reading, [""], shown),
+        rule(
+            reading, ["apps"],
+            ["deployments", "deployments/scale", "daemonsets", "replicasets", "replicasets/scale", "controllerrevisions"]),
         rule(reading, ["sedna.io"], ["*"]),
     ]
     private static let edits: [JSON] = [
         rule(writing, [""], ["pods", "pods/exec", "pods/eviction", "configmaps", "secrets", "events", "services", "serviceaccounts"]),
-        rule(reading, [""], ["secrets"]), rule(writing, ["apps"], ["deployments", "deployments/scale", "daemonsets"]),
+        rule(reading, [""], ["secrets"]),
+        rule(writing, ["apps"], ["deployments", "deployments/scale", "daemonsets", "replicasets", "replicasets/scale"]),
         rule(writing, ["sedna.io"], ["*"]),
     ]
 

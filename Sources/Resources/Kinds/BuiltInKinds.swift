@@ -205,6 +205,31 @@ package enum BuiltInKinds {
             $0.defaulting = WorkloadRules.applyDeploymentDefaults
             $0.validation = WorkloadRules.controllerErrors
         },
+        kind("apps", "v1", "ReplicaSet", "replicasets", "io.k8s.api.apps.v1") {
+            $0.shortNames = ["rs"]
+            $0.categories = ["all"]
+            $0.hasStatus = true
+            $0.countsGenerations = true
+            $0.selectableFields = ["status.replicas"]
+            $0.scale = .init(
+                specReplicas: ["spec", "replicas"], statusReplicas: ["status", "replicas"], selector: ["spec", "selector"])
+            $0.columns =
+                [
+                    .name, .count("Desired", "spec.replicas", "Pods wanted."), .count("Current", "status.replicas", "Pods there are."),
+                    .count("Ready", "status.readyReplicas", "Pods that are ready."), .age,
+                ] + templateColumns
+            $0.defaulting = WorkloadRules.applyReplicaSetDefaults
+            $0.validation = WorkloadRules.controllerErrors
+        },
+        kind("apps", "v1", "ControllerRevision", "controllerrevisions", "io.k8s.api.apps.v1") {
+            $0.columns = [
+                .name,
+                .init("Controller", description: "Whose template it keeps.") { object, _ in
+                    let owner = object["metadata"]?["ownerReferences"]?.array?.first { $0["controller"]?.bool == true }
+                    return .string(owner.map { "\($0["kind"]?.string?.lowercased() ?? "")/\($0["name"]?.string ?? "")" } ?? "<none>")
+                }, .count("Revision", "revision", "Number of the template."), .age,
+            ]
+        },
         kind("apps", "v1", "DaemonSet", "daemonsets", "io.k8s.api.apps.v1") {
             $0.shortNames = ["ds"]
             $0.categories = ["all"]

@@ -176,6 +176,16 @@ enum WorkloadRules {
         applyTemplateDefaults(&object)
     }
 
+    static func applyReplicaSetDefaults(_ object: inout JSON) {
+        if object["spec"] == nil { return }
+        if object["spec"]?["replicas"] == nil { object[path: ["spec", "replicas"]] = 1 }
+        // As the real server does: a ReplicaSet without labels takes those of its Pods.
+        if object["metadata"]?["labels"] == nil, let labels = object["spec"]?["template"]?["metadata"]?["labels"] {
+            object[path: ["metadata", "labels"]] = labels
+        }
+        applyTemplateDefaults(&object)
+    }
+
     static func applyDaemonSetDefaults(_ object: inout JSON) {
         guard var spec = object["spec"] else { return }
         setDefault("revisionHistoryLimit", 10, &spec)

@@ -1,7 +1,9 @@
 import APIServer
 import ArgumentParser
+import Controllers
 import Identity
 import Network
+import Reconciliation
 import Resources
 import Storage
 
@@ -64,16 +66,31 @@ struct CloudServeCommand: AsyncParsableCommand {
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
         writeError("export KUBECONFIG=\(directory.kubeconfig)")
-        let upkeep = Task { await Upkeep(service: service).run() }
+        let controllers = Self.controllers(service)
+        let upkeep = Task {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await controllers.run() }
+                group.addTask { await HistoryKeeper(store).run() }
+            }
+        }
         await signals.first()
         writeError("stopping: finishing the requests in flight")
         upkeep.cancel()
+        await upkeep.value
         await server.stop()
         store.close()
     }
 
     private static let environment = APIEnvironment(
         now: { Timestamp(seconds: Int64(time(nil))) }, random: { UInt64.random(in: 0 ... .max) })
+
+    /// What every cluster does by itself.
+    private static func controllers(_ service: ObjectService) -> ReconcileRunner<ContinuousClock> {
+        let client = ServiceClient(service, user: User(name: "system:kube-controller-manager", groups: ["system:masters"]))
+        return ReconcileRunner(
+            client: client, reconcilers: ClusterControllers.all(client), clock: ContinuousClock(), time: environment.now,
+            report: { writeError($0) })
+    }
 
     /// A certificate for this run: names and addresses may be others the next time.
     private static func serverIdentity(_ authority: Authority, _ host: String, _ now: Date) throws -> TLSIdentity {

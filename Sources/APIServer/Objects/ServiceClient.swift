@@ -1,0 +1,217 @@
+package import Identity
+package import Resources
+import Storage
+import Synchronization
+
+/// The embedded server as controllers in this process see it: the same checks and answers as over the network, without the network.
+package struct ServiceClient: ObjectClient {
+    private let service: ObjectService
+    private let options: WriteOptions
+
+    /// - Parameters:
+    ///   - user: who its writes are made by; nothing is asked of its rights.
+    ///   - fieldManager: who the fields belong to that it sets.
+    package init(_ service: ObjectService, user: User, fieldManager: String = "skerry") {
+        self.service = service
+        var options = WriteOptions(user: user)
+        options.fieldManager = fieldManager
+        options.fieldValidation = .ignore
+        self.options = options
+    }
+
+    private func definition(_ kind: ResourceKind) throws(APIStatus) -> KindDefinition {
+        guard let found = service.registry.definition(groupVersion: kind.apiVersion, plural: kind.plural) else { throw .noSuchPath }
+        return found
+    }
+
+    package func kinds() async throws(APIStatus) -> [ResourceKind] { service.registry.stored.map { ResourceKind($0) } }
+
+    package func get(_ kind: ResourceKind, _ key: ObjectKey) async throws(APIStatus) -> JSON {
+        try service.get(try definition(kind), namespace: key.namespace, name: key.name)
+    }
+
+    private func view(_ kind: ResourceKind, _ labels: String, _ fields: String) throws(APIStatus) -> ObjectView {
+        var view = ObjectView(definition: try definition(kind), service: service)
+        do throws(SelectorError) {
+            view.labels = try LabelSelector(labels)
+            view.fields = try FieldSelector(fields)
+        } catch { throw .badRequest("\(error)") }
+        return view
+    }
+
+    package func list(_ kind: ResourceKind, _ query: Resources.ListQuery) async throws(APIStatus) -> ObjectList {
+        let view = try view(kind, query.labelSelector, query.fieldSelector)
+        let prefix = query.namespace.isEmpty ? "" : query.namespace + "/"
+        // Read from memory and at one revision, so in one page whatever limit is asked for.
+        let found: (values: [RevisionedValue], revision: Int64, hasMore: Bool)
+        do { found = try service.store.list(view.definition.collection, prefix: prefix) } catch { throw ObjectService.status(error) }
+        var items: [JSON] = []
+        for value in found.values {
+            let object = try service.decode(value, view.definition)
+            if !view.isFiltered || view.matches(object) { items.append(object) }
+        }
+        return ObjectList(items: items, resourceVersion: String(found.revision))
+    }
+
+    package func watch(_ kind: ResourceKind, _ query: WatchQuery) async throws(APIStatus) -> ObjectWatch {
+        guard let revision = Int64(query.resourceVersion) else {
+            throw .badRequest("resourceVersion: Invalid value: \"\(query.resourceVersion)\": must be a number")
+        }
+        let watch = ServiceWatch(try view(kind, query.labelSelector, query.fieldSelector), query, from: revision)
+        return ObjectWatch { () async throws(APIStatus) in try await watch.next() }
+    }
+
+    package func create(_ kind: ResourceKind, _ object: JSON, part: ObjectPart) async throws(APIStatus) -> JSON {
+        let key = ObjectKey(object)
+        switch part {
+        case .whole: return try await service.create(try definition(kind), namespace: key.namespace, object, options).object
+        case .binding where kind == .pod: return try await service.bind(try definition(kind), object, key, options)
+        default: throw .methodNotAllowed
+        }
+    }
+
+    private static func part(_ part: ObjectPart) throws(APIStatus) -> ObjectService.Part {
+        guard let found = ObjectService.Part(subresource: part.rawValue) else { throw .methodNotAllowed }
+        return found
+    }
+
+    package func update(_ kind: ResourceKind, _ object: JSON, part: ObjectPart) async throws(APIStatus) -> JSON {
+        let key = ObjectKey(object)
+        return try await service.update(
+            try definition(kind), namespace: key.namespace, name: key.name, part: try Self.part(part), object, options
+        ).object
+    }
+
+    package func patch(
+        _ kind: ResourceKind, _ key: ObjectKey, _ patch: Resources.ObjectPatch, part: ObjectPart
+    ) async throws(APIStatus) -> JSON {
+        var options = options
+        if !patch.fieldManager.isEmpty { options.fieldManager = patch.fieldManager }
+        options.isForced = patch.isForced
+        let wanted: ObjectPatch =
+            switch patch.form {
+            case .json: .json(patch.body)
+            case .merge: .merge(patch.body)
+            case .strategic: .strategic(patch.body)
+            case .apply: .apply(patch.body)
+            }
+        return try await service.patch(
+            try definition(kind), namespace: key.namespace, name: key.name, part: try Self.part(part), wanted, options
+        ).object
+    }
+
+    package func delete(_ kind: ResourceKind, _ key: ObjectKey, _ deletion: Deletion) async throws(APIStatus) {
+        _ = try await service.delete(
+            try definition(kind), namespace: key.namespace, name: key.name, try DeleteOptions(deletion.json))
+    }
+}
+
+/// One watch within the process: pulls changes from the store's window as its reader asks for them.
+private final class ServiceWatch: Sendable {
+    private static let batchMax = 64
+
+    private struct State {
+        var cursor: Int64
+        var ready: ArraySlice<WatchEvent> = []
+        var isRung = false
+        var waiter: CheckedContinuation<Void, Never>?
+    }
+
+    private let view: ObjectView
+    private let prefix: String
+    private let end: ContinuousClock.Instant?
+    private let state: Mutex<State>
+    private let listener = Mutex<Int?>(nil)
+
+    init(_ view: ObjectView, _ query: WatchQuery, from revision: Int64) {
+        self.view = view
+        prefix = query.namespace.isEmpty ? "" : query.namespace + "/"
+        end = query.timeoutSeconds > 0 ? .now + .seconds(query.timeoutSeconds) : nil
+        state = Mutex(State(cursor: revision))
+        let number = view.service.store.addListener(view.definition.collection) { [weak self] in self?.ring() }
+        listener.withLock { $0 = number }
+    }
+
+    deinit { if let number = listener.withLock({ $0 }) { view.service.store.removeListener(number) } }
+
+    private func ring() {
+        state.withLock { state -> CheckedContinuation<Void, Never>? in
+            guard let waiter = state.waiter else {
+                state.isRung = true
+                return nil
+            }
+            state.waiter = nil
+            return waiter
+        }?.resume()
+    }
+
+    /// The next event; nil once the time asked for is over, or the reader's task is cancelled.
+    func next() async throws(APIStatus) -> WatchEvent? {
+        while !Task.isCancelled {
+            if let event = state.withLock({ $0.ready.popFirst() }) { return event }
+            if try fill() { continue }
+            if let end, end <= .now { return nil }
+            await wait()
+        }
+        return nil
+    }
+
+    /// Reads what has happened since the cursor.
+    ///
+    /// - Returns: whether to look at what was read, or for more, before waiting.
+    private func fill() throws(APIStatus) -> Bool {
+        let cursor = state.withLock { $0.cursor }
+        let found: (events: ArraySlice<RevisionEvent>, revision: Int64)
+        do {
+            found = try view.service.store.events(view.definition.collection, after: cursor, countMax: Self.batchMax)
+        } catch .compacted(let oldest) {
+            throw .expired("too old resource version: \(cursor) (\(oldest))")
+        } catch { throw .internalError("\(error)") }
+        var ready: [WatchEvent] = []
+        for event in found.events { if let shown = try shown(event) { ready.append(shown) } }
+        let isFull = found.events.count == Self.batchMax
+        let revision = isFull ? found.events.last!.revision : found.revision
+        state.withLock { state in
+            state.ready = ready[...]
+            state.cursor = max(cursor, revision)
+        }
+        return isFull || !ready.isEmpty
+    }
+
+    /// A change as the reader sees it: an object that begins or ceases to be selected is added or deleted.
+    private func shown(_ event: RevisionEvent) throws(APIStatus) -> WatchEvent? {
+        guard event.name.hasPrefix(prefix) else { return nil }
+        let before = try event.previous.map { (value) throws(APIStatus) in try view.matches(value) } ?? false
+        let after = try event.value.map { (value) throws(APIStatus) in try view.matches(value) } ?? false
+        guard before || after else { return nil }
+        var object = try view.service.decode(event.value ?? event.previous!, view.definition)
+        object[path: ["metadata", "resourceVersion"]] = .string(String(event.revision))
+        return after ? (before ? .modified(object) : .added(object)) : .deleted(object)
+    }
+
+    private func wait() async {
+        let end = end
+        let timer = end.map { end in
+            Task { [weak self] in
+                try? await Task.sleep(until: end)
+                self?.ring()
+            }
+        }
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLock { state -> Bool in
+                    if state.isRung || Task.isCancelled {
+                        state.isRung = false
+                        return true
+                    }
+                    state.waiter = continuation
+                    return false
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            ring()
+        }
+        timer?.cancel()
+    }
+}

@@ -1,0 +1,17 @@
+package import Reconciliation
+package import Resources
+
+/// The controllers that every cluster has. They run beside the embedded API only: a real Kubernetes brings its own.
+package enum ClusterControllers {
+    /// All of them, speaking to the server through a client that may do everything.
+    ///
+    /// - Parameter nodeGraceSeconds: a node that has not been heard of for so long counts as silent; from 1.
+    package static func all(_ client: any ObjectClient, nodeGraceSeconds: Int64 = 40) -> [any Reconciler] {
+        [
+            GarbageReconciler(client: client), NamespaceReconciler(client: client),
+            NodeLifecycleReconciler(client: client, rules: NodeLifecyclePlan(graceSeconds: nodeGraceSeconds)),
+            PlacementReconciler(client: client), DeploymentReconciler(client: client), ReplicaSetReconciler(client: client),
+            DaemonSetReconciler(client: client), ServiceAccountReconciler(client: client), EventExpiry(client: client),
+        ]
+    }
+}

@@ -1,0 +1,31 @@
+import Reconciliation
+import Resources
+
+/// DaemonSets, their Pods and their history.
+struct DaemonSetReconciler: PlannedReconciler {
+    let client: any ObjectClient
+    let name = DaemonSetPlan.component
+    let kinds = ReconcilerKinds.these([.daemonSet, .node, .pod, .controllerRevision])
+
+    func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
+        switch change.kind {
+        case .daemonSet: return [ReconcileItem(change.kind, change.key)]
+        case .node:
+            // A node's heartbeat concerns nobody here; where it may take Pods does.
+            guard Self.shape(change.old) != Self.shape(change.new) || change.old == change.new else { return [] }
+            return view.all(.daemonSet).map { ReconcileItem(.daemonSet, ObjectKey($0)) }
+        default: return WorkloadItems.owners(of: change, .daemonSet, in: view)
+        }
+    }
+
+    private static func shape(_ node: JSON?) -> JSON? {
+        node.map { ["labels": .object($0.labels), "taints": .array(NodeFit.taints($0))] }
+    }
+
+    func plan(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ObjectPlan {
+        guard let set = view[.daemonSet, item.key] else { return ObjectPlan() }
+        return DaemonSetPlan.plan(
+            set, nodes: view.all(.node), pods: view.all(.pod, in: item.key.namespace),
+            revisions: view.all(.controllerRevision, in: item.key.namespace), now: now)
+    }
+}

@@ -1,0 +1,30 @@
+import Reconciliation
+import Resources
+
+/// Deployments and their ReplicaSets.
+struct DeploymentReconciler: PlannedReconciler {
+    let client: any ObjectClient
+    let name = DeploymentSets.component
+    let kinds = ReconcilerKinds.these([.deployment, .replicaSet, .pod])
+
+    func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
+        switch change.kind {
+        case .deployment: return [ReconcileItem(change.kind, change.key)]
+        case .replicaSet: return WorkloadItems.owners(of: change, .deployment, in: view)
+        default:
+            // Only a Pod that is gone or has ended matters by itself: Recreate waits for it.
+            guard change.new.map(PodFacts.hasEnded) ?? true, let set = change.object.controller, set["kind"] == "ReplicaSet",
+                let owner = view[.replicaSet, ObjectKey(namespace: change.key.namespace, name: set["name"]?.string ?? "")]?.controller
+            else { return [] }
+            return [ReconcileItem(.deployment, ObjectKey(namespace: change.key.namespace, name: owner["name"]?.string ?? ""))]
+        }
+    }
+
+    func plan(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ObjectPlan {
+        guard let deployment = view[.deployment, item.key] else { return ObjectPlan() }
+        let isRecreated = deployment["spec"]?["strategy"]?["type"] == "Recreate"
+        return DeploymentPlan.plan(
+            deployment, sets: view.all(.replicaSet, in: item.key.namespace),
+            pods: isRecreated ? view.all(.pod, in: item.key.namespace) : [], now: now)
+    }
+}

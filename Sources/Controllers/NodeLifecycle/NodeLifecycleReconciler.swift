@@ -1,0 +1,30 @@
+import Reconciliation
+import Resources
+
+/// Nodes, their leases, and the Pods on those that are not well or gone.
+struct NodeLifecycleReconciler: PlannedReconciler {
+    let client: any ObjectClient
+    var rules = NodeLifecyclePlan()
+    let name = NodeLifecyclePlan.component
+    let kinds = ReconcilerKinds.these([.node, .lease, .pod])
+
+    func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
+        switch change.kind {
+        case .node: return [ReconcileItem(.node, change.key)]
+        case .lease:
+            return change.key.namespace == NodeLifecyclePlan.leases ? [ReconcileItem(.node, ObjectKey(name: change.key.name))] : []
+        default:
+            guard let node = change.new.flatMap(PodFacts.nodeName),
+                change.old.flatMap(PodFacts.nodeName) != node || change.old == change.new
+            else { return [] }
+            return [ReconcileItem(.node, ObjectKey(name: node))]
+        }
+    }
+
+    func plan(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ObjectPlan {
+        func pods() -> [JSON] { view.all(.pod).filter { PodFacts.nodeName($0) == item.key.name } }
+        guard let node = view[.node, item.key] else { return NodeLifecyclePlan.orphanPlan(item.key.name, pods: pods()) }
+        let lease = view[.lease, ObjectKey(namespace: NodeLifecyclePlan.leases, name: item.key.name)]
+        return rules.plan(node, lease: lease, pods: pods, now: now)
+    }
+}

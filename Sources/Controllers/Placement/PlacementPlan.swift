@@ -1,0 +1,219 @@
+import Reconciliation
+import Resources
+
+/// Which node each waiting Pod goes to. Pure: nodes and Pods in, a decision for each out.
+///
+/// A node is fit if it is open and well, has what `nodeSelector` and required node affinity ask for, no taint that the Pod does not
+/// tolerate, its ports and resources free, and agrees with required spread and Pod (anti-)affinity. Of several, the one with the best
+/// preference, then fewest Pods of the same owner, then most room is taken. Nobody is put out for a Pod of higher priority.
+struct PlacementPlan {
+    static let scheduler = "default-scheduler"
+
+    /// A node and what is on it.
+    private struct Place {
+        let node: JSON
+        let name: String
+        /// What is left of each resource that the node says it has.
+        var free: [String: Double]
+        var pods: [JSON]
+        var ports: Set<String>
+    }
+
+    private var places: [Place] = []
+    /// Where each topology key has which value, filled as asked.
+    private let now: Timestamp
+
+    /// - Parameter pods: all Pods; those with a node that have not ended take room on it.
+    init(nodes: [JSON], pods: [JSON], now: Timestamp) {
+        self.now = now
+        var index: [String: Int] = [:]
+        for node in nodes where !node.isBeingDeleted {
+            index[node.name] = places.count
+            var free: [String: Double] = [:]
+            for (resource, amount) in node["status"]?["allocatable"]?.object ?? node["status"]?["capacity"]?.object ?? [:] {
+                free[resource] = Quantity(amount)?.value
+            }
+            places.append(Place(node: node, name: node.name, free: free, pods: [], ports: []))
+        }
+        for pod in pods where !PodFacts.hasEnded(pod) {
+            if let node = PodFacts.nodeName(pod), let place = index[node] { take(pod, place) }
+        }
+    }
+
+    private mutating func take(_ pod: JSON, _ index: Int) {
+        for (resource, amount) in Self.requests(pod) { places[index].free[resource]? -= amount }
+        places[index].free["pods"]? -= 1
+        places[index].pods.append(pod)
+        places[index].ports.formUnion(Self.hostPorts(pod))
+    }
+
+    // MARK: What a Pod asks for
+
+    /// Amounts by resource: its containers together with those that run beside them, or its largest init container, and its overhead.
+    static func requests(_ pod: JSON) -> [String: Double] {
+        var together: [String: Double] = [:]
+        for container in pod["spec"]?["containers"]?.array ?? [] {
+            for (resource, amount) in requests(container: container) { together[resource, default: 0] += amount }
+        }
+        var beside: [String: Double] = [:]
+        var peak: [String: Double] = [:]
+        for container in pod["spec"]?["initContainers"]?.array ?? [] {
+            let own = requests(container: container)
+            if container["restartPolicy"] == "Always" {
+                for (resource, amount) in own {
+                    beside[resource, default: 0] += amount
+                    together[resource, default: 0] += amount
+                }
+            } else {
+                for (resource, amount) in own { peak[resource] = max(peak[resource] ?? 0, amount + (beside[resource] ?? 0)) }
+            }
+        }
+        var result = together.merging(peak) { max($0, $1) }
+        for (resource, amount) in pod["spec"]?["overhead"]?.object ?? [:] {
+            result[resource, default: 0] += Quantity(amount)?.value ?? 0
+        }
+        return result
+    }
+
+    private static func requests(container: JSON) -> [String: Double] {
+        var result: [String: Double] = [:]
+        // A limit without a request is the request.
+        for (resource, amount) in container["resources"]?["limits"]?.object ?? [:] { result[resource] = Quantity(amount)?.value }
+        for (resource, amount) in container["resources"]?["requests"]?.object ?? [:] { result[resource] = Quantity(amount)?.value }
+        return result
+    }
+
+    private static func hostPorts(_ pod: JSON) -> Set<String> {
+        var result: Set<String> = []
+        for container in pod["spec"]?["containers"]?.array ?? [] {
+            for port in container["ports"]?.array ?? [] {
+                let isHost = pod["spec"]?["hostNetwork"]?.bool == true
+                guard let number = port["hostPort"]?.integer ?? (isHost ? port["containerPort"]?.integer : nil), number > 0 else {
+                    continue
+                }
+                result.insert("\(port["protocol"]?.string ?? "TCP") \(number)")
+            }
+        }
+        return result
+    }
+
+    // MARK: Deciding
+
+    enum Decision: Equatable {
+        case node(String)
+        /// No node is fit; a sentence that counts why.
+        case none(String)
+    }
+
+    /// Places a Pod; the room is taken, so that the next Pod does not count on it.
+    mutating func place(_ pod: JSON) -> Decision {
+        if places.isEmpty { return .none("no nodes available to schedule pods") }
+        let requests = Self.requests(pod)
+        let ports = Self.hostPorts(pod)
+        let topology = PodTopology(pod, places.map { ($0.node, $0.pods) })
+        var refusals: [String: Int] = [:]
+        var best: (index: Int, score: [Double])?
+        for index in places.indices {
+            let reasons = refusal(places[index], pod, requests, ports, topology, index)
+            guard reasons.isEmpty else {
+                for reason in reasons { refusals[reason, default: 0] += 1 }
+                continue
+            }
+            let score = score(places[index], pod, requests)
+            if best.map({ $0.score.lexicographicallyPrecedes(score) }) ?? true { best = (index, score) }
+        }
+        if let best {
+            take(pod, best.index)
+            return .node(places[best.index].name)
+        }
+        let reasons = refusals.map { "\($0.value) \($0.key)" }.sorted()
+        return .none("0/\(places.count) nodes are available: \(reasons.joined(separator: ", ")).")
+    }
+
+    private func refusal(
+        _ place: Place, _ pod: JSON, _ requests: [String: Double], _ ports: Set<String>, _ topology: PodTopology, _ index: Int
+    ) -> [String] {
+        let spec = pod["spec"] ?? [:]
+        if let taint = NodeFit.untolerated(place.node, spec) {
+            if taint["key"] == "node.kubernetes.io/unschedulable" { return ["node(s) were unschedulable"] }
+            return ["node(s) had untolerated taint {\(taint["key"]?.string ?? ""): \(taint["value"]?.string ?? "")}"]
+        }
+        if !NodeFit.matches(place.node, spec) { return ["node(s) didn't match Pod's node affinity/selector"] }
+        if !ports.isDisjoint(with: place.ports) { return ["node(s) didn't have free ports for the requested pod ports"] }
+        var short: [String] = []
+        if let left = place.free["pods"], left < 1 { short.append("Too many pods") }
+        for (resource, amount) in requests.sorted(by: { $0.key < $1.key }) where amount > 0 {
+            // Rounding of binary fractions must not refuse a node that is just large enough.
+            if (place.free[resource] ?? 0) < amount - amount * 1e-9 { short.append("Insufficient \(resource)") }
+        }
+        return short.isEmpty ? topology.refusal(index).map { [$0] } ?? [] : short
+    }
+
+    /// The larger the better, the first number counting most.
+    private func score(_ place: Place, _ pod: JSON, _ requests: [String: Double]) -> [Double] {
+        var preference = 0.0
+        let preferred = pod["spec"]?["affinity"]?["nodeAffinity"]?["preferredDuringSchedulingIgnoredDuringExecution"]?.array ?? []
+        for term in preferred where NodeFit.matches(place.node, term: term["preference"] ?? [:]) {
+            preference += term["weight"]?.number ?? 0
+        }
+        let tolerations = pod["spec"]?["tolerations"]?.array ?? []
+        for taint in place.node["spec"]?["taints"]?.array ?? [] where taint["effect"] == "PreferNoSchedule" {
+            if !tolerations.contains(where: { NodeFit.tolerates($0, taint) }) { preference -= 100 }
+        }
+        let owner = pod.controller?["uid"]
+        let siblings = owner.map { uid in place.pods.count { $0.controller?["uid"] == uid } } ?? 0
+        let shares = ["cpu", "memory"].map { resource -> Double in
+            let total = Quantity(place.node["status"]?["allocatable"]?[resource])?.value ?? 0
+            return total > 0 ? ((place.free[resource] ?? 0) - (requests[resource] ?? 0)) / total : 0
+        }
+        return [preference, -Double(siblings), shares.reduce(0, +), -Double(place.pods.count)]
+    }
+
+    // MARK: Writing it down
+
+    /// The writes for all Pods that wait, in order of priority, then age.
+    static func plan(nodes: [JSON], pods: [JSON], now: Timestamp) -> ObjectPlan {
+        var placement = PlacementPlan(nodes: nodes, pods: pods, now: now)
+        var plan = ObjectPlan()
+        let waiting = pods.filter { pod in
+            PodFacts.nodeName(pod) == nil && PodFacts.isActive(pod) && (pod["spec"]?["schedulerName"]?.string ?? scheduler) == scheduler
+        }
+        func rank(_ pod: JSON) -> (Int64, Int64, ObjectKey) {
+            (-(pod["spec"]?["priority"]?.integer ?? 0), pod.created.seconds, ObjectKey(pod))
+        }
+        for pod in waiting.sorted(by: { rank($0) < rank($1) }) {
+            if !(pod["spec"]?["schedulingGates"]?.array?.isEmpty ?? true) {
+                plan.steps += waits(pod, "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates", isTold: false, now)
+                continue
+            }
+            switch placement.place(pod) {
+            case .node(let node): plan.steps += bind(pod, node)
+            case .none(let message): plan.steps += waits(pod, "Unschedulable", message, isTold: true, now)
+            }
+        }
+        return plan
+    }
+
+    private static func bind(_ pod: JSON, _ node: String) -> [ObjectPlan.Step] {
+        [
+            .bind([
+                "apiVersion": "v1", "kind": "Binding",
+                "metadata": ["name": .string(pod.name), "namespace": .string(pod.namespace), "uid": .string(pod.uid)],
+                "target": ["apiVersion": "v1", "kind": "Node", "name": .string(node)],
+            ]),
+            .note(
+                EventNote(pod, "Scheduled", "Successfully assigned \(pod.namespace)/\(pod.name) to \(node)", by: scheduler)),
+        ]
+    }
+
+    private static func waits(_ pod: JSON, _ reason: String, _ message: String, isTold: Bool, _ now: Timestamp) -> [ObjectPlan.Step] {
+        let old = pod.condition("PodScheduled")
+        if Conditions.isSame(old, "False", reason), old?["message"]?.string == message { return [] }
+        var conditions = pod["status"]?["conditions"]?.array ?? []
+        Conditions.set("PodScheduled", "False", reason, message, in: &conditions, now: now)
+        var new = pod
+        new[path: ["status", "conditions"]] = .array(conditions)
+        let write = ObjectPlan.Step.updateStatus(.pod, new)
+        return isTold ? [write, .note(EventNote(pod, isWarning: true, "FailedScheduling", message, by: scheduler))] : [write]
+    }
+}

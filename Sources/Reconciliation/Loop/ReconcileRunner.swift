@@ -1,0 +1,174 @@
+package import Resources
+
+/// Runs a reconcile loop against a server: lists and watches, takes items, performs their work. Thin: what it does is decided in
+/// `ReconcileLoop`.
+package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
+    /// Seconds between two questions which kinds the server has.
+    private let discoveryPeriod: Duration
+    /// Seconds after which the server is asked to end a watch, so that a stream that died unseen is replaced.
+    private let watchSeconds: Int
+    private let client: any ObjectClient
+    private let clock: Time
+    private let start: Time.Instant
+    private let time: @Sendable () -> Timestamp
+    private let report: @Sendable (String) -> Void
+    private let workersEach: Int
+    private var loop: ReconcileLoop
+    private var bells: [Doorbell]
+    private let kindsBell = Doorbell()
+
+    /// - Parameters:
+    ///   - time: the time of the day, for what is written into objects.
+    ///   - report: takes a sentence for each failure that is going to be tried again.
+    ///   - workersEach: items that each reconciler works on at a time, from 1.
+    package init(
+        client: any ObjectClient, reconcilers: [any Reconciler], clock: Time, time: @escaping @Sendable () -> Timestamp,
+        workersEach: Int = 2, discoveryPeriod: Duration = .seconds(30), watchSeconds: Int = 290,
+        report: @escaping @Sendable (String) -> Void
+    ) {
+        precondition(workersEach > 0, "a reconciler needs a worker")
+        self.client = client
+        self.clock = clock
+        self.time = time
+        self.report = report
+        self.workersEach = workersEach
+        self.discoveryPeriod = discoveryPeriod
+        self.watchSeconds = watchSeconds
+        start = clock.now
+        loop = ReconcileLoop(reconcilers)
+        bells = reconcilers.map { _ in Doorbell() }
+    }
+
+    private var now: Duration { start.duration(to: clock.now) }
+
+    /// Runs until its task is cancelled.
+    package func run() async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.watchEveryKind() }
+            if loop.needsDiscovery { group.addTask { await self.discover() } }
+            for index in loop.reconcilers.indices {
+                for _ in 0..<workersEach { group.addTask { await self.work(index) } }
+            }
+            await group.waitForAll()
+        }
+    }
+
+    private func pause(_ wait: Duration) async { try? await clock.sleep(for: wait) }
+
+    // MARK: Seeing
+
+    private func discover() async {
+        while !Task.isCancelled {
+            var wait = discoveryPeriod
+            do {
+                loop.discovered(try await client.kinds())
+                kindsBell.ring()
+                for bell in bells { bell.ring() }
+            } catch {
+                report("asking which kinds there are: \(error.message)")
+                wait = .seconds(1)
+            }
+            await pause(wait)
+        }
+    }
+
+    /// A task for each mirrored kind; one that ends has lost its kind.
+    private func watchEveryKind() async {
+        await withTaskGroup(of: ResourceKind?.self) { group in
+            var running: Set<ResourceKind> = []
+            group.addTask {
+                await self.kindsBell.wait(); return nil
+            }
+            func startNew() {
+                for kind in loop.view.kinds where running.insert(kind).inserted {
+                    group.addTask {
+                        await self.mirror(kind); return kind
+                    }
+                }
+            }
+            startNew()
+            for await ended in group {
+                if Task.isCancelled { break }
+                if let ended {
+                    running.remove(ended)
+                } else {
+                    group.addTask {
+                        await self.kindsBell.wait(); return nil
+                    }
+                }
+                startNew()
+            }
+            group.cancelAll()
+        }
+    }
+
+    private func mirror(_ kind: ResourceKind) async {
+        while !Task.isCancelled, let step = loop.view.next(kind, now: now) {
+            do {
+                switch step {
+                case .wait(let wait): await pause(wait)
+                case .list:
+                    var query = ListQuery()
+                    query.limit = 500
+                    let list = try await client.listAll(kind, query)
+                    loop.listed(list, of: kind, now: now)
+                    ringAll()
+                case .watch(let revision): try await follow(kind, from: revision)
+                }
+            } catch {
+                if Task.isCancelled { return }
+                if error.code != 410 { report("watching \(kind): \(error.message)") }
+                loop.failed(kind, error, now: now)
+                ringAll()
+            }
+        }
+    }
+
+    private func follow(_ kind: ResourceKind, from revision: String) async throws(APIStatus) {
+        var query = WatchQuery(from: revision)
+        query.timeoutSeconds = watchSeconds
+        var events = try await client.watch(kind, query).makeAsyncIterator()
+        var hadEvents = false
+        while let event = try await events.next(isolation: self) {
+            hadEvents = true
+            loop.received(event, of: kind)
+            ringAll()
+        }
+        loop.ended(kind, now: now, hadEvents: hadEvents)
+    }
+
+    private func ringAll() { for bell in bells { bell.ring() } }
+
+    // MARK: Doing
+
+    private func work(_ index: Int) async {
+        while !Task.isCancelled {
+            guard let (item, work) = loop.take(index, now: now, time: time()) else {
+                await waitForWork(index)
+                continue
+            }
+            // More may be ready than this worker can do.
+            bells[index].ring()
+            let result: Result<Requeue, APIStatus>
+            do { result = .success(try await work()) } catch { result = .failure(error) }
+            if case .failure(let status) = result, status.code != 409, !Task.isCancelled {
+                report("\(loop.reconcilers[index].name), \(item): \(status.message)")
+            }
+            loop.finish(index, item, result, now: now)
+            bells[index].ring()
+        }
+    }
+
+    private func waitForWork(_ index: Int) async {
+        let bell = bells[index]
+        guard let due = loop.isSynced(index) ? loop.nextDue(index) : nil else { return await bell.wait() }
+        let wait = max(due - now, .zero)
+        let clock = clock
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await bell.wait() }
+            group.addTask { try? await clock.sleep(for: wait) }
+            await group.next()
+            group.cancelAll()
+        }
+    }
+}

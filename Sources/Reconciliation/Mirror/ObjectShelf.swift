@@ -1,0 +1,57 @@
+package import Resources
+
+/// The objects of one kind by namespace and name, in order.
+package struct ObjectShelf: Sendable {
+    private struct Space: Sendable {
+        /// Sorted.
+        var names: [String] = []
+        var objects: [String: JSON] = [:]
+    }
+
+    private var spaces: [String: Space] = [:]
+    package private(set) var count = 0
+
+    package init() {}
+
+    /// All keys in order.
+    package var keys: [ObjectKey] {
+        spaces.keys.sorted().flatMap { space in spaces[space]!.names.map { ObjectKey(namespace: space, name: $0) } }
+    }
+
+    /// All objects in the order of their keys.
+    package var objects: [JSON] { spaces.keys.sorted().flatMap { objects(in: $0) } }
+
+    /// The objects of a namespace in the order of their names; of kinds without namespaces, those of `""`.
+    package func objects(in namespace: String) -> [JSON] {
+        guard let space = spaces[namespace] else { return [] }
+        return space.names.map { space.objects[$0]! }
+    }
+
+    /// Whether a namespace holds anything.
+    package func isEmpty(_ namespace: String) -> Bool { spaces[namespace] == nil }
+
+    package subscript(key: ObjectKey) -> JSON? {
+        get { spaces[key.namespace]?.objects[key.name] }
+        set {
+            var space = spaces.removeValue(forKey: key.namespace) ?? Space()
+            let isKnown = space.objects[key.name] != nil
+            space.objects[key.name] = newValue
+            if isKnown != (newValue != nil) {
+                let index = Self.position(of: key.name, in: space.names)
+                if isKnown { space.names.remove(at: index) } else { space.names.insert(key.name, at: index) }
+                count += isKnown ? -1 : 1
+            }
+            if !space.names.isEmpty { spaces[key.namespace] = space }
+        }
+    }
+
+    private static func position(of name: String, in names: [String]) -> Int {
+        var low = 0
+        var high = names.count
+        while low < high {
+            let middle = (low + high) / 2
+            if names[middle] < name { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
