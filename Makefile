@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build test test-xgboost-1.7 demo format describe bench models prove-knowledge
+.PHONY: build test test-xgboost-1.7 demo format describe bench models prove-knowledge prove-storage
 
 build:
 	scripts/bootstrap
@@ -35,6 +35,13 @@ prove-knowledge:
 	scripts/bootstrap
 	$(SWIFT_BUILD) --build-tests
 	SKERRY_KILLS=$${SKERRY_KILLS:-1000} swift test -c release --skip-build --filter KnowledgeCrashTests
+
+# Fails every I/O call of the object store on a simulated disk, and kills a loaded cloud at many random moments; `make test` does a share.
+prove-storage:
+	scripts/bootstrap
+	$(SWIFT_BUILD) --build-tests
+	SKERRY_FAULT_POINTS=all swift test -c release --skip-build --filter StorageFaultTests
+	SKERRY_KILLS=$${SKERRY_KILLS:-1000} swift test -c release --skip-build --filter CloudCrashTests
 
 # Rebuilds models/ from the real data and compares files with cards.
 models: build

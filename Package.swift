@@ -71,7 +71,7 @@ let package = Package(
             name: "ReconciliationTests", dependencies: ["Learning", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "ControllersTests", dependencies: ["Controllers", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
-        .testTarget(name: "StorageTests", dependencies: ["Storage"], swiftSettings: strict),
+        .testTarget(name: "StorageTests", dependencies: ["CSQLite", "Storage"], swiftSettings: strict),
         .testTarget(name: "KnowledgeBaseTests", dependencies: ["KnowledgeBase", "Storage"], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
         .testTarget(name: "TrainingTests", dependencies: ["Learning", "TestKit", "Training"], swiftSettings: strict),
@@ -85,7 +85,8 @@ let package = Package(
         .testTarget(
             name: "DemoTests", dependencies: ["Demo", "KnowledgeBase", "Learning", "Storage", "ThermalComfort"], swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["KnowledgeBase", "Storage", "skerry"], exclude: ["kubectl-matrix.txt"],
+            name: "EndToEndTests", dependencies: ["KnowledgeBase", "Network", "Resources", "Storage", "skerry"],
+            exclude: ["kubectl-matrix.txt"],
             swiftSettings: strict),
         .testTarget(name: "HouseRulesTests", swiftSettings: strict),
     ]

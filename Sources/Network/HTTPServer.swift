@@ -102,4 +102,20 @@ enum TLSContexts {
             throw NetworkError("the server's certificate or key cannot be used: \(error)")
         }
     }
+    static func client(_ identity: TLSIdentity) throws -> NIOSSLContext {
+        do {
+            var configuration = TLSConfiguration.makeClientConfiguration()
+            configuration.minimumTLSVersion = .tlsv12
+            configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(identity.trustedPEM.utf8)))
+            configuration.applicationProtocols = ["http/1.1"]
+            if !identity.chainPEM.isEmpty {
+                let chain = try NIOSSLCertificate.fromPEMBytes(Array(identity.chainPEM.utf8))
+                configuration.certificateChain = chain.map { .certificate($0) }
+                configuration.privateKey = .privateKey(try NIOSSLPrivateKey(bytes: Array(identity.keyPEM.utf8), format: .pem))
+            }
+            return try NIOSSLContext(configuration: configuration)
+        } catch {
+            throw NetworkError("the client's certificate, key or trusted certificates cannot be used: \(error)")
+        }
+    }
 }

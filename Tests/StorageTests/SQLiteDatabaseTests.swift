@@ -70,7 +70,7 @@ func sqliteCode(_ body: () throws -> Void) throws -> SQLiteError.Code? {
         try withTemporaryFolder { folder in
             let database = try SQLiteDatabase(.file(folder + "/a.db"))
             #expect(try database.value("PRAGMA journal_mode") == "wal")
-            #expect(try database.value("PRAGMA synchronous") == 2)
+            #expect(try database.value("PRAGMA synchronous") == 3)
             try database.executeScript("CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE b (a REFERENCES a);")
             #expect(try sqliteCode { try database.execute("INSERT INTO b VALUES (1)") } == .constraint(.foreignKey))
             try database.execute("INSERT INTO a VALUES (1)")

@@ -32,10 +32,11 @@ final class RevisionLog {
 
     private let database: SQLiteDatabase
 
-    init(_ location: SQLiteLocation, pageCountMax: Int? = nil) throws {
+    init(_ location: SQLiteLocation, pageCountMax: Int? = nil, fileSystem: String? = nil) throws {
         var options = SQLiteOptions(.create)
         options.isPrivate = true
         options.pageCountMax = pageCountMax
+        options.fileSystem = fileSystem
         options.limits.valueBytesMax = 8 << 20
         database = try SQLiteDatabase(location, options)
         try database.migrate(to: Self.schema)

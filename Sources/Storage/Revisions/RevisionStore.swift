@@ -14,6 +14,8 @@ package final class RevisionStore: Sendable {
         package var bytesMax = 1 << 30
         /// Largest size of the file in pages of 4 KiB; nil for no limit but the disk.
         package var pageCountMax: Int?
+        /// Name of the file system, of those registered with SQLite, that holds the file; nil for the platform's own.
+        package var fileSystem: String?
         package init() {}
     }
 
@@ -26,7 +28,8 @@ package final class RevisionStore: Sendable {
     /// - Throws: `RevisionError.inUse`, `.damaged`; `SQLiteError`.
     package init(_ location: SQLiteLocation, _ options: Options = Options()) throws {
         if case .file(let path) = location { lock = try FileLock(path) } else { lock = nil }
-        let core = try RevisionCore(RevisionLog(location, pageCountMax: options.pageCountMax), bytesMax: options.bytesMax)
+        let core = try RevisionCore(
+            RevisionLog(location, pageCountMax: options.pageCountMax, fileSystem: options.fileSystem), bytesMax: options.bytesMax)
         self.core = core
         thread = CommitThread(batchMax: Self.batchMax) { core.perform($0) }
     }

@@ -28,9 +28,9 @@ final class SQLiteConnection: @unchecked Sendable {
             guard !path.isEmpty, !path.utf8.contains(0) else {
                 throw SQLiteError(.cannotOpen, "an empty path, or one with a NUL character", database: path)
             }
-            if options.access == .create, options.isPrivate { Self.createPrivate(path) }
+            if options.access == .create, options.isPrivate, options.fileSystem == nil { Self.createPrivate(path) }
             // "./" keeps SQLite from reading a relative path as one of its special names (`:memory:`, `file:…?mode=…`).
-            result = sqlite3_open_v2(path.hasPrefix("/") ? path : "./" + path, &opened, flags, nil)
+            result = sqlite3_open_v2(path.hasPrefix("/") ? path : "./" + path, &opened, flags, options.fileSystem)
         }
         guard result == SQLITE_OK, let opened else {
             let error = SQLiteError(result, opened, database: location.name)

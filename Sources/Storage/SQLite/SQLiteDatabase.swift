@@ -32,12 +32,14 @@ package final class SQLiteDatabase {
 
     /// A reader waits for nothing during a commit; a commit survives a power failure.
     private func makeDurable() throws(SQLiteError) {
+        // FULL, and the folder is synced too where a journal is deleted: the one of the change to WAL would else come back by a power
+        // failure and undo the file's first commits.
+        try execute("PRAGMA synchronous = EXTRA")
         let mode = try value("PRAGMA journal_mode = WAL")
         // A database in memory has a journal of its own, and nothing to sync.
         guard mode == "wal" || location == .memory else {
             throw SQLiteError(.cannotOpen, "its file system cannot hold a write-ahead log", database: name)
         }
-        try execute("PRAGMA synchronous = FULL")
     }
 
     /// Runs one statement to its end; rows it returns are dropped.

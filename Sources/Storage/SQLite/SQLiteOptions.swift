@@ -35,6 +35,8 @@ package struct SQLiteOptions: Equatable, Sendable {
     /// Whether a file that is created can be read by its owner only (mode 0600); its WAL gets the same mode.
     package var isPrivate = false
     package var limits = SQLiteLimits()
+    /// Name of the file system, of those registered with SQLite, that holds the file; nil for the platform's own. Tests give one that fails.
+    package var fileSystem: String?
 
     package init(_ access: Access = .create) { self.access = access }
 }
