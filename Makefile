@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build test test-xgboost-1.7 demo format describe bench models prove-knowledge prove-storage
+.PHONY: build test test-xgboost-1.7 demo format describe bench models prove-knowledge prove-storage fuzz
 
 build:
 	scripts/bootstrap
@@ -42,6 +42,12 @@ prove-storage:
 	$(SWIFT_BUILD) --build-tests
 	SKERRY_FAULT_POINTS=all swift test -c release --skip-build --filter StorageFaultTests
 	SKERRY_KILLS=$${SKERRY_KILLS:-1000} swift test -c release --skip-build --filter CloudCrashTests
+
+# Gives every reader of the API changed inputs for FUZZ_SECONDS each, from a seed that is printed; `make test` does a share.
+fuzz:
+	scripts/bootstrap
+	$(SWIFT_BUILD) --build-tests
+	SKERRY_FUZZ_SECONDS=$${FUZZ_SECONDS:-1200} swift test -c release --skip-build --filter FuzzTests
 
 # Rebuilds models/ from the real data and compares files with cards.
 models: build

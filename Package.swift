@@ -72,6 +72,9 @@ let package = Package(
         .testTarget(
             name: "ControllersTests", dependencies: ["Controllers", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
         .testTarget(name: "StorageTests", dependencies: ["CSQLite", "Storage"], swiftSettings: strict),
+        .testTarget(
+            name: "FuzzTests", dependencies: ["APIServer", "Identity", "Network", "Resources", "Storage", "TestKit"], exclude: ["Corpus"],
+            swiftSettings: strict),
         .testTarget(name: "KnowledgeBaseTests", dependencies: ["KnowledgeBase", "Storage"], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
         .testTarget(name: "TrainingTests", dependencies: ["Learning", "TestKit", "Training"], swiftSettings: strict),

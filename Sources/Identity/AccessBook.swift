@@ -39,10 +39,24 @@ package struct AccessBook: Sendable {
         user.isMaster || rules(of: user, in: request.namespace).contains { $0.allows(request) }
     }
 
+    /// Most verbs, groups and resources of one rule multiplied; a wider rule counts as not covered.
+    private static let partsMax = 10_000
+
     /// Whether a user may already do everything that rules allow: what must hold before the user may grant them.
     package func covers(_ rules: [AccessRule], _ user: User, in namespace: String) -> Bool {
         if user.isMaster { return true }
         let own = self.rules(of: user, in: namespace)
+        var partCount = 0
+        for rule in rules {
+            for counts in [[rule.verbs.count, rule.paths.count], [rule.verbs.count, rule.groups.count, rule.resources.count]] {
+                let (product, isHuge) = counts.reduce((1, false)) { product, count in
+                    let next = product.0.multipliedReportingOverflow(by: count)
+                    return (next.partialValue, product.1 || next.overflow)
+                }
+                partCount += isHuge ? Self.partsMax + 1 : min(product, Self.partsMax + 1)
+            }
+            if partCount > Self.partsMax { return false }
+        }
         return rules.allSatisfy { rule in Self.parts(rule).allSatisfy { part in own.contains { Self.covers($0, part) } } }
     }
 

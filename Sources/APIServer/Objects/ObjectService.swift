@@ -97,14 +97,31 @@ package final class ObjectService: Sendable {
     func replace(_ definition: KindDefinition, key: String, _ object: JSON, from revision: Int64) async throws(APIStatus) -> JSON? {
         do {
             let new = try await store.write(
-                .update(definition.collection, key, ObjectBytes.encode(storable(object, definition)), from: revision))
+                .update(definition.collection, key, bytes(of: object, definition), from: revision))
             try changed(definition)
             return Self.versioned(object, new)
         } catch RevisionError.changed, RevisionError.missing {
             return nil
+        } catch let status as APIStatus {
+            throw status
         } catch {
             throw Self.status(error)
         }
+    }
+
+    /// Most bytes of one stored object, as etcd has it: what a real cluster refuses is refused here.
+    private static let objectBytesMax = 1536 << 10
+
+    private func bytes(of object: JSON, _ definition: KindDefinition) throws(APIStatus) -> [UInt8] {
+        let bytes = ObjectBytes.encode(storable(object, definition))
+        guard bytes.count <= Self.objectBytesMax else {
+            throw APIStatus(
+                code: 413, reason: "RequestEntityTooLarge",
+                message:
+                    "\(definition.plural) \"\(object["metadata"]?["name"]?.string ?? "")\" has \(bytes.count) bytes as it is stored, at most \(Self.objectBytesMax) are kept; make it smaller"
+            )
+        }
+        return bytes
     }
 
     /// Removes a stored object.
@@ -124,11 +141,13 @@ package final class ObjectService: Sendable {
 
     func insert(_ definition: KindDefinition, key: String, _ object: JSON) async throws(APIStatus) -> JSON {
         do {
-            let new = try await store.write(.create(definition.collection, key, ObjectBytes.encode(storable(object, definition))))
+            let new = try await store.write(.create(definition.collection, key, bytes(of: object, definition)))
             try changed(definition)
             return Self.versioned(object, new)
         } catch RevisionError.exists {
             throw .alreadyExists(definition, name: object["metadata"]?["name"]?.string ?? "")
+        } catch let status as APIStatus {
+            throw status
         } catch {
             throw Self.status(error)
         }

@@ -5,7 +5,10 @@ package struct JSONObject: Sendable {
     private static let indexedAbove = 12
     package private(set) var keys: [String] = []
     package private(set) var values: [JSON] = []
+    /// Of a wide object: the number each key got when it came, and those numbers in the order of the members. A member that goes leaves
+    /// the numbers of the others as they are, so that nothing is hashed again.
     private var index: [String: Int]?
+    private var numbers: [Int] = []
 
     package init() {}
 
@@ -18,8 +21,15 @@ package struct JSONObject: Sendable {
     package var isEmpty: Bool { keys.isEmpty }
 
     package func position(of key: String) -> Int? {
-        if let index { return index[key] }
-        return keys.firstIndex(of: key)
+        guard let index else { return keys.firstIndex(of: key) }
+        guard let number = index[key] else { return nil }
+        // A number is never below its place: without removals it is the place.
+        var (low, high) = (0, Swift.min(number, numbers.count - 1))
+        while low < high {
+            let middle = (low + high + 1) / 2
+            if numbers[middle] <= number { low = middle } else { high = middle - 1 }
+        }
+        return low
     }
 
     /// The value of a key; setting nil removes the member.
@@ -35,7 +45,10 @@ package struct JSONObject: Sendable {
             } else {
                 keys.remove(at: found)
                 values.remove(at: found)
-                if index != nil { rebuildIndex() }
+                if index != nil {
+                    index?[key] = nil
+                    numbers.remove(at: found)
+                }
             }
         }
     }
@@ -44,15 +57,22 @@ package struct JSONObject: Sendable {
         keys.append(key)
         values.append(value)
         if index != nil {
-            index?[key] = keys.count - 1
+            let number = (numbers.last ?? -1) + 1
+            index?[key] = number
+            numbers.append(number)
         } else if keys.count > Self.indexedAbove {
             rebuildIndex()
         }
     }
 
     private mutating func rebuildIndex() {
-        guard keys.count > Self.indexedAbove else { return index = nil }
+        numbers = Array(keys.indices)
         index = Dictionary(uniqueKeysWithValues: keys.enumerated().map { ($1, $0) })
+    }
+
+    /// The members whose keys are not among these, in their order.
+    package func without(_ gone: Set<String>) -> JSONObject {
+        gone.isEmpty ? self : JSONObject(lazy.filter { !gone.contains($0.0) })
     }
 
     /// The same members, every value replaced by what the closure returns; members for which it returns nil are dropped.

@@ -2,8 +2,10 @@
 package enum JSONPatch {
     /// A patch with more operations is refused.
     package static let operationsMax = 10_000
-    /// A result of `copy` operations larger than this many values is refused.
-    private static let copiesMax = 1_000
+    /// Bytes that the `copy` operations of a patch may copy together, about as they are written; a copy of copies doubles what it copies.
+    private static let copiedBytesMax = 3 << 20
+    /// Most arrays and objects inside one another in what is copied.
+    private static let copiedDepthMax = 200
 
     /// - Throws: `PatchError.malformed` for what is no list of operations; `.inapplicable` naming the operation and the path that fails.
     package static func apply(_ patch: JSON, to target: JSON) throws(PatchError) -> JSON {
@@ -12,19 +14,38 @@ package enum JSONPatch {
             throw .malformed("the patch has \(operations.count) operations, at most \(operationsMax) are applied")
         }
         var result = target
-        var copies = 0
+        var copiedBytes = 0
         for operation in operations {
             guard let name = operation["op"]?.string, let path = operation["path"]?.string else {
                 throw .malformed("an operation of a JSON patch needs 'op' and 'path': \(operation.text.prefixShortened(200))")
             }
-            if name == "copy" { copies += 1 }
-            guard copies <= copiesMax else { throw .malformed("the patch has more than \(copiesMax) copy operations") }
-            try perform(name, at: path, operation, on: &result)
+            try perform(name, at: path, operation, on: &result, &copiedBytes)
         }
         return result
     }
 
-    private static func perform(_ name: String, at path: String, _ operation: JSON, on target: inout JSON) throws(PatchError) {
+    /// Adds about how many bytes a value takes when it is written, and stops where it is too much.
+    private static func measure(_ value: JSON, _ depth: Int, _ bytes: inout Int) throws(PatchError) {
+        bytes += 4
+        guard bytes <= copiedBytesMax, depth <= copiedDepthMax else {
+            throw .malformed(
+                "the patch copies more than \(copiedBytesMax) bytes or more than \(copiedDepthMax) levels; send what it makes instead")
+        }
+        switch value {
+        case .string(let text), .decimal(let text): bytes += text.utf8.count
+        case .array(let elements): for element in elements { try measure(element, depth + 1, &bytes) }
+        case .object(let members):
+            for (key, member) in members {
+                bytes += key.utf8.count + 4
+                try measure(member, depth + 1, &bytes)
+            }
+        case .null, .bool, .integer: bytes += 4
+        }
+    }
+
+    private static func perform(
+        _ name: String, at path: String, _ operation: JSON, on target: inout JSON, _ copiedBytes: inout Int
+    ) throws(PatchError) {
         func value() throws(PatchError) -> JSON {
             guard let value = operation["value"] else { throw .malformed("operation '\(name)' at \(path) needs a 'value'") }
             return value
@@ -52,7 +73,9 @@ package enum JSONPatch {
             try add(try remove(try pointer(from), from, &target), try pointer(path), path, &target)
         case "copy":
             let from = try source()
-            try add(try get(try pointer(from), from, target), try pointer(path), path, &target)
+            let copied = try get(try pointer(from), from, target)
+            try measure(copied, path.utf8.count { $0 == UInt8(ascii: "/") }, &copiedBytes)
+            try add(copied, try pointer(path), path, &target)
         case "test":
             guard let found = try? get(try pointer(path), path, target), found == (try value()) else {
                 throw .inapplicable("testing path \(path) failed")
@@ -110,17 +133,17 @@ package enum JSONPatch {
     private static func add(_ value: JSON, _ tokens: [String], _ path: String, _ target: inout JSON) throws(PatchError) {
         guard let token = tokens.first else { return target = value }
         let rest = Array(tokens.dropFirst())
-        switch target {
-        case .object(var object):
+        if var object = takenObject(&target) {
             if rest.isEmpty {
                 object[token] = value
             } else {
                 guard var inner = object[token] else { throw missing(path) }
+                object[token] = .null
                 try add(value, rest, path, &inner)
                 object[token] = inner
             }
             target = .object(object)
-        case .array(var elements):
+        } else if var elements = takenArray(&target) {
             if rest.isEmpty {
                 elements.insert(value, at: try position(token, count: elements.count, path, orEnd: true))
             } else {
@@ -128,7 +151,8 @@ package enum JSONPatch {
                 try add(value, rest, path, &elements[index])
             }
             target = .array(elements)
-        default: throw missing(path)
+        } else {
+            throw missing(path)
         }
     }
 
@@ -136,23 +160,38 @@ package enum JSONPatch {
         guard let token = tokens.first else { throw .inapplicable("the whole object cannot be removed") }
         let rest = Array(tokens.dropFirst())
         let removed: JSON
-        switch target {
-        case .object(var object):
+        if var object = takenObject(&target) {
             guard var inner = object[token] else { throw missing(path) }
             if rest.isEmpty {
                 removed = inner
                 object[token] = nil
             } else {
+                object[token] = .null
                 removed = try remove(rest, path, &inner)
                 object[token] = inner
             }
             target = .object(object)
-        case .array(var elements):
+        } else if var elements = takenArray(&target) {
             let index = try position(token, count: elements.count, path, orEnd: false)
             removed = rest.isEmpty ? elements.remove(at: index) : try remove(rest, path, &elements[index])
             target = .array(elements)
-        default: throw missing(path)
+        } else {
+            throw missing(path)
         }
         return removed
+    }
+
+    /// An object, which is gone from its place: as the only reference it is changed without a copy. A patch that fails is dropped with its
+    /// half-made result.
+    private static func takenObject(_ value: inout JSON) -> JSONObject? {
+        guard case .object(let object) = value else { return nil }
+        value = .null
+        return object
+    }
+
+    private static func takenArray(_ value: inout JSON) -> [JSON]? {
+        guard case .array(let elements) = value else { return nil }
+        value = .null
+        return elements
     }
 }

@@ -22,13 +22,10 @@ package struct StrategicMergePatch {
         }
         var result = target.object ?? JSONObject()
         if let kept = patch["$retainKeys"]?.array?.compactMap(\.string) {
-            for key in result.keys where !kept.contains(key) { result[key] = nil }
+            result = result.without(Set(result.keys).subtracting(kept))
         }
-        for (key, value) in patch where !key.hasPrefix("$") {
-            if value.isNull {
-                result[key] = nil
-                continue
-            }
+        result = result.without(Set(patch.lazy.filter { $0.1.isNull && !$0.0.hasPrefix("$") }.map(\.0)))
+        for (key, value) in patch where !key.hasPrefix("$") && !value.isNull {
             let member = schema?.member(key, in: catalog)
             switch value {
             case .object(let inner):
@@ -49,28 +46,33 @@ package struct StrategicMergePatch {
 
     private func merge(_ patch: [JSON], into target: [JSON], _ name: String, _ schema: Schema?) throws(PatchError) -> [JSON] {
         guard let schema, schema.patchStrategy.contains("merge") else { return patch.filter { $0["$patch"] == nil } }
-        guard let key = schema.patchMergeKey else { return target + patch.filter { !target.contains($0) } }
+        guard let key = schema.patchMergeKey else {
+            let present = Set(target)
+            return target + patch.filter { !present.contains($0) }
+        }
         if patch.contains(where: { $0["$patch"]?.string == "replace" }) { return patch.filter { $0["$patch"] == nil } }
-        var result = target
+        var result: [JSON?] = target
+        var places = Dictionary(
+            target.enumerated().compactMap { place, element in element[key].map { ($0, [place]) } }, uniquingKeysWith: +)
         for element in patch {
             guard let members = element.object, let identity = element[key] else {
                 throw .malformed("map: \(element.text.prefixShortened(200)) does not contain declared merge key: \(key)")
             }
-            let found = result.firstIndex { $0[key] == identity }
             if element["$patch"]?.string == "delete" {
-                result.removeAll { $0[key] == identity }
-            } else if let found {
-                result[found] = try merge(members, into: result[found], schema.items)
+                for place in places.removeValue(forKey: identity) ?? [] { result[place] = nil }
+            } else if let found = places[identity]?.first {
+                result[found] = try merge(members, into: result[found] ?? .object([:]), schema.items)
             } else {
+                places[identity] = [result.count]
                 result.append(try merge(members, into: .object([:]), schema.items))
             }
         }
-        return result
+        return result.compactMap { $0 }
     }
 
     private func applyListDirectives(_ patch: JSONObject, _ schema: Schema?, _ result: inout JSONObject) throws(PatchError) {
         for (key, value) in patch {
-            if key.hasPrefix("$deleteFromPrimitiveList/"), let gone = value.array {
+            if key.hasPrefix("$deleteFromPrimitiveList/"), let gone = value.array.map({ Set($0) }) {
                 let name = String(key.dropFirst("$deleteFromPrimitiveList/".count))
                 if let list = result[name]?.array { result[name] = .array(list.filter { !gone.contains($0) }) }
             }

@@ -14,13 +14,14 @@ extension Schema {
     private func check(_ value: JSON, _ path: String, _ catalog: SchemaCatalog, _ checksRequired: Bool, _ found: inout [FieldError]) {
         guard found.count < Self.errorsMax else { return }
         let tree = catalog.resolved(self)
-        guard tree.fits(value) else {
+        guard tree.fits(value, isStrict: !checksRequired) else {
             if value.isNull && (isNullable || !checksRequired) { return }
             let place = path.isEmpty ? "body" : path
             found.append(
                 FieldError(
                     path, .typeInvalid,
-                    "Invalid value: \"\(value.typeName)\": \(place) in body must be of type \(tree.typeWord): \"\(value.typeName)\""))
+                    "Invalid value: \"\(value.typeName)\": \(place) in body must be of type \(value.integer == nil || tree.format.isEmpty ? tree.typeWord : tree.format): \"\(value.typeName)\""
+                ))
             return
         }
         if !allowed.isEmpty, !allowed.contains(value), checksRequired || value != "" {
@@ -60,20 +61,24 @@ extension Schema {
             case .map(let keys): identity = ListIdentity(of: element, keys: keys, schema: items, catalog: catalog).value
             default: return
             }
+            guard found.count < Self.errorsMax else { return }
             if !seen.insert(identity).inserted { found.append(.duplicate("\(path)[\(index)]", identity)) }
         }
     }
 
     /// Whether a value is of the schema's type.
-    func fits(_ value: JSON) -> Bool {
+    ///
+    /// - Parameter isStrict: as Go reads Kubernetes' own kinds: no fraction or exponent in an integer, even if its value is whole.
+    func fits(_ value: JSON, isStrict: Bool = false) -> Bool {
         switch (shape, value) {
         case (.any, _): true
         case (_, .null): false
-        case (.string, .string), (.bytes, .string), (.boolean, .bool), (.integer, .integer), (.object, .object), (.array, .array): true
+        case (.string, .string), (.bytes, .string), (.boolean, .bool), (.object, .object), (.array, .array): true
         case (.number, .integer), (.number, .decimal): true
         case (.intOrString, .string), (.intOrString, .integer): true
         case (.quantity, .string), (.quantity, .integer), (.quantity, .decimal): true
-        case (.integer, .decimal(let text)): Double(text).map { $0 == $0.rounded() && abs($0) < 9e15 } ?? false
+        case (.integer, .integer(let number)): format != "int32" || Int32(exactly: number) != nil
+        case (.integer, .decimal(let text)): !isStrict && Double(text).map { $0 == $0.rounded() && abs($0) < 9e15 } ?? false
         default: false
         }
     }

@@ -38,6 +38,7 @@ final class RevisionLog {
         options.pageCountMax = pageCountMax
         options.fileSystem = fileSystem
         options.limits.valueBytesMax = 8 << 20
+        if case .file(let path) = location { try SQLiteLogRewrite.run(path, fileSystem: fileSystem) }
         database = try SQLiteDatabase(location, options)
         try database.migrate(to: Self.schema)
     }
