@@ -37,6 +37,7 @@ let package = Package(
         .target(name: "Identity", dependencies: x509 + [crypto], swiftSettings: strict),
         .target(name: "Network", dependencies: nio + ["CZlib"], swiftSettings: strict),
         .target(name: "APIServer", dependencies: ["Identity", "Network", "Resources", "Storage"], swiftSettings: strict),
+        .target(name: "KubernetesClient", dependencies: ["Network", "Resources"], swiftSettings: strict),
         .target(name: "Reconciliation", dependencies: ["Resources"], swiftSettings: strict),
         .target(name: "Controllers", dependencies: ["Reconciliation", "Resources"], swiftSettings: strict),
         .target(name: "Storage", dependencies: ["CSQLite", "CZlib"], swiftSettings: strict),
@@ -54,7 +55,7 @@ let package = Package(
         .executableTarget(
             name: "skerry",
             dependencies: [
-                "APIServer", "Controllers", "Identity", "Network", "Reconciliation", "Resources",
+                "APIServer", "Controllers", "Identity", "KubernetesClient", "Network", "Reconciliation", "Resources",
                 "Demo", "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -65,6 +66,12 @@ let package = Package(
         .testTarget(
             name: "APIServerTests",
             dependencies: ["APIServer", "Controllers", "Identity", "Network", "Reconciliation", "Resources", "Storage"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "KubernetesClientTests",
+            dependencies: [
+                "APIServer", "Controllers", "Identity", "KubernetesClient", "Network", "Reconciliation", "Resources", "Storage",
+            ],
             swiftSettings: strict),
         .target(name: "TestKit", dependencies: ["Learning", "Reconciliation", "Resources"], path: "Tests/TestKit", swiftSettings: strict),
         .testTarget(

@@ -15,6 +15,7 @@ import Testing
         "Identity": ["Crypto", "SwiftASN1", "X509", "FoundationEssentials", "Foundation", "Synchronization"],
         "Network": ["CZlib", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "Synchronization"],
         "APIServer": ["Identity", "Network", "Resources", "Storage", "Synchronization"],
+        "KubernetesClient": ["Network", "Resources", "Synchronization"],
         "Reconciliation": ["Resources", "Synchronization"],
         "Controllers": ["Reconciliation", "Resources"],
         // The C library for logarithms only, FoundationEssentials for JSON: neither is used for files, clocks or the network.
@@ -28,8 +29,9 @@ import Testing
         "Demo": ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"]
             + platform,
         "skerry": [
-            "APIServer", "Controllers", "Identity", "Network", "Reconciliation", "Resources", "Dispatch", "Synchronization",
-            "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage", "ThermalComfort", "Training",
+            "APIServer", "Controllers", "Identity", "KubernetesClient", "Network", "Reconciliation", "Resources", "Dispatch",
+            "Synchronization", "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage",
+            "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",
         ] + platform,
     ]

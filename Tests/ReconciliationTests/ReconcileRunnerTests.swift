@@ -34,7 +34,7 @@ private struct Marking: Reconciler {
         let client = StoppingClient(server)
         let runner = ReconcileRunner(
             client: client, reconcilers: [Marking(client: client, kinds: kinds)], clock: ContinuousClock(),
-            time: { Timestamp(seconds: 0) }, report: { _ in })
+            time: { Timestamp(seconds: 0) }, random: { 7 }, report: { _ in })
         let task = Task { await runner.run() }
         do { try await body(server, client) } catch {
             task.cancel()

@@ -12,6 +12,7 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
     private let start: Time.Instant
     private let time: @Sendable () -> Timestamp
     private let report: @Sendable (String) -> Void
+    private let random: @Sendable () -> UInt64
     private let workersEach: Int
     private var loop: ReconcileLoop
     private var bells: [Doorbell]
@@ -20,10 +21,11 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
     /// - Parameters:
     ///   - time: the time of the day, for what is written into objects.
     ///   - report: takes a sentence for each failure that is going to be tried again.
+    ///   - random: spreads what many programs would else do at once: waits after failures, and the ends of watches.
     ///   - workersEach: items that each reconciler works on at a time, from 1.
     package init(
         client: any ObjectClient, reconcilers: [any Reconciler], clock: Time, time: @escaping @Sendable () -> Timestamp,
-        workersEach: Int = 2, discoveryPeriod: Duration = .seconds(30), watchSeconds: Int = 290,
+        random: @escaping @Sendable () -> UInt64, workersEach: Int = 2, discoveryPeriod: Duration = .seconds(30), watchSeconds: Int = 290,
         report: @escaping @Sendable (String) -> Void
     ) {
         precondition(workersEach > 0, "a reconciler needs a worker")
@@ -31,6 +33,7 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
         self.clock = clock
         self.time = time
         self.report = report
+        self.random = random
         self.workersEach = workersEach
         self.discoveryPeriod = discoveryPeriod
         self.watchSeconds = watchSeconds
@@ -54,6 +57,9 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
     }
 
     private func pause(_ wait: Duration) async { try? await clock.sleep(for: wait) }
+
+    /// A duration, up to a quarter longer.
+    private func spread(_ wait: Duration) -> Duration { wait + wait / 4 * (Double(random() % 1024) / 1024) }
 
     // MARK: Seeing
 
@@ -106,7 +112,7 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
         while !Task.isCancelled, let step = loop.view.next(kind, now: now) {
             do {
                 switch step {
-                case .wait(let wait): await pause(wait)
+                case .wait(let wait): await pause(spread(wait))
                 case .list:
                     var query = ListQuery()
                     query.limit = 500
@@ -126,7 +132,7 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
 
     private func follow(_ kind: ResourceKind, from revision: String) async throws(APIStatus) {
         var query = WatchQuery(from: revision)
-        query.timeoutSeconds = watchSeconds
+        query.timeoutSeconds = Int(spread(.seconds(watchSeconds)).components.seconds)
         var events = try await client.watch(kind, query).makeAsyncIterator()
         var hadEvents = false
         while let event = try await events.next(isolation: self) {

@@ -89,6 +89,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         let client = ServiceClient(service, user: User(name: "system:kube-controller-manager", groups: ["system:masters"]))
         return ReconcileRunner(
             client: client, reconcilers: ClusterControllers.all(client), clock: ContinuousClock(), time: environment.now,
+            random: environment.random,
             report: { writeError($0) })
     }
 

@@ -1,0 +1,76 @@
+/// Bounds of a client; each says what happens at it.
+package struct HTTPClientLimits: Sendable {
+    /// Time for a connection to be there, without TLS; beyond: `.unreachable`.
+    package var connectTimeout: Duration = .seconds(10)
+    /// Time from a request to the head of its answer, TLS handshake included; beyond: `.timedOut`.
+    package var headTimeout: Duration = .seconds(30)
+    /// Time from a request to the end of an answer that is not streamed; beyond: `.timedOut`.
+    package var answerTimeout: Duration = .seconds(60)
+    /// Bytes of an answer that is not streamed; beyond: `.tooLarge`, found before they are taken.
+    package var answerBytesMax = 64 << 20
+    /// Bytes of a streamed answer that wait for their reader; beyond: no more are read from the connection.
+    package var streamBytesMax = 256 << 10
+    /// Connections at a time, streams included; beyond: `.busy`.
+    package var connectionsMax = 256
+    /// Time after which a connection that nobody uses is closed.
+    package var idleTimeout: Duration = .seconds(60)
+
+    package init() {}
+}
+
+/// Why there is no answer.
+package struct HTTPClientError: Error, Sendable, Equatable, CustomStringConvertible {
+    package enum Code: Sendable, Equatable {
+        /// No connection: name, address, port.
+        case unreachable
+        /// The handshake failed: the server is not who it should be, or refuses our certificate.
+        case untrusted
+        case timedOut
+        case tooLarge
+        /// The connection ended before the answer did.
+        case closedEarly
+        /// What came is no HTTP/1.1.
+        case malformed
+        /// `connectionsMax`, or the client has been closed.
+        case busy
+        /// The task that asked was cancelled.
+        case cancelled
+    }
+
+    package let code: Code
+    package let description: String
+
+    package init(_ code: Code, _ description: String) {
+        self.code = code
+        self.description = description
+    }
+
+    static let cancelled = HTTPClientError(.cancelled, "cancelled")
+}
+
+/// What a client trusts and shows.
+package struct TLSTrust: Sendable, Equatable {
+    /// PEM of the authorities that may have signed the server's certificate; empty for the system's.
+    package var trustedPEM = ""
+    /// PEM: the client's certificate, then those that signed it; empty to show none.
+    package var chainPEM = ""
+    /// PEM of its key.
+    package var keyPEM = ""
+    /// The name that the server's certificate must carry, unless it carries the address that was dialled; empty for the host.
+    package var serverName = ""
+
+    package init() {}
+}
+
+/// An answer, its body whole.
+package struct HTTPAnswer: Sendable {
+    package var status: Int
+    package var headers: HTTPHeaders
+    package var body: [UInt8]
+
+    package init(status: Int, headers: HTTPHeaders, body: [UInt8]) {
+        self.status = status
+        self.headers = headers
+        self.body = body
+    }
+}
