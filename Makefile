@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build test test-xgboost-1.7 demo format describe bench models prove-knowledge prove-storage fuzz
+.PHONY: build test test-xgboost-1.7 demo format describe bench models prove-knowledge prove-storage fuzz prove-interruption
 
 build:
 	scripts/bootstrap
@@ -48,6 +48,12 @@ fuzz:
 	scripts/bootstrap
 	$(SWIFT_BUILD) --build-tests
 	SKERRY_FUZZ_SECONDS=$${FUZZ_SECONDS:-1200} swift test -c release --skip-build --filter FuzzTests
+
+# Presses Ctrl-C at many random moments of a small demo; the same test runs with a few in `make test`.
+prove-interruption:
+	scripts/bootstrap
+	$(SWIFT_BUILD) --build-tests
+	SKERRY_INTERRUPTIONS=$${SKERRY_INTERRUPTIONS:-200} swift test -c release --skip-build --filter DemoCommandTests
 
 # Rebuilds models/ from the real data and compares files with cards.
 models: build

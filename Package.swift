@@ -78,11 +78,12 @@ let package = Package(
             name: "ReconciliationTests", dependencies: ["Learning", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "ControllersTests", dependencies: ["Controllers", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
-        .testTarget(name: "StorageTests", dependencies: ["CSQLite", "Storage"], swiftSettings: strict),
+        .testTarget(name: "StorageTests", dependencies: ["CSQLite", "Storage", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "FuzzTests", dependencies: ["APIServer", "Identity", "Network", "Resources", "Storage", "TestKit"], exclude: ["Corpus"],
             swiftSettings: strict),
-        .testTarget(name: "KnowledgeBaseTests", dependencies: ["KnowledgeBase", "Storage"], exclude: ["Fixtures"], swiftSettings: strict),
+        .testTarget(
+            name: "KnowledgeBaseTests", dependencies: ["KnowledgeBase", "Storage", "TestKit"], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "LearningTests", dependencies: ["Learning"], swiftSettings: strict),
         .testTarget(name: "TrainingTests", dependencies: ["Learning", "TestKit", "Training"], swiftSettings: strict),
         .testTarget(
@@ -93,9 +94,10 @@ let package = Package(
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
         .testTarget(
-            name: "DemoTests", dependencies: ["Demo", "KnowledgeBase", "Learning", "Storage", "ThermalComfort"], swiftSettings: strict),
+            name: "DemoTests", dependencies: ["Demo", "KnowledgeBase", "Learning", "Storage", "TestKit", "ThermalComfort"],
+            swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["KnowledgeBase", "Network", "Resources", "Storage", "skerry"],
+            name: "EndToEndTests", dependencies: ["KnowledgeBase", "Network", "Resources", "Storage", "TestKit", "skerry"],
             exclude: ["kubectl-matrix.txt"],
             swiftSettings: strict),
         .testTarget(name: "HouseRulesTests", swiftSettings: strict),

@@ -27,18 +27,4 @@ package struct ComfortSummary: Sendable {
         }
         self.rounds = rounds
     }
-
-    /// The rounds as aligned text columns.
-    package var table: String {
-        let head = ["ROUND", "ROWS", "CITIES", "BUILDINGS", "LABELS FEW", "LABELS FULL", "TEST"]
-        let body = rounds.enumerated().map { number, round in
-            [number, round.rows, round.cities.count, round.buildings.count, round.labelsFew, round.labelsFull, round.test]
-                .map(String.init)
-        }
-        let lines = [head] + body
-        let widths = head.indices.map { column in lines.map { $0[column].count }.max()! }
-        return lines.map { line in
-            zip(line, widths).map { String(repeating: " ", count: $1 - $0.count) + $0 }.joined(separator: "  ")
-        }.joined(separator: "\n")
-    }
 }

@@ -25,6 +25,21 @@ extension XGBoostEstimator {
     }
 }
 
+extension EstimatorMaker {
+    /// Gradient-boosted trees by name: Sedna's settings, but for what a job says otherwise.
+    package static func xgboost(_ library: XGBoostLibrary, seed: UInt64) -> EstimatorMaker {
+        EstimatorMaker("XGBoost", parameters: ["rounds", "eta", "max_depth"]) { parameters throws(StageError) in
+            var settings = BoostingSettings.sedna(seed: seed)
+            settings.rounds = Int(try parameters.number("rounds", default: Double(settings.rounds), in: 1...10_000))
+            for (name, range) in [("eta", 0.001...1.0), ("max_depth", 1.0...16.0)] where parameters.values[name] != nil {
+                let value = try parameters.number(name, default: 0, in: range)
+                settings.parameters[name] = name == "max_depth" ? String(Int(value)) : String(value)
+            }
+            return XGBoostEstimator(library, settings)
+        }
+    }
+}
+
 extension GradientBoostedTrees: Predictor {
     package func predict(_ features: FeatureMatrix) throws -> ClassProbabilities { try probabilities(features) }
 }

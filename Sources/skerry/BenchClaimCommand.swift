@@ -10,7 +10,7 @@ struct BenchClaimCommand: ParsableCommand {
     @OptionGroup var files: ComfortFileOptions
     @Option(parsing: .upToNextOption, help: "Seeds of split and training.") var seeds: [UInt64] = [27, 28, 29]
     @Flag(help: "The demo's lighter model of skerry: trees alone, and fewer.") var light = false
-    @Option(name: .shortAndLong, help: "table or csv.") var output: AlignedTable.Format = .table
+    @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table
 
     func validate() throws {
         if seeds.isEmpty { throw ValidationError("--seeds needs at least one number") }
@@ -31,7 +31,7 @@ struct BenchClaimCommand: ParsableCommand {
                         + [fixed(evaluation.seconds, decimals: 1)])
             }
         }
-        print(table.text(output))
+        try say(table.text(output))
     }
 
     private func methods(_ library: XGBoostLibrary, _ seed: UInt64) -> ComfortMethods {

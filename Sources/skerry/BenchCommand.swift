@@ -36,9 +36,14 @@ struct BenchLearningCommand: ParsableCommand {
     @Option(parsing: .upToNextOption, help: "Seeds of training.") var seeds: [UInt64] = [27, 28, 29]
     @Option(parsing: .upToNextOption, help: "Methods by name.") var methods: [String] = ComfortMethods.names
     @Option(help: "A stage of skerry, KIND=NAME[:{\"parameter\": value}]; may be given several times.") var stage: [String] = []
+    @Option(
+        help:
+            "The estimator of single_task and Sedna's methods, NAME[:{\"parameter\": value}]: \(EstimatorCatalog().names.joined(separator: ", ")), XGBoost."
+    )
+    var estimator: String?
     @Option(help: "A further figure: \(MetricCatalog().names.joined(separator: ", ")); may be given several times.") var metric: [String] =
         []
-    @Option(name: .shortAndLong, help: "table or csv.") var output: AlignedTable.Format = .table
+    @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table
     @Flag(help: "Judge on the random row split of the published claim instead (all pool rows labelled). It is leaky.")
     var randomRow = false
     @Flag(help: "Also print the matrix of accuracy round by round.") var matrix = false
@@ -46,6 +51,9 @@ struct BenchLearningCommand: ParsableCommand {
     func validate() throws {
         do { try ComfortMethods.check(methods) } catch { throw ValidationError("\(error)") }
         do { for name in metric { _ = try MetricCatalog().metric(name) } } catch { throw ValidationError("\(error)") }
+        if estimator != nil, methods.contains("finetune") {
+            throw ValidationError("--estimator: finetune goes on from XGBoost's own models; name --methods without it")
+        }
         if seeds.isEmpty { throw ValidationError("--seeds needs at least one number") }
     }
 
@@ -54,6 +62,7 @@ struct BenchLearningCommand: ParsableCommand {
         let stages = try chosenStages(library)
         let (database, rows) = try files.load()
         var taught: SkerryMethod?
+        var decisions = AlignedTable(["SEED", "ROUND", "TASK", "DEPLOYS", "REASON"])
         let metrics = try metric.map { try MetricCatalog().metric($0) }
         var evaluations: [(seed: UInt64, evaluation: MethodEvaluation)] = []
         for seed in seeds {
@@ -66,7 +75,7 @@ struct BenchLearningCommand: ParsableCommand {
             for column in known.columnsMissingEverywhere(.base) { writeError("no labelled row has a value of \"\(column)\"") }
             let fewLabels = labels == .few && !randomRow
             let made = ComfortMethods(
-                boosting: XGBoostEstimator(library, .sedna(seed: seed)),
+                boosting: try chosenEstimator(library, seed: seed),
                 further: XGBoostEstimator(library, .sedna(seed: seed).with(rounds: 100)),
                 pooled: XGBoostEstimator(library, .pooled(fewLabels: fewLabels, seed: seed)),
                 blended: BlendTrainer(
@@ -79,7 +88,7 @@ struct BenchLearningCommand: ParsableCommand {
                 evaluations.append((seed, evaluation))
                 if let skerry = method as? SkerryMethod {
                     taught = skerry
-                    if matrix { printDecisions(skerry, seed: seed) }
+                    decisions.rows += decisionRows(skerry, seed: seed)
                 }
                 writeError("  \(name): accuracy \(fixed(evaluation.metrics.accuracy)), \(fixed(evaluation.seconds, decimals: 1)) s")
                 for metric in metrics {
@@ -89,13 +98,15 @@ struct BenchLearningCommand: ParsableCommand {
                 for note in evaluation.notes where name != "never_updated" { writeError("    round \(note.round): \(note.text)") }
             }
         }
-        print(table(evaluations).text(output))
-        if matrix { printMatrices(evaluations) }
-        if let taught { try printCost(taught) }
+        var sheets = Sheets()
+        sheets.add("methods", table(evaluations))
+        if matrix { add(decisions, evaluations, to: &sheets) }
+        if let taught { try addCost(taught, to: &sheets) }
+        try say(sheets.text(output))
     }
 
     /// What the edge pays for `skerry`: the newest model as a file, and a row's time through a worker beside a bare call.
-    private func printCost(_ method: SkerryMethod) throws {
+    private func addCost(_ method: SkerryMethod, to sheets: inout Sheets) throws {
         guard let newest = method.models.last else { return }
         let peak = PeakMemory.ofThisProcess
         let content = try newest.deployed(version: "bench").onnx()
@@ -104,14 +115,19 @@ struct BenchLearningCommand: ParsableCommand {
         for _ in 0..<2000 { try bench.turn() }
         bench.forget()
         for _ in 0..<20_000 { try bench.turn() }
-        print(
-            "\nskerry costs \(fixed(peak, decimals: 0)) MiB of memory at most (with the methods above), a model file of \(content.count) bytes"
-                + (method.models.count > 1 ? " (the newest of \(method.models.count))" : "")
-                + "; a row, ONNX Runtime \(runtime.version), 1 thread:\n" + bench.table.text(output))
+        var deployed = AlignedTable(["PEAK MEMORY, MIB", "MODEL FILE, BYTES", "MODELS KEPT"])
+        deployed.rows = [[fixed(peak, decimals: 0), String(content.count), String(method.models.count)]]
+        sheets.add("cost", title: "What skerry costs; memory with all methods above, the file is the newest model's:", deployed)
+        sheets.add("latency", title: "One row by that file, ONNX Runtime \(runtime.version), 1 thread:", bench.table)
+    }
+
+    private func chosenEstimator(_ library: XGBoostLibrary, seed: UInt64) throws -> any Estimator {
+        let catalog = EstimatorCatalog(adding: [.xgboost(library, seed: seed)])
+        do { return try catalog.estimator(estimator ?? "XGBoost") } catch { throw ValidationError("\(error)") }
     }
 
     private func chosenStages(_ library: XGBoostLibrary) throws -> LifelongStages {
-        var stages = LifelongStages()
+        var stages = LifelongStages.comfort
         let catalog = StageCatalog(adding: [.transfer(XGBoostEstimator(library, .transfer(seed: seeds[0])))])
         do { for text in stage { try catalog.place(text, in: &stages) } } catch { throw ValidationError("\(error)") }
         return stages
@@ -119,7 +135,7 @@ struct BenchLearningCommand: ParsableCommand {
 
     private static let head = [
         "METHOD", "SEED", "ACCURACY", "MACRO-F1", "LOG-LOSS", "CITY-MACRO", "BRIER", "ECE", "BWT", "FWT", "FORGETTING", "IANVS-BWT",
-        "IANVS-FWT", "% OVER SINGLE_TASK", "LOW", "HIGH", "TRAINED ON", "SECONDS",
+        "IANVS-FWT", "% OVER SINGLE_TASK", "LOW", "HIGH", "TRAINED ON, SUM OF ROUNDS", "SECONDS",
     ]
 
     private func table(_ evaluations: [(seed: UInt64, evaluation: MethodEvaluation)]) -> AlignedTable {
@@ -167,22 +183,21 @@ struct BenchLearningCommand: ParsableCommand {
         }
     }
 
-    private func printDecisions(_ method: SkerryMethod, seed: UInt64) {
-        var table = AlignedTable(["ROUND", "TASK", "DEPLOYS", "REASON"])
-        for round in method.rounds {
-            for decision in round.decisions {
-                table.rows.append([String(round.number), decision.task, decision.deploys ? "yes" : "no", decision.reason])
-            }
+    private func decisionRows(_ method: SkerryMethod, seed: UInt64) -> [[String]] {
+        method.rounds.flatMap { round in
+            round.decisions.map { [String(seed), String(round.number), $0.task, $0.deploys ? "yes" : "no", $0.reason] }
         }
-        print(table.text(output) + "\n")
     }
 
-    private func printMatrices(_ evaluations: [(seed: UInt64, evaluation: MethodEvaluation)]) {
+    private func add(
+        _ decisions: AlignedTable, _ evaluations: [(seed: UInt64, evaluation: MethodEvaluation)], to sheets: inout Sheets
+    ) {
+        if !decisions.rows.isEmpty { sheets.add("decisions", title: "What the gate decided:", decisions) }
         for (seed, evaluation) in evaluations {
             let rounds = 0..<evaluation.matrix.roundCount
-            var table = AlignedTable(["\(evaluation.method), seed \(seed)"] + rounds.map { "ON \($0)" })
-            for round in rounds { table.rows.append(["after round \(round)"] + evaluation.matrix.values[round].map { fixed($0) }) }
-            print("\n" + table.text(output))
+            var table = AlignedTable(["AFTER ROUND"] + rounds.map { "ON \($0)" })
+            for round in rounds { table.rows.append([String(round)] + evaluation.matrix.values[round].map { fixed($0) }) }
+            sheets.add("matrix_\(evaluation.method)_\(seed)", title: "Accuracy, \(evaluation.method), seed \(seed):", table)
         }
     }
 }

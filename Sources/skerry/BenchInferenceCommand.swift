@@ -12,7 +12,7 @@ struct BenchInferenceCommand: ParsableCommand {
     @Option(help: "An ONNX file written by skerry.") var model = "models/thermal-comfort/comfort.onnx"
     @Option(help: "Timed calls of each kind.") var calls = 20_000
     @Option(help: "Calls before timing.") var warmUp = 2000
-    @Option(name: .shortAndLong, help: "table or csv.") var output: AlignedTable.Format = .table
+    @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table
 
     func validate() throws {
         if !(100...10_000_000).contains(calls) { throw ValidationError("--calls must be 100 to 10000000, found \(calls)") }
@@ -34,7 +34,7 @@ struct BenchInferenceCommand: ParsableCommand {
         writeError(
             "\(model), \(bytes.count) bytes; ONNX Runtime \(runtime.version), 1 thread, no spinning; \(calls) calls of one row each after \(warmUp)"
         )
-        print(bench.table.text(output))
+        try say(bench.table.text(output))
     }
 }
 

@@ -15,7 +15,7 @@ struct BenchNewCityCommand: ParsableCommand {
     @Flag(help: "Models of trees and networks instead of trees alone: better without labels, six times the work.") var blend = false
     @Flag(help: "Judge on labelled rows alone (earlier half of each site to later half), as one must to choose anything.")
     var rehearse = false
-    @Option(name: .shortAndLong, help: "table or csv.") var output: AlignedTable.Format = .table
+    @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table
 
     func validate() throws {
         if seeds.isEmpty { throw ValidationError("--seeds needs at least one number") }
@@ -41,7 +41,7 @@ struct BenchNewCityCommand: ParsableCommand {
             writeError("seed \(seed): \(fixed(monotonicSeconds() - start, decimals: 1)) s")
             for way in evaluation.ways { for count in counts { add(evaluation, way, count, seed, to: &table) } }
         }
-        print(table.text(output))
+        try say(table.text(output))
     }
 
     private func evaluate(_ experiment: NewCityExperiment, _ library: XGBoostLibrary, _ seed: UInt64) throws -> NewCityEvaluation {

@@ -9,7 +9,7 @@ struct BenchUnseenCommand: ParsableCommand {
     @OptionGroup var files: ComfortFileOptions
     @Option(help: "Share of known rows that may be taken for new, by which thresholds are set.") var falseAlarmRate = 0.03
     @Option(help: "Most new and most known test rows judged a round.") var rowsMax = 2000
-    @Option(name: .shortAndLong, help: "table or csv.") var output: AlignedTable.Format = .table
+    @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table
 
     func validate() throws {
         guard (0.001...0.5).contains(falseAlarmRate) else { throw ValidationError("--false-alarm-rate must lie in 0.001 ... 0.5") }
@@ -39,6 +39,6 @@ struct BenchUnseenCommand: ParsableCommand {
                 [detector.name, "all", fixed(mean.auroc, decimals: 3)]
                     + [mean.falseAlarmRate, mean.detectionRate].map { fixed(100 * $0, decimals: 1) } + ["", "", ""])
         }
-        print(table.text(output))
+        try say(table.text(output))
     }
 }

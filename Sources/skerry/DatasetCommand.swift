@@ -12,6 +12,7 @@ struct DescribeCommand: ParsableCommand {
 
     @Argument(help: "The data set: thermal-comfort.") var name: String
     @OptionGroup var files: ComfortFileOptions
+    @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table
 
     func validate() throws {
         guard name == "thermal-comfort" else {
@@ -21,6 +22,15 @@ struct DescribeCommand: ParsableCommand {
 
     func run() throws {
         let (database, rows) = try files.load()
-        print(ComfortSummary(database: database, rows: rows).table)
+        try say(table(ComfortSummary(database: database, rows: rows)).text(output))
+    }
+
+    private func table(_ summary: ComfortSummary) -> AlignedTable {
+        var table = AlignedTable(["ROUND", "ROWS", "CITIES", "BUILDINGS", "LABELS FEW", "LABELS FULL", "TEST"])
+        for (number, round) in summary.rounds.enumerated() {
+            let figures = [number, round.rows, round.cities.count, round.buildings.count, round.labelsFew, round.labelsFull, round.test]
+            table.rows.append(figures.map(String.init))
+        }
+        return table
     }
 }

@@ -47,18 +47,19 @@ struct DemoThermalComfortCommand: ParsableCommand {
         let variables = environment()
         let isTerminal = isatty(STDERR_FILENO) == 1
         // First of all: every later thread must leave the signals to it.
-        let interruption = Interruption { signal in
+        let interruption = Interruption { signal, isPlaced in
             let clear = isTerminal ? "\r\u{1b}[K" : ""
-            writeError("\(clear)stopped by \(signal == SIGINT ? "Ctrl-C" : "signal \(signal)"); \(out) is as it was before this run")
+            let state = isPlaced ? "holds all files of this run" : "is as it was before this run"
+            writeError("\(clear)stopped by \(signal == SIGINT ? "Ctrl-C" : "signal \(signal)"); \(out) \(state)")
         }
         let display = ProgressDisplay(.standardError(environment: variables))
         let located = try locate(variables, display)
         let files = try ResultFiles(folder: out, isSynthetic: located.isSynthetic)
         let found = try ComfortRun(settings, try tools(), display).findings(located, predictions: files.predictions)
         let knowledge = try KnowledgeFile.bytes(found.knowledge, at: Int64(time(nil)))
-        try files.place(found.results, model: found.model, knowledge: knowledge, interruption)
-        print(DemoSummary(found.results).text)
-        print("\n" + files.paths.all.joined(separator: "\n"))
+        try files.place(found.results, models: found.models, knowledge: knowledge, interruption)
+        try say(DemoSummary(found.results).text)
+        try say("\n" + files.placed.joined(separator: "\n"))
     }
 
     private func locate(_ environment: [String: String], _ display: ProgressDisplay) throws -> LocatedData {

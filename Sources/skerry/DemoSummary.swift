@@ -52,7 +52,7 @@ struct DemoSummary {
         let gains = curve.labels.filter { $0 > 0 }.compactMap { count in
             curve.bestGain(labels: count).map { "\(percent($0)) with \(count)" }
         }
-        return "New city, over the frozen global model: \(gains.joined(separator: ", ")) labels."
+        return "New city, over the frozen global model (trees): \(gains.joined(separator: ", ")) labels."
     }
 
     private var unseen: String? {

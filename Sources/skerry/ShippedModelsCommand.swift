@@ -44,7 +44,7 @@ struct BuildModelsCommand: ParsableCommand {
                 try file.commit()
             }
             for metric in card.metrics { writeError("\(recipe.name): \(metric.name) \(metric.value), \(metric.baselines)") }
-            print("\(out)/\(recipe.name).onnx: \(card.bytes) bytes, SHA-256 \(card.sha256)")
+            try say("\(out)/\(recipe.name).onnx: \(card.bytes) bytes, SHA-256 \(card.sha256)")
         }
     }
 }
@@ -60,7 +60,7 @@ struct CheckModelsCommand: ParsableCommand {
             let limit = ModelLimits.edge.bytes
             let card = try ModelCard(json: try InferenceWorker.read(path.dropLast(4) + "json", limit: limit))
             try ModelFile(try InferenceWorker.read(path, limit: limit)).check(against: card)
-            print("\(path): as its card says, version \(card.version)")
+            try say("\(path): as its card says, version \(card.version)")
         }
     }
 }

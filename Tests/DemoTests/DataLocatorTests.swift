@@ -1,5 +1,6 @@
 import Demo
 import Synchronization
+import TestKit
 import Testing
 import ThermalComfort
 

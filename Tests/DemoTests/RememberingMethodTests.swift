@@ -2,6 +2,7 @@ import Demo
 import KnowledgeBase
 import Learning
 import Storage
+import TestKit
 import Testing
 import ThermalComfort
 
@@ -96,6 +97,36 @@ import ThermalComfort
             hardCount += open.count { $0.state == .hard }
         }
         #expect(hardCount > 0)
+    }
+
+    @Test func `a method recognises the sites nobody knew, and seldom takes a known one for new`() throws {
+        let taught = try Self.taught.get()
+        // Every round of the protocol brings buildings of its own.
+        for record in taught.method.records where record.round > 0 {
+            #expect(record.metrics["unseen_samples"] == record.metrics["unlabelled"])
+        }
+        var method = SkerryMethod(ClassShares(), featureSet: .base)
+        for round in 0...2 { _ = try method.learn(taught.experiment.round(round)) }
+        let test = taught.experiment.test
+        func unseen(_ isIncluded: (Int) -> Bool) throws -> Double {
+            let rows = test.rows(test.rounds.indices.filter { isIncluded(test.rounds[$0]) })
+            return Double(try method.recognise(rows).count { $0.isUnseenSample }) / Double(rows.count)
+        }
+        #expect(try unseen { $0 <= 2 } < 0.2)
+        #expect(try unseen { $0 > 2 } > 0.9)
+    }
+
+    @Test func `a vote is unseen where the model is sure but its site is new`() throws {
+        let taught = try Self.taught.get()
+        let origin = RememberingMethod.Origin(
+            job: try JobName("demo/thermal-comfort"), pod: "train",
+            datasets: [.init(name: "d", digest: String(repeating: "ab", count: 32), rowCount: 1)])
+        var method = RememberingMethod(SkerryMethod(ClassShares(), featureSet: .base), from: origin, hardFrom: 1) { model in
+            .init(digest: Taught.digest(model), sizeBytes: 1)
+        }
+        for round in 0...1 { _ = try method.learn(taught.experiment.round(round)) }
+        let open = method.records[1].samples.filter { $0.state != .labelled }
+        #expect(!open.isEmpty && open.allSatisfy { $0.state == .unseen } && open.contains { $0.task != nil })
     }
 
     @Test func `the knowledge base that a run leaves answers what served, why, and with which corrections`() throws {

@@ -1,5 +1,6 @@
 import Demo
 import Storage
+import TestKit
 import Testing
 import ThermalComfort
 
@@ -32,7 +33,7 @@ import ThermalComfort
             let odd = Float((row &* 2_654_435_761) & 0xffff) / 65536
             try files.predictions.append(recordID: row, round: 0, method: "skerry", probabilities: (odd, 1 - odd, odd * odd))
         }
-        try files.place(results(name), model: model, knowledge: model.map { $0 + [4] }, nil)
+        try files.place(results(name), models: model.map { ["comfort.onnx": $0] } ?? [:], knowledge: model.map { $0 + [4] }, nil)
     }
 
     private func contents(_ folder: String) throws -> [String: Data] {
@@ -101,6 +102,19 @@ import ThermalComfort
         #expect(throws: FileWriteError.cannotCreate(path: out, reason: "Not a directory")) {
             try ResultFiles(folder: out, isSynthetic: false)
         }
+    }
+
+    @Test func `models of earlier rounds that still serve are left beside the newest, and go with the next run`() throws {
+        let folder = try TemporaryFolder()
+        let files = try ResultFiles(folder: folder.path, isSynthetic: false)
+        try files.predictions.append(recordID: 1, round: 0, method: "skerry", probabilities: (0, 0, 1))
+        try files.place(results("one"), models: ["comfort.onnx": [1], "comfort-round-2.onnx": [2]], knowledge: [3], nil)
+        #expect(files.placed.last == "\(folder.path)/comfort-round-2.onnx")
+        #expect(try contents(folder.path)["comfort-round-2.onnx"] == Data([2]))
+        var information = stat()
+        #expect(stat("\(folder.path)/knowledge.db", &information) == 0 && information.st_mode & 0o777 == 0o600)
+        try place("two", in: folder.path)
+        #expect(try contents(folder.path).keys.sorted() == Self.names)
     }
 
     #if os(Linux)

@@ -1,5 +1,6 @@
 import KnowledgeBase
 import Storage
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -27,7 +28,7 @@ import Testing
                 """)
     }
 
-    private func kb(_ arguments: String...) throws -> Program.Result {
+    private func kb(_ arguments: String...) throws -> Program.Ending {
         try Program.run(["kb"] + arguments, in: folder, environment: ["SKERRY_KB": file])
     }
 

@@ -1,5 +1,6 @@
 import KnowledgeBase
 import Storage
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -30,10 +31,10 @@ import Testing
             let path = "\(folder.path)/k\(kill).db"
             // A program that was faster than the kill is no proof: its file is taken away, and another moment is drawn.
             while interruptedCount <= kill {
-                let child = try Program.Running(["kb", "record", "--kb", path] + files, in: folder)
+                let child = try Program(["kb", "record", "--kb", path] + files, in: folder)
                 usleep(UInt32.random(in: 0...UInt32(wholeRun * 1.1)))
                 child.kill()
-                let result = try child.result()
+                let result = try child.wait()
                 try Self.check(path, acknowledged: result.output, records)
                 if result.status == nil { interruptedCount += 1 } else { Self.remove(path) }
             }

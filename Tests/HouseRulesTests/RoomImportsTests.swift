@@ -64,6 +64,35 @@ import Testing
         }
     }
 
+    /// Rooms that are told everything: what time it is, what is drawn by lot, what a file holds.
+    static let pure = [
+        "Controllers", "Identity", "Inference", "KnowledgeBase", "Learning", "Reconciliation", "Resources", "ThermalComfort", "Training",
+    ]
+    /// What a pure room would have to write to find out by itself.
+    static let hands = [
+        "FileManager", "FileHandle", "ContinuousClock.now", "SuspendingClock", "Date()", "Date.now", "SystemRandomNumberGenerator",
+        "getenv(",
+        "fopen(", "clock_gettime(", "Process()", "URLSession",
+    ]
+
+    static func hands(in source: String) -> [String] {
+        let code = source.split(separator: "\n").filter { !$0.drop { $0 == " " }.hasPrefix("//") }
+        let ownLots = code.contains { $0.contains(".random(in:") && !$0.contains("using:") } ? [".random(in:)"] : []
+        return hands.filter { word in code.contains { $0.contains(word) } } + ownLots
+    }
+
+    @Test(arguments: pure) func `a pure room has no hands: no files, clocks, lots or surroundings`(room: String) throws {
+        for path in try FileManager.default.subpathsOfDirectory(atPath: "Sources/\(room)") where path.hasSuffix(".swift") {
+            let found = Self.hands(in: try String(contentsOfFile: "Sources/\(room)/\(path)", encoding: .utf8))
+            #expect(found.isEmpty, "\(room)/\(path) uses \(found)")
+        }
+    }
+
+    @Test func `the rule sees hands in code and not in comments`() {
+        #expect(Self.hands(in: "// FileManager\nlet x = Int.random(in: 0..<3)") == [".random(in:)"])
+        #expect(Self.hands(in: "let x = Int.random(in: 0..<3, using: &generator)\nlet now = Date()") == ["Date()"])
+    }
+
     @Test func `the rule sees imports of every form and nothing else`() {
         let source = "import A\n    import B\npackage import C\n// import D\nlet importance = 1\n@testable import E"
         #expect(Self.imports(source) == ["A", "B", "C", "E"])

@@ -7,18 +7,6 @@ import Storage
     import Foundation
 #endif
 
-/// A new empty folder that goes with its value.
-final class TemporaryFolder {
-    let path: String
-
-    init() throws {
-        path = FileManager.default.temporaryDirectory.path + "/skerry-\(UUID().uuidString)"
-        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
-}
-
 /// 64 digits that differ by `number`.
 func digest(_ number: Int) -> String {
     let digits = String(number, radix: 16)

@@ -1,5 +1,6 @@
 import KnowledgeBase
 import Storage
+import TestKit
 import Testing
 
 @Suite struct RoundRecordingTests {

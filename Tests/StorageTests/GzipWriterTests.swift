@@ -1,4 +1,5 @@
 import Storage
+import TestKit
 import Testing
 
 @Suite struct GzipWriterTests {

@@ -144,7 +144,7 @@ import Training
         } throws: {
             "\($0)".contains("scripts/bootstrap")
         }
-        #expect(throws: TrainingError.missingFunction(path: "libz.so.1", name: "XGBGetLastError")) {
+        #expect(throws: TrainingError.missingFunction(path: "libz.so.1", name: "XGBoostVersion")) {
             try XGBoostLibrary(candidates: ["libz.so.1"])
         }
     }

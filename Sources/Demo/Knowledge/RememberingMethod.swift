@@ -108,6 +108,8 @@ private struct Arrivals {
     let hardFrom: Double
     var samples: [(id: Int, state: RoundRecord.Sample.State, task: String?, score: Double?)] = []
     var count = 0
+    /// Rows unlike those of known places, and rows that came in batches unlike every known task.
+    var unseenSamples = 0, unseenTasks = 0
 
     init(_ round: ComfortRound, known method: SkerryMethod, hardFrom: Double) throws {
         self.hardFrom = hardFrom
@@ -120,16 +122,20 @@ private struct Arrivals {
             samples = fresh.recordIDs.map { ($0, .unseen, nil, nil) }
             return
         }
-        let tasks = try method.allocate(fresh)
+        let recognitions = try method.recognise(fresh)
+        unseenSamples = recognitions.count(where: \.isUnseenSample)
+        unseenTasks = recognitions.count(where: \.isUnseenTask)
         let probabilities = try method.predict(fresh)
         let classCount = probabilities.classCount
         for (row, id) in fresh.recordIDs.enumerated() {
             let shares = probabilities.values[row * classCount..<(row + 1) * classCount]
             let uncertainty = normalisedEntropy(shares.map(Double.init))
-            if tasks[row] == nil {
-                samples.append((id, .unseen, nil, uncertainty))
-            } else if uncertainty >= hardFrom {
-                samples.append((id, .hard, tasks[row], uncertainty))
+            let task = recognitions[row].task
+            // A model that is unsure is the stronger reason to ask for a label than a place it does not know.
+            if task != nil, uncertainty >= hardFrom {
+                samples.append((id, .hard, task, uncertainty))
+            } else if recognitions[row].isUnseen {
+                samples.append((id, .unseen, task, uncertainty))
             }
         }
     }
@@ -158,6 +164,8 @@ private struct RoundKnowledge {
 
     mutating func add(_ arrivals: Arrivals) {
         record.metrics["unlabelled"] = Double(arrivals.count)
+        record.metrics["unseen_samples"] = Double(arrivals.unseenSamples)
+        record.metrics["unseen_task_samples"] = Double(arrivals.unseenTasks)
         record.metrics["hard_from"] = arrivals.hardFrom
         let name = dataset
         record.samples += arrivals.samples.map {

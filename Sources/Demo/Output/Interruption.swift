@@ -11,15 +11,15 @@ import Synchronization
 /// The signals are blocked in all threads and taken by one that waits for them, so there is no handler in which little is allowed.
 package final class Interruption: Sendable {
     private static let signals = [SIGINT, SIGTERM, SIGHUP]
-    /// Held while several files change their names together.
-    private let placing = Mutex<Void>(())
-    private let leaving: @Sendable (Int32) -> Void
+    /// Held while several files change their names together; true once they have.
+    private let placed = Mutex(false)
+    private let leaving: @Sendable (Int32, Bool) -> Void
 
     /// Call before any other thread is made; threads inherit what their maker blocks.
     ///
-    /// - Parameter leaving: called once with the signal's number, on the waiting thread, while nothing is being put in place; the program
-    ///   ends with 128 + that number afterwards.
-    package init(leaving: @escaping @Sendable (Int32) -> Void) {
+    /// - Parameter leaving: called once with the signal's number and whether files were put in place, on the waiting thread, while nothing
+    ///   is being put in place; the program ends with 128 + that number afterwards.
+    package init(leaving: @escaping @Sendable (_ signal: Int32, _ isPlaced: Bool) -> Void) {
         self.leaving = leaving
         var set = Self.set
         pthread_sigmask(SIG_BLOCK, &set, nil)
@@ -35,7 +35,12 @@ package final class Interruption: Sendable {
     }
 
     /// Does what must not be cut in two: a signal waits until it is done. Keep it short.
-    package func uninterrupted<Result>(_ body: () throws -> Result) rethrows -> Result { try placing.withLock { _ in try body() } }
+    package func uninterrupted(_ body: () throws -> Void) rethrows {
+        try placed.withLock { isPlaced in
+            try body()
+            isPlaced = true
+        }
+    }
 
     private static var set: sigset_t {
         var set = sigset_t()
@@ -48,8 +53,8 @@ package final class Interruption: Sendable {
         var signal: Int32 = 0
         var set = Self.set
         while sigwait(&set, &signal) != 0 {}
-        placing.withLock { _ in
-            leaving(signal)
+        placed.withLock { isPlaced in
+            leaving(signal, isPlaced)
             // No exit handlers: other threads are at work on what those would take down.
             _exit(128 + signal)
         }

@@ -54,8 +54,8 @@ package struct ComfortRun {
     /// What a run found, before it is written.
     package struct Findings {
         package var results: ComfortResults
-        /// The deployed model as an ONNX file.
-        package var model: [UInt8]
+        /// The deployed models as ONNX files, by name; the newest is `ResultFiles.Paths.modelName`.
+        package var models: [String: [UInt8]]
         /// What our method knew after each round, oldest first.
         package var knowledge: [RoundRecord]
     }
@@ -86,7 +86,7 @@ package struct ComfortRun {
             defer { timings[stage] = Self.seconds(ContinuousClock.now - start) }
             return try body()
         }
-        let source = try timed("read") { try read(data) }
+        let source = try timed("read") { try ComfortSource(data, split: settings.split, reading: { display.note("reading \($0)") }) }
         let experiment = ComfortExperiment(
             database: source.database, rows: source.rows, budget: settings.labels, featureSets: [.base, .physics])
         guard !experiment.test.isEmpty else { throw EvaluationError.noTestRows }
@@ -106,60 +106,12 @@ package struct ComfortRun {
         results.timingsS = timings
         results.peakMemoryMB = ((PeakMemory.ofThisProcess + served.workerPeak) * 10).rounded() / 10
         let knowledge = taught.remembered.records(judgedBy: taught.evaluations[taught.ours.name]!)
-        return Findings(results: results, model: deployed.bytes, knowledge: knowledge)
+        return Findings(results: results, models: deployed.contents, knowledge: knowledge)
     }
 
     private static func seconds(_ time: Duration) -> Double {
         let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) * 1e-18
         return (seconds * 1000).rounded() / 1000
-    }
-}
-
-// MARK: - Reading
-
-extension ComfortRun {
-    /// Data and split, ready.
-    private struct Source {
-        var database: ComfortDatabase
-        var rows: [SplitRow]
-        var dataset: String
-        var digests: ComfortResults.Digests
-        var split: ComfortResults.Split
-        var isSynthetic: Bool
-    }
-
-    private func read(_ data: LocatedData) throws -> Source {
-        var database: ComfortDatabase
-        let name: String, digests: ComfortResults.Digests, isSynthetic: Bool
-        switch data {
-        case .real(let files):
-            display.note("reading \(files.measurements)")
-            let (measurements, metadata) = (try GzipReader(path: files.measurements), try GzipReader(path: files.metadata))
-            database = try ComfortDatabase(measurements: measurements.next, metadata: metadata.next)
-            (name, digests, isSynthetic) = (ComfortFiles.databaseName, files.digests, false)
-        case .synthetic:
-            let made = SyntheticComfort()
-            database = try made.database()
-            digests = .init(measurements: Self.sha256(made.measurements), metadata: Self.sha256(made.metadata))
-            (name, isSynthetic) = (SyntheticComfort.databaseName, true)
-        }
-        let (rows, split) = try split(database)
-        database.keep(rows)
-        return Source(database: database, rows: rows, dataset: name, digests: digests, split: split, isSynthetic: isSynthetic)
-    }
-
-    private func split(_ database: ComfortDatabase) throws -> ([SplitRow], ComfortResults.Split) {
-        guard let path = settings.split else {
-            let rows = ComfortSplit.main(database)
-            return (rows, .init(name: "main", sha256: ComfortSplit.digest(rows)))
-        }
-        let rows = try ComfortSplit.read(GzipReader(path: path).next, for: database)
-        let name = path.split(separator: "/").last.map(String.init) ?? path
-        return (rows, .init(name: name, sha256: try FileDigest(path: path).sha256))
-    }
-
-    private static func sha256(_ bytes: [UInt8]) -> String {
-        SHA256.hash(data: bytes).map { byte in (byte < 16 ? "0" : "") + String(byte, radix: 16) }.joined()
     }
 }
 
@@ -190,7 +142,7 @@ extension ComfortRun {
         case unseen([UnseenRound])
     }
 
-    private func teach(_ experiment: ComfortExperiment, _ source: Source) throws -> Taught {
+    private func teach(_ experiment: ComfortExperiment, _ source: ComfortSource) throws -> Taught {
         // Tables of all rows are large: each is made when its first job begins and dropped with its last.
         let (database, rows, seed) = (source.database, source.rows, settings.seed)
         let leakyMethods = ["skerry", "single_task", "sedna_multitask"]
@@ -284,9 +236,9 @@ extension ComfortRun {
         return evaluation
     }
 
-    private func ours(_ experiment: ComfortExperiment, _ source: Source, _ progress: Steps) throws -> Lesson {
+    private func ours(_ experiment: ComfortExperiment, _ source: ComfortSource, _ progress: Steps) throws -> Lesson {
         let (seed, isSynthetic) = (settings.seed, source.isSynthetic)
-        var stages = LifelongStages()
+        var stages = LifelongStages.comfort
         stages.relationDiscovery = TransferRelationDiscovery(XGBoostEstimator(tools.xgboost, .transfer(seed: seed)))
         let skerry = SkerryMethod(blended(fewLabels: settings.labels == .few), stages: stages)
         var method = RememberingMethod(skerry, from: try origin(source)) { model in
@@ -301,7 +253,7 @@ extension ComfortRun {
     }
 
     /// The rows come from the database, and the split says which of them were learned from.
-    private func origin(_ source: Source) throws -> RememberingMethod.Origin {
+    private func origin(_ source: ComfortSource) throws -> RememberingMethod.Origin {
         .init(
             job: try JobName("demo/thermal-comfort"), pod: "train",
             datasets: [
@@ -330,7 +282,7 @@ extension ComfortRun {
 
 extension ComfortRun {
     private func results(
-        _ source: Source, _ experiment: ComfortExperiment, _ taught: Taught, labelledRows: Int
+        _ source: ComfortSource, _ experiment: ComfortExperiment, _ taught: Taught, labelledRows: Int
     ) throws -> ComfortResults {
         let buildings = Set(source.database.records.map(\.buildingID))
         var results = ComfortResults(

@@ -54,11 +54,22 @@ struct DeployedComfort {
             sites: try table("site"), persons: try table("person"))
     }
 
-    /// The newest model as a file.
-    var bytes: [UInt8] { files[newest]!.bytes }
+    /// The files that serve, by name: the newest, and those that the gate has kept for some tasks.
+    var contents: [String: [UInt8]] { Dictionary(uniqueKeysWithValues: files.map { (name($0.key), $0.value.bytes) }) }
 
     var facts: ComfortResults.Model {
-        return .init(file: "comfort.onnx", bytes: bytes.count, sha256: files[newest]!.digest, features: files[newest]!.model.featureNames)
+        let file = files[newest]!
+        let older = files.keys.sorted().filter { $0 != newest }.map { round in
+            ComfortResults.OlderModel(
+                file: name(round), bytes: files[round]!.bytes.count, sha256: files[round]!.digest,
+                tasks: serving.filter { $0.value == round }.map(\.key).sorted())
+        }
+        return .init(
+            file: name(newest), bytes: file.bytes.count, sha256: file.digest, features: file.model.featureNames, older: older)
+    }
+
+    private func name(_ round: Int) -> String {
+        round == newest ? ResultFiles.Paths.modelName : ResultFiles.Paths.olderModelName(round: round)
     }
 
     /// Votes that are asked one by one at each edge, as they would come in; their time is taken.

@@ -44,6 +44,23 @@ package struct LifelongRound: Sendable {
     package let serving: [String: Int]
 }
 
+/// What a learner makes of a row before anyone labels it.
+package struct Recognition: Sendable, Equatable {
+    /// The known task that serves the row; nil where it belongs to none.
+    package var task: String?
+    /// The row is unlike those of all known places.
+    package var isUnseenSample: Bool
+    /// The rows that came with it from its place are, taken together, unlike every known task.
+    package var isUnseenTask: Bool
+
+    package init(task: String?, isUnseenSample: Bool, isUnseenTask: Bool) {
+        (self.task, self.isUnseenSample, self.isUnseenTask) = (task, isUnseenSample, isUnseenTask)
+    }
+
+    /// Whether anything about the row is new: worth a label.
+    package var isUnseen: Bool { task == nil || isUnseenSample || isUnseenTask }
+}
+
 /// Lifelong learning put together from its stages: remembers labelled rows' margins and the models that still serve, and forgets nothing
 /// that the gate does not let go.
 package struct LifelongLearner: Sendable {
@@ -58,6 +75,9 @@ package struct LifelongLearner: Sendable {
     private var serving: [String: Int] = [:]
     private var known: [KnownTask] = []
     private var knownIDs: Set<Int> = []
+    /// Fitted to the places seen by the last round that named any.
+    private var recogniser: (any UnseenSampleRecogniser)?
+    private var detector: (any UnseenTaskDetector)?
 
     /// - Parameter clusterAttribute: rows with the same word of it are one piece of evidence to the gate.
     package init(
@@ -71,8 +91,13 @@ package struct LifelongLearner: Sendable {
 
     /// Learns from all rows labelled so far; those it has met before keep their ids.
     ///
+    /// - Parameter seen: rows of known places, labelled or not, by which later rows are recognised as unseen; nil leaves that as it was.
     /// - Throws: what the estimator throws, and `StageError` where a stage asks for an attribute that is not there.
-    package mutating func learn(_ samples: LabelledSamples, round: Int) throws -> LifelongRound {
+    package mutating func learn(_ samples: LabelledSamples, seen: SeenSamples? = nil, round: Int) throws -> LifelongRound {
+        if let seen {
+            recogniser = try stages.unseenSampleRecognition.recogniser(of: seen)
+            detector = try stages.unseenTaskDetection.detector(of: seen)
+        }
         let tasks = try stages.taskDefinition.tasks(of: samples.rows)
         known = KnownTask.all(samples.rows, tasks: tasks)
         for position in models.indices { models[position].remember(samples.rows) }
@@ -113,6 +138,26 @@ package struct LifelongLearner: Sendable {
     package func allocate(_ rows: LifelongSamples) throws -> [String?] {
         try stages.taskAllocation.allocate(rows, named: stages.taskDefinition.tasks(of: rows), known: known)
     }
+
+    /// What of the rows is new. They are those that came together; each place's are taken in batches to tell an unseen task.
+    ///
+    /// - Parameter place: the attribute that names a row's place.
+    /// - Throws: `StageError`.
+    package func recognise(_ rows: LifelongSamples, place: String = "site") throws -> [Recognition] {
+        var found = try allocate(rows).map { Recognition(task: $0, isUnseenSample: false, isUnseenTask: false) }
+        if let recogniser, !rows.ids.isEmpty {
+            for (row, score) in try recogniser.scores(rows).enumerated() { found[row].isUnseenSample = score > recogniser.threshold }
+        }
+        guard let detector else { return found }
+        for batch in PooledDetection.batches(try rows.keys(place), rows: Self.batchRows) {
+            guard try detector.score(rows.rows(batch)) > detector.threshold else { continue }
+            for row in batch { found[row].isUnseenTask = true }
+        }
+        return found
+    }
+
+    /// Rows of a place that are judged together.
+    private static let batchRows = 20
 
     // MARK: - Steps of a round
 

@@ -86,7 +86,7 @@ package enum StageError: Error, Equatable, CustomStringConvertible {
         case .unknownAttribute(let name, let known):
             "the samples have no attribute \"\(name)\"; they have: \(known.joined(separator: ", "))"
         case .badText(let text, let reason):
-            "stage \"\(text)\": \(reason); write KIND=NAME or KIND=NAME:{\"parameter\": value}"
+            "stage \"\(text)\": \(reason); write NAME or NAME:{\"parameter\": value}, for a stage KIND= before it"
         }
     }
 }

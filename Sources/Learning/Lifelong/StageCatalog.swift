@@ -1,9 +1,3 @@
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 /// The stages of lifelong learning that a learner is put together from.
 package struct LifelongStages: Sendable {
     package var taskDefinition: any TaskDefinition
@@ -82,9 +76,7 @@ package struct StageCatalog: Sendable {
         guard let maker = makers.first(where: { $0.kind == kind && $0.name == parameters.stage }) else {
             throw .unknownStage(kind: kind.rawValue, name: parameters.stage, known: names(kind))
         }
-        if let stray = parameters.values.keys.sorted().first(where: { !maker.parameters.contains($0) }) {
-            throw .unknownParameter(stage: maker.name, name: stray, known: maker.parameters)
-        }
+        try parameters.refuseStrays(maker.parameters)
         try maker.place(parameters, &stages)
     }
 
@@ -97,18 +89,7 @@ package struct StageCatalog: Sendable {
         guard let kind = StageKind(rawValue: word) else {
             throw .unknownKind(word, known: StageKind.allCases.map(\.rawValue))
         }
-        let rest = text[text.index(after: equals)...]
-        let name = rest.prefix { $0 != ":" }
-        try place(kind, StageParameters(stage: String(name), values: try values(rest.dropFirst(name.count + 1), in: text)), in: &stages)
-    }
-
-    private func values(_ json: Substring, in text: String) throws(StageError) -> [String: StageParameters.Value] {
-        guard !json.isEmpty else { return [:] }
-        do {
-            return try JSONDecoder().decode([String: StageParameters.Value].self, from: Data(json.utf8))
-        } catch {
-            throw .badText(text, reason: "its parameters are not a JSON object of numbers, texts and lists of texts")
-        }
+        try place(kind, StageParameters(text: text[text.index(after: equals)...], in: text), in: &stages)
     }
 
     private static let builtIn: [StageMaker] = [

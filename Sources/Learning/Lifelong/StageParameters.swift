@@ -41,6 +41,31 @@ package struct StageParameters: Sendable, Equatable {
         self.values = values
     }
 
+    /// Reads a text such as `AtLeastAsGood:{"noise": 2}`.
+    ///
+    /// - Parameter whole: the text that a message quotes, if this is a part of one.
+    /// - Throws: `StageError.badText`.
+    package init(text: some StringProtocol, in whole: String? = nil) throws(StageError) {
+        let name = text.prefix { $0 != ":" }
+        let json = text.dropFirst(name.count + 1)
+        var values: [String: Value] = [:]
+        if !json.isEmpty {
+            do {
+                values = try JSONDecoder().decode([String: Value].self, from: Data(json.utf8))
+            } catch {
+                throw .badText(
+                    whole ?? String(text), reason: "its parameters are not a JSON object of numbers, texts and lists of texts")
+            }
+        }
+        self.init(stage: String(name), values: values)
+    }
+
+    /// - Throws: `StageError.unknownParameter` for one that nobody would read.
+    func refuseStrays(_ known: [String]) throws(StageError) {
+        guard let stray = values.keys.sorted().first(where: { !known.contains($0) }) else { return }
+        throw .unknownParameter(stage: stage, name: stray, known: known)
+    }
+
     /// A finite number.
     package func number(_ name: String, default usual: Double, in range: ClosedRange<Double>) throws(StageError) -> Double {
         guard let value = values[name] else { return usual }

@@ -35,7 +35,7 @@ package struct ComfortMethods {
     ///   - stages: the stages of `skerry`.
     package init(
         boosting: any Estimator, further: any ContinuingEstimator, pooled: any Estimator, blended: any CrossFittingEstimator,
-        stages: LifelongStages = LifelongStages()
+        stages: LifelongStages = .comfort
     ) {
         self.boosting = boosting
         self.further = further

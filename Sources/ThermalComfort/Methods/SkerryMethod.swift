@@ -10,7 +10,7 @@ package struct SkerryMethod: LifelongMethod, Sendable {
 
     /// - Parameter stages: what each stage of lifelong learning is.
     package init(
-        _ estimator: any CrossFittingEstimator, stages: LifelongStages = LifelongStages(), featureSet: ComfortFeatureSet = .physics
+        _ estimator: any CrossFittingEstimator, stages: LifelongStages = .comfort, featureSet: ComfortFeatureSet = .physics
     ) {
         self.featureSet = featureSet
         learner = LifelongLearner(estimator, stages: stages, classCount: Preference.allCases.count, clusterAttribute: "building")
@@ -25,7 +25,9 @@ package struct SkerryMethod: LifelongMethod, Sendable {
         guard round.labelled.count > 0 else { return .kept(reason: "no labelled rows") }
         let samples = LabelledSamples(
             rows: samples(material.rows), labels: material.labels, auxiliary: material.sensations.map { $0 / Self.sensationSpread })
-        let report = try learner.learn(samples, round: round.number)
+        let pool = round.poolSoFar
+        let seen = SeenSamples(rows: pool.signs, isLater: ComfortSplit.isInLaterHalf(pool))
+        let report = try learner.learn(samples, seen: seen, round: round.number)
         rounds.append(report)
         return report.reasonToWait.map { .kept(reason: $0) } ?? .updated(records: material.rows.recordIDs)
     }
@@ -35,16 +37,22 @@ package struct SkerryMethod: LifelongMethod, Sendable {
     /// The known task of each row; nil where it belongs to none.
     package func allocate(_ rows: ComfortRows) throws -> [String?] { try learner.allocate(samples(rows)) }
 
+    /// What of the rows is new to what was learned so far; no label is looked at.
+    package func recognise(_ rows: ComfortRows) throws -> [Recognition] { try learner.recognise(rows.signs) }
+
     /// Standard deviation of sensation votes, scale points: brings the second target to about unit size.
     private static let sensationSpread: Float = 1.3
 
-    private func samples(_ rows: ComfortRows) -> LifelongSamples {
-        let tasks = rows.tasks
-        return LifelongSamples(
-            ids: rows.recordIDs, features: rows.features(featureSet),
-            attributes: [
-                "season": rows.seasons, "cooling": rows.coolingTypes, "city": rows.cities, "building": rows.buildingIDs.map(String.init),
-                "site": tasks.sites, "person": tasks.persons.map { $0 ?? "" },
-            ], folds: tasks.folds)
+    private func samples(_ rows: ComfortRows) -> LifelongSamples { rows.samples(featureSet) }
+}
+
+extension LifelongStages {
+    /// What each stage is for thermal comfort unless a job says otherwise: places are told apart by all that is known of them.
+    package static var comfort: LifelongStages {
+        var stages = LifelongStages()
+        let recognition = NeighbourRecognition(SiteSigns.attributes.signs)
+        stages.unseenSampleRecognition = recognition
+        stages.unseenTaskDetection = PooledDetection(recognition)
+        return stages
     }
 }

@@ -134,7 +134,7 @@ package struct ComfortReport: Sendable {
             tiles.append(
                 (
                     Shown.gain(results.labelCurve?.bestGain(labels: labels)),
-                    "at a new city after \(labels) labels, over the frozen global model"
+                    "at a new city after \(labels) labels, over the frozen global model (trees)"
                 ))
         }
         if let forgetting = results.methods[MethodName.ours]?.forgetting {

@@ -478,12 +478,30 @@ extension ComfortResults {
         package var sha256: String
         /// Names of its inputs in order.
         package var features: [String]
+        /// Models of earlier rounds that still serve some tasks; nil in files of older versions.
+        package var older: [OlderModel]?
 
-        package init(file: String, bytes: Int, sha256: String, features: [String]) {
+        package init(file: String, bytes: Int, sha256: String, features: [String], older: [OlderModel]? = nil) {
             self.file = file
             self.bytes = bytes
             self.sha256 = sha256
             self.features = features
+            self.older = older
+        }
+    }
+
+    /// A model that the gate has kept for the tasks it serves better than the newest.
+    package struct OlderModel: Codable, Sendable, Equatable {
+        package var file: String
+        package var bytes: Int
+        package var sha256: String
+        package var tasks: [String]
+
+        package init(file: String, bytes: Int, sha256: String, tasks: [String]) {
+            self.file = file
+            self.bytes = bytes
+            self.sha256 = sha256
+            self.tasks = tasks
         }
     }
 }

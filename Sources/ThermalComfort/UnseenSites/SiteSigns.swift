@@ -42,13 +42,17 @@ package enum SiteSigns: String, CaseIterable, Sendable {
 
 extension ComfortRows {
     /// The rows as the stages that detect unseen sites see them.
-    var signs: LifelongSamples {
+    var signs: LifelongSamples { samples(SiteSigns.features) }
+
+    /// The rows as the stages of lifelong learning see them, with the features of a set.
+    func samples(_ featureSet: ComfortFeatureSet) -> LifelongSamples {
         let tasks = tasks
         return LifelongSamples(
-            ids: recordIDs, features: features(SiteSigns.features),
+            ids: recordIDs, features: features(featureSet),
             attributes: [
-                "site": tasks.sites, "season": seasons, "cooling": coolingTypes,
-                "building_type": (0..<count).map { building($0).buildingType },
+                "season": seasons, "cooling": coolingTypes, "city": cities, "building": buildingIDs.map(String.init),
+                "building_type": (0..<count).map { building($0).buildingType }, "site": tasks.sites,
+                "person": tasks.persons.map { $0 ?? "" },
             ], folds: tasks.folds)
     }
 }

@@ -29,7 +29,7 @@ struct BenchAPICommand: AsyncParsableCommand {
     @Option(help: "Seconds for each number of writers.") var seconds = 2
     @Option(help: "Objects in the list.") var objects = 10_000
     @Option(help: "Watchers.") var watchers = 1000
-    @Option(name: .shortAndLong, help: "table or csv.") var output: AlignedTable.Format = .table
+    @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table
 
     func validate() throws {
         if seconds < 1 || objects < 1 || watchers < 1 { throw ValidationError("--seconds, --objects and --watchers need at least 1") }
@@ -46,7 +46,7 @@ struct BenchAPICommand: AsyncParsableCommand {
         let opened = try await APIBench(store: "\(folder)/objects.db")
         table.rows.append(["open a store of \(objects) Pods", fixed((ContinuousClock.now - start) / .milliseconds(1), decimals: 1), "ms"])
         opened.close()
-        print(table.text(output))
+        try say(table.text(output))
     }
 
     private func measure(_ folder: String, _ table: inout AlignedTable) async throws {

@@ -45,23 +45,24 @@ struct BenchKnowledgeCommand: ParsableCommand {
         let counting = try Self.milliseconds { try Self.ask(reader, "SELECT state, count(*) FROM samples GROUP BY state") }
         let listing = try Self.milliseconds { try Self.ask(reader, "SELECT * FROM tasks") }
         try printConditions()
-        print("record a round             median \(Self.shown(Self.median(recording))) ms, slowest \(Self.shown(recording.max()!)) ms")
-        print("record it again (no change)       \(Self.shown(repeating)) ms")
-        print("recall a round                    \(Self.shown(recalling)) ms")
-        print("count samples by state            \(Self.shown(counting)) ms")
-        print("list tasks                        \(Self.shown(listing)) ms")
-        print("export, checked                   \(Self.shown(exporting)) ms")
-        print("file                              \(size / 1024) KiB, \(Self.shown(Double(size) / Double(samples * rounds))) bytes a sample")
+        try say("record a round             median \(Self.shown(Self.median(recording))) ms, slowest \(Self.shown(recording.max()!)) ms")
+        try say("record it again (no change)       \(Self.shown(repeating)) ms")
+        try say("recall a round                    \(Self.shown(recalling)) ms")
+        try say("count samples by state            \(Self.shown(counting)) ms")
+        try say("list tasks                        \(Self.shown(listing)) ms")
+        try say("export, checked                   \(Self.shown(exporting)) ms")
+        try say(
+            "file                              \(size / 1024) KiB, \(Self.shown(Double(size) / Double(samples * rounds))) bytes a sample")
     }
 
     private func printConditions() throws {
         var system = utsname()
         uname(&system)
         let release = withUnsafeBytes(of: system.release) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        print(
+        try say(
             "\(rounds) rounds of \(samples) samples, \(tasks) tasks, \(adapters) adapters, each in one transaction synced to disk in"
                 + " \(folder)")
-        print("\(sysconf(Int32(_SC_NPROCESSORS_ONLN))) processors, Linux \(release); one run, wall-clock time")
+        try say("\(sysconf(Int32(_SC_NPROCESSORS_ONLN))) processors, Linux \(release); one run, wall-clock time")
     }
 
     /// A third of the samples of each round were met in the round before.

@@ -168,7 +168,7 @@ struct ExportCommand: ParsableCommand {
 
     func run() throws {
         try file.reading().export(to: target, replace: replace)
-        print(target)
+        try say(target)
     }
 }
 
@@ -211,6 +211,6 @@ struct UpgradeCommand: ParsableCommand {
 
     func run() throws {
         _ = try file.writing(.readWrite)
-        print("\(file.path): version \(KnowledgeBase.schemaVersion)")
+        try say("\(file.path): version \(KnowledgeBase.schemaVersion)")
     }
 }

@@ -72,6 +72,34 @@ import Testing
         return ClassificationMetrics(try learner.predict(part.rows), truth: part.labels).accuracy
     }
 
+    @Test func `the unseen stages chosen for a learner are the ones it recognises rows by`() throws {
+        let known = Self.samples([("winter", 200, false)])
+        let seen = SeenSamples(rows: known.rows, isLater: (0..<200).map { $0 >= 100 })
+        let fresh = Self.samples([("winter", 20, false), ("summer", 20, false)]).rows
+        var stages = LifelongStages()
+        stages.taskDefinition = SingleTaskDefinition()
+        stages.taskAdaptation = NoAdaptation()
+        stages.unseenSampleRecognition = NeighbourRecognition(PlaceSigns(attributes: ["season"]))
+        for (detection, batchIsUnseen) in [
+            (AttributeFilterDetection(attributes: ["season"]) as any UnseenTaskDetection, true), (NothingIsUnseen(), false),
+        ] {
+            stages.unseenTaskDetection = detection
+            var learner = LifelongLearner(OneSplit(), stages: stages, classCount: 2, clusterAttribute: "building")
+            _ = try learner.learn(known, seen: seen, round: 0)
+            let found = try learner.recognise(fresh)
+            #expect(found.allSatisfy { $0.task == "all" })
+            #expect(found[..<20].allSatisfy { !$0.isUnseen })
+            #expect(found[20...].allSatisfy { $0.isUnseenSample })
+            #expect(found[20...].allSatisfy { $0.isUnseenTask == batchIsUnseen })
+        }
+    }
+
+    private struct NothingIsUnseen: UnseenTaskDetection, UnseenTaskDetector {
+        let threshold = Double.infinity
+        func detector(of seen: SeenSamples) -> any UnseenTaskDetector { self }
+        func score(_ batch: LifelongSamples) -> Double { 1 }
+    }
+
     @Test func `a round that would spoil an old task leaves it the model it had`() throws {
         let first = Self.samples([("winter", 200, false)])
         // Four times as many rows of a new task turn the shared rule round.

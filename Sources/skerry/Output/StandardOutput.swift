@@ -30,5 +30,21 @@ final class StandardOutput {
 /// Why standard output could not be written.
 struct OutputError: Error, CustomStringConvertible {
     var reason: String
-    var description: String { "cannot write to standard output: \(reason); the rows that are there are not all" }
+    var description: String { "cannot write to standard output: \(reason); what is there is not all" }
+}
+
+/// Writes a line of results to standard output.
+///
+/// - Throws: `OutputError`; a full disk behind a redirection ends the program with a failure.
+func say(_ line: String) throws {
+    let output = StandardOutput()
+    try output.write(line + "\n")
+    try output.flush()
+}
+
+/// Writes a line for a person to standard error.
+func writeError(_ line: String) {
+    let bytes = Array((line + "\n").utf8)
+    // Nothing is left to tell a person when standard error itself fails.
+    _ = write(STDERR_FILENO, bytes, bytes.count)
 }
