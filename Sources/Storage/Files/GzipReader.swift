@@ -16,6 +16,7 @@ package enum FileReadError: Error, Equatable, CustomStringConvertible {
     /// The compressed stream is not valid gzip, or its checksum does not match its content.
     case corrupt(path: String, bytesRead: Int, reason: String)
 
+    /// One sentence: the file, what happened to it, and the remedy.
     package var description: String {
         switch self {
         case .cannotOpen(let path, let reason): "cannot open \(path): \(reason); check the path and its permissions"

@@ -10,6 +10,7 @@ package enum FileWriteError: Error, Equatable, CustomStringConvertible {
     case cannotWrite(path: String, bytesWritten: Int, reason: String)
     case cannotReplace(path: String, reason: String)
 
+    /// One sentence: the file, what happened to it, and whether the former one is still there.
     package var description: String {
         switch self {
         case .cannotCreate(let path, let reason): "cannot create \(path): \(reason); check the folder and its permissions"

@@ -20,6 +20,7 @@ package enum RevisionError: Error, Equatable, CustomStringConvertible {
     case failed(String)
     case closed
 
+    /// One line: the revision or file at fault and, where a person can act, the remedy.
     package var description: String {
         switch self {
         case .exists(let revision): "the name exists, at revision \(revision)"

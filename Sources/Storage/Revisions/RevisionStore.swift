@@ -9,6 +9,7 @@ package final class RevisionStore: Sendable {
     /// Most writes in one transaction.
     private static let batchMax = 512
 
+    /// Limits of one store, set when it opens.
     package struct Options: Sendable {
         /// Bytes of all current values together; a write beyond is refused with `.full`.
         package var bytesMax = 1 << 30
@@ -16,6 +17,7 @@ package final class RevisionStore: Sendable {
         package var pageCountMax: Int?
         /// Name of the file system, of those registered with SQLite, that holds the file; nil for the platform's own.
         package var fileSystem: String?
+        /// 1 GiB of values, no limit of the file, the platform's file system.
         package init() {}
     }
 
@@ -138,5 +140,6 @@ package final class RevisionStore: Sendable {
         }
     }
 
+    /// Ends the calls to a listener; a commit that is under way may still call it once. An unknown number is ignored.
     package func removeListener(_ number: Int) { core.state.withLock { _ = $0.listeners.removeValue(forKey: number) } }
 }

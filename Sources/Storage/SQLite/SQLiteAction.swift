@@ -2,6 +2,7 @@ import CSQLite
 
 /// One thing that a statement would do, as SQLite's compiler asks the authorizer before it does it.
 package struct SQLiteAction: Equatable, Sendable {
+    /// What would be done; says what `subject` and `detail` mean.
     package enum Kind: Equatable, Sendable {
         /// A SELECT, or a recursive one.
         case select
@@ -23,8 +24,11 @@ package struct SQLiteAction: Equatable, Sendable {
         case other
     }
 
+    /// Decides the meaning of `subject` and `detail`.
     package var kind: Kind
+    /// The authorizer's third argument, as listed at `Kind`; nil where the kind has none.
     package var subject: String?
+    /// The authorizer's fourth argument, as listed at `Kind`; nil where the kind has none.
     package var detail: String?
 
     init(code: Int32, _ first: UnsafePointer<CChar>?, _ second: UnsafePointer<CChar>?) {

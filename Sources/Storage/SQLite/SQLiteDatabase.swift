@@ -8,6 +8,7 @@ import CSQLite
 package final class SQLiteDatabase {
     /// The name in messages.
     package let name: String
+    /// As given at opening; another connection to the same file may be opened with it.
     package let location: SQLiteLocation
     let connection: SQLiteConnection
     private var cache = SQLiteStatementCache()

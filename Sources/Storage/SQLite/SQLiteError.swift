@@ -8,6 +8,7 @@ import CSQLite
 
 /// Why SQLite refused; names the database, the statement without its values, and what to do.
 package struct SQLiteError: Error, Equatable, CustomStringConvertible {
+    /// Which rule of the schema a row breaks; primary keys count as `unique`.
     package enum Constraint: Equatable, Sendable {
         case unique, foreignKey, check, notNull, other
     }
@@ -48,6 +49,7 @@ package struct SQLiteError: Error, Equatable, CustomStringConvertible {
         case other(Int32)
     }
 
+    /// Decides the remedy in `description` and whether a retry makes sense.
     package var code: Code
     /// SQLite's or our own words, without values.
     package var message: String
@@ -58,6 +60,7 @@ package struct SQLiteError: Error, Equatable, CustomStringConvertible {
     /// The byte of the statement at which it is wrong; nil where SQLite cannot say.
     package var offset: Int?
 
+    /// Made by this room, and by rooms that find a file's content wrong though SQLite does not.
     package init(_ code: Code, _ message: String, database: String, statement: String? = nil, offset: Int? = nil) {
         self.code = code
         self.message = message
@@ -74,6 +77,7 @@ package struct SQLiteError: Error, Equatable, CustomStringConvertible {
         }
     }
 
+    /// One sentence: the database, SQLite's reason, the statement without its values (at most 200 characters) and the remedy.
     package var description: String {
         let place = statement.map { " in: \(Self.shortened($0))" } ?? ""
         return switch code {

@@ -16,6 +16,7 @@ package enum SQLiteLocation: Equatable, Sendable {
 
 /// How a connection behaves.
 package struct SQLiteOptions: Equatable, Sendable {
+    /// Whether the connection may write, and whether it may create the file.
     package enum Access: Equatable, Sendable {
         /// Reads and writes; creates a missing file.
         case create
@@ -25,6 +26,7 @@ package struct SQLiteOptions: Equatable, Sendable {
         case readOnly
     }
 
+    /// Checked at opening: `.cannotOpen` for a missing file that must exist, `.readOnly` at a write that is not allowed.
     package var access: Access
     /// How long a statement waits for another connection's lock before it fails with `.busy`.
     package var busyTimeout: Duration = .seconds(5)
@@ -34,10 +36,12 @@ package struct SQLiteOptions: Equatable, Sendable {
     package var pageCountMax: Int?
     /// Whether a file that is created can be read by its owner only (mode 0600); its WAL gets the same mode.
     package var isPrivate = false
+    /// Bounds on what statements of this connection may hold and do.
     package var limits = SQLiteLimits()
     /// Name of the file system, of those registered with SQLite, that holds the file; nil for the platform's own. Tests give one that fails.
     package var fileSystem: String?
 
+    /// Everything but the access begins with the value shown at its property.
     package init(_ access: Access = .create) { self.access = access }
 }
 
@@ -60,5 +64,6 @@ package struct SQLiteLimits: Equatable, Sendable {
     /// Longest pattern of LIKE and GLOB, in bytes.
     package var patternBytesMax = 1000
 
+    /// The bounds shown at the properties, meant for our own statements; tighten them for statements of strangers.
     package init() {}
 }

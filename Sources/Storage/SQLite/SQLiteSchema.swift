@@ -9,6 +9,7 @@ package struct SQLiteSchema: Sendable {
     /// SQL scripts; step 0 makes the first version.
     package var steps: [String]
 
+    /// The schema itself is not checked: a wrong script fails when a file is migrated.
     package init(purpose: String, applicationID: Int32, steps: [String]) {
         self.purpose = purpose
         self.applicationID = applicationID
