@@ -14,6 +14,7 @@ package enum WorkersError: Error, Equatable, CustomStringConvertible {
     case malformedFrame(reason: String)
     case stopped(worker: String)
 
+    /// One sentence: the worker or file, what happened, and what to do.
     package var description: String {
         switch self {
         case .missingVariable(let name, let meaning):

@@ -110,12 +110,18 @@ package enum InferenceFrame: Equatable, Sendable {
 
 /// The model a worker serves.
 package struct ServedModel: Equatable, Sendable {
+    /// Which model this is, for people; from the metadata of its file.
     package let version: String
+    /// Columns of a request's features, in order.
     package let featureNames: [String]
+    /// Columns of an answer's probabilities, in order.
     package let classNames: [String]
+    /// Whether rows may bring a site's hash; a request with one is refused otherwise.
     package let takesSites: Bool
+    /// The same for persons.
     package let takesPersons: Bool
 
+    /// Made by the worker from its loaded model, and by the agent from the worker's `hello`.
     package init(version: String, featureNames: [String], classNames: [String], takesSites: Bool, takesPersons: Bool) {
         self.version = version
         self.featureNames = featureNames
@@ -127,10 +133,12 @@ package struct ServedModel: Equatable, Sendable {
 
 /// A worker's predictions and what they cost there.
 package struct WorkerAnswer: Equatable, Sendable {
+    /// One row of it for each row asked, in order.
     package var predictions: TabularPredictions
     /// Time within the worker from the whole request to the answer, without its way through the pipe.
     package var nanoseconds: UInt64
 
+    /// Made by the worker, and by the agent when it joins the answers of several requests.
     package init(predictions: TabularPredictions, nanoseconds: UInt64) {
         self.predictions = predictions
         self.nanoseconds = nanoseconds

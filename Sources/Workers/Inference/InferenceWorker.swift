@@ -13,6 +13,7 @@ package struct InferenceAssignment: Equatable, Sendable {
     /// `MODEL_URL`: path of an ONNX file.
     package var modelPath: String
 
+    /// What an agent decides; nothing is checked before the worker starts.
     package init(workerName: String, modelPath: String) {
         self.workerName = workerName
         self.modelPath = modelPath
@@ -26,6 +27,7 @@ package struct InferenceAssignment: Equatable, Sendable {
         self.init(workerName: environment["WORKER_NAME"] ?? "infer", modelPath: path)
     }
 
+    /// What `init(environment:)` reads, for the child process.
     package var environment: [String: String] { ["WORKER_NAME": workerName, "MODEL_URL": modelPath] }
 }
 

@@ -8,6 +8,7 @@ package final class InferenceWorkerProcess {
     package struct Settings: Sendable {
         /// The program, and the arguments that make it an inference worker.
         package var program: String
+        /// What follows the program's name.
         package var arguments: [String]
         /// Variables besides the assignment's own.
         package var environment: [String: String]
@@ -16,6 +17,7 @@ package final class InferenceWorkerProcess {
         /// Starts in the life of this object; the first counts.
         package var startsMax: Int
 
+        /// Traps unless `secondsMax` lies above 0 and below a day and at least one start is allowed.
         package init(
             program: String, arguments: [String] = ["worker", "infer"], environment: [String: String] = [:], secondsMax: Double = 30,
             startsMax: Int = 5
@@ -31,6 +33,7 @@ package final class InferenceWorkerProcess {
 
     /// Rows of one request: bounded by count, and by the bytes of a frame.
     private static let requestRows = 1024
+    /// The worker's name in messages, as assigned.
     package let name: String
     /// What the worker serves.
     package private(set) var model: ServedModel
