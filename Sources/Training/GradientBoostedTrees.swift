@@ -14,10 +14,12 @@ package struct BoostingSettings: Sendable {
     package var parameters: [String: String]
     /// Stop when this many rounds bring no lower mlogloss on a held-out share of the rows; nil: never.
     package var earlyStoppingRounds: Int?
+    /// Decides the draws of `subsample` and `colsample_…`; the rows held out for early stopping never depend on it.
     package var seed: UInt64
     /// OpenMP threads of the trainer. One is the default: spinning threads on shared cores cost a multiple.
     package var threads: Int
 
+    /// Traps unless rounds and threads are positive; parameters are checked by XGBoost when training starts.
     package init(rounds: Int, parameters: [String: String], earlyStoppingRounds: Int? = nil, seed: UInt64, threads: Int = 1) {
         precondition(rounds > 0 && threads > 0, "rounds and threads must be positive")
         self.rounds = rounds

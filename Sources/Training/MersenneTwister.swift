@@ -5,6 +5,7 @@ package struct MersenneTwister {
     private var state: [UInt32]
     private var position: Int
 
+    /// `init_genrand`: any seed, also 0, as `RandomState(seed)`.
     package init(seed: UInt32) {
         state = [seed]
         for index in 1..<624 {

@@ -2,20 +2,29 @@ package import Learning
 
 /// Gradient-boosted trees as a way of learning.
 package struct XGBoostEstimator: ContinuingEstimator {
+    /// Shared by all models it makes, and kept by each.
     package var library: XGBoostLibrary
+    /// The same for every call of `fit`; going on adds `settings.rounds` to the rounds a model has.
     package var settings: BoostingSettings
 
+    /// Trains nothing yet; wrong parameters show at the first `fit`.
     package init(_ library: XGBoostLibrary, _ settings: BoostingSettings) {
         self.library = library
         self.settings = settings
     }
 
+    /// Trains a `GradientBoostedTrees`, all rows alike.
+    ///
+    /// - Throws: `TrainingError`, among them `.noRows` and `.oneClass`.
     package func fit(_ features: FeatureMatrix, labels: [Int], classCount: Int) throws -> any Predictor {
         try GradientBoostedTrees(library, features: features, labels: labels, classCount: classCount, settings: settings)
     }
 }
 
 extension XGBoostEstimator {
+    /// Adds rounds to a copy of the model.
+    ///
+    /// - Throws: `TrainingError.foreignModel` for anything but `GradientBoostedTrees`, `.otherShape` for other columns or classes.
     package func fit(
         continuing model: any Predictor, features: FeatureMatrix, labels: [Int], classCount: Int
     ) throws -> any Predictor {
@@ -41,6 +50,7 @@ extension EstimatorMaker {
 }
 
 extension GradientBoostedTrees: Predictor {
+    /// As `probabilities(_:)`, with the rounds in use.
     package func predict(_ features: FeatureMatrix) throws -> ClassProbabilities { try probabilities(features) }
 }
 

@@ -21,6 +21,7 @@ package enum TrainingError: Error, Equatable, CustomStringConvertible {
     /// Training cannot go on from a model of other columns or classes.
     case otherShape(expected: String, found: String)
 
+    /// One sentence: what was asked of XGBoost, what came of it, and the remedy.
     package var description: String {
         switch self {
         case .libraryNotFound(let tried):

@@ -2,13 +2,16 @@ package import Learning
 
 /// How to train trees and networks that vote together.
 package struct BlendSettings: Sendable {
+    /// For the trees on all rows, and for those that judge a fold.
     package var trees: BoostingSettings
+    /// For every network; its seed is varied by the fold.
     package var network: DenseSettings
     /// Columns whose absence the networks are told.
     package var indicatorColumns: [String]
     /// Weight of the networks, 0...1. 0 trains none.
     package var networkShare: Float
 
+    /// Chosen settings have names: `pooled`, `newCity`, `claim`.
     package init(trees: BoostingSettings, network: DenseSettings, indicatorColumns: [String], networkShare: Float = 0.3) {
         self.trees = trees
         self.network = network
@@ -32,10 +35,17 @@ package struct BlendTrainer: CrossFittingEstimator {
         self.progress = progress
     }
 
+    /// Trains the trees on all rows, and a network for each fold on the rows outside it.
+    ///
+    /// - Throws: `TrainingError`, among them `.noRows`, `.oneClass` and `.cancelled`.
     package func fit(_ rows: TrainingRows) throws -> BlendedModel {
         blend(try trees(rows), try networks(rows, inputs(rows)).map(\.network))
     }
 
+    /// Trains trees once more for each fold, on the rows outside it, to judge its rows; the networks serve for both.
+    /// With a single fold nothing can be held out, and all margins are 0: nothing is known.
+    ///
+    /// - Throws: as `fit`.
     package func crossFit(_ rows: TrainingRows) throws -> CrossFittedBlend {
         let networks = try networks(rows, inputs(rows))
         var margins = [Double](repeating: 0, count: rows.count * classCount)

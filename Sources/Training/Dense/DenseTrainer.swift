@@ -8,17 +8,22 @@ package import Learning
 
 /// How to train a dense network.
 package struct DenseSettings: Sendable {
+    /// Units of the one hidden layer, rectified.
     package var hiddenCount = 48
     /// Passes over the rows.
     package var epochs = 15
+    /// Rows of one step; the last of a pass may have fewer.
     package var batchSize = 128
+    /// Adam's step size, the same in all passes.
     package var learningRate: Float = 0.002
     /// Pull of all weights to 0, in rows.
     package var penalty: Float = 1
     /// Share of the auxiliary target in the loss.
     package var auxiliaryWeight: Float = 0.3
+    /// Decides the first weights and the order of rows; the same seed and rows give the same network.
     package var seed: UInt64
 
+    /// All but the seed as chosen for the comfort models.
     package init(seed: UInt64) { self.seed = seed }
 }
 
