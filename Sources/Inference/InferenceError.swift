@@ -22,6 +22,7 @@ package enum InferenceError: Error, Equatable, CustomStringConvertible {
     case wrongValueCount(input: String, expected: Int, found: Int)
     case tooManyRows(found: Int, limit: Int)
 
+    /// One sentence: the library, file, input or output at fault, the value found and the one expected.
     package var description: String {
         switch self {
         case .libraryNotFound(let tried):

@@ -7,6 +7,7 @@ package struct SessionOptions: Sendable {
     /// Whether idle threads burn processor time while they wait.
     package var isSpinning: Bool
 
+    /// Traps without a thread.
     package init(threadCount: Int = 1, isSpinning: Bool = false) {
         precondition(threadCount > 0, "a session needs a thread")
         self.threadCount = threadCount
@@ -16,6 +17,7 @@ package struct SessionOptions: Sendable {
 
 /// A loaded model. One thread at a time may use a session and its tensors.
 package final class InferenceSession {
+    /// Read from the file itself, not asked of ONNX Runtime.
     package let signature: ModelSignature
     fileprivate let runtime: ONNXRuntime
     private let session: OpaquePointer
@@ -64,6 +66,7 @@ package final class InferenceSession {
 
 /// The inputs and outputs of a session for a number of rows: plain memory that ONNX Runtime reads and writes in place.
 package final class BoundTensors {
+    /// The first dimension of every input and output.
     package let rowCount: Int
     fileprivate let session: InferenceSession
     fileprivate let inputNames: UnsafeMutablePointer<UnsafePointer<CChar>?>

@@ -3,7 +3,9 @@
 /// What is refused: files that end early; tensors kept in other files (a path chosen by the model's maker); tensors that claim more elements
 /// than they bring; functions, which can multiply without bound; operators outside ONNX; trees that leave their own lists.
 package struct ModelFile: Sendable {
+    /// The whole file, as given to ONNX Runtime.
     package let bytes: [UInt8]
+    /// Inputs, outputs and metadata of the outermost graph.
     package let signature: ModelSignature
 
     /// - Throws: `.fileTooLarge`, `.malformedFile`, `.hostileFile`, `.unsupportedModel`.

@@ -8,8 +8,10 @@ package struct TabularRows: Sendable, Equatable {
     package var sites: [UInt32]
     /// The same for persons.
     package var persons: [UInt32]
+    /// How many rows are asked about; `features` has this many times the model's features.
     package var count: Int
 
+    /// Not checked here: only the model knows how many features a row has.
     package init(count: Int, features: [Float], sites: [UInt32] = [], persons: [UInt32] = []) {
         self.count = count
         self.features = features
@@ -28,6 +30,7 @@ package struct TabularRows: Sendable, Equatable {
 
 /// What a tabular model says.
 package struct TabularPredictions: Sendable, Equatable {
+    /// Row length of `probabilities` and `margins`.
     package let classCount: Int
     /// Shape [rows, classes]; each row sums to 1.
     package var probabilities: [Float] = []
@@ -36,6 +39,7 @@ package struct TabularPredictions: Sendable, Equatable {
     /// Shape [rows, classes]: natural-log odds but for a constant a row.
     package var margins: [Float] = []
 
+    /// No row yet; whoever computes appends to the three lists alike.
     package init(classCount: Int) { self.classCount = classCount }
 }
 
@@ -44,10 +48,15 @@ package final class TabularPredictor {
     /// Rows of one run; more are answered run by run.
     package static let blockRows = 256
 
+    /// Columns of a request, in order; from the model's metadata.
     package let featureNames: [String]
+    /// Columns of an answer, in order; two or more.
     package let classNames: [String]
+    /// Which model this is, for people; from the model's metadata, may be empty.
     package let version: String
+    /// Whether the model has an input for the site's hash.
     package let takesSites: Bool
+    /// The same for persons.
     package let takesPersons: Bool
     private let session: InferenceSession
     /// A single row, the usual request, is bound once for ever; so is the last other number of rows.
