@@ -11,8 +11,10 @@ package struct FieldSet: Sendable, Equatable {
 
     /// The field this set stands for is itself a member, written `.`.
     package private(set) var isMember = false
+    /// What is in the set below this field, by the next step of the path. No set in here is empty.
     package private(set) var children: [Step: FieldSet] = [:]
 
+    /// A set of nothing.
     package init() {}
 
     /// A set of one member: the field it stands for.
@@ -22,20 +24,25 @@ package struct FieldSet: Sendable, Equatable {
         return set
     }()
 
+    /// Neither this field nor any below it is a member.
     package var isEmpty: Bool { !isMember && children.isEmpty }
 
+    /// The part of the set below a step; the empty set where there is none. Setting an empty one takes the step away.
     package subscript(step: Step) -> FieldSet {
         get { children[step] ?? FieldSet() }
         set { children[step] = newValue.isEmpty ? nil : newValue }
     }
 
+    /// Makes the field this set stands for a member.
     package mutating func insertItself() { isMember = true }
 
+    /// Whether the field at a path is itself a member; having members below it does not count. The empty path asks for this field.
     package func contains(_ path: [Step]) -> Bool {
         guard let step = path.first else { return isMember }
         return children[step]?.contains(Array(path.dropFirst())) ?? false
     }
 
+    /// The members of either set.
     package func union(_ other: FieldSet) -> FieldSet {
         var result = self
         result.isMember = isMember || other.isMember
@@ -43,6 +50,7 @@ package struct FieldSet: Sendable, Equatable {
         return result
     }
 
+    /// The members of both sets. A member of one that lies below a member of the other is none of both.
     package func intersection(_ other: FieldSet) -> FieldSet {
         var result = FieldSet()
         result.isMember = isMember && other.isMember
@@ -50,6 +58,7 @@ package struct FieldSet: Sendable, Equatable {
         return result
     }
 
+    /// The set without the other's members; what lies below them stays, unlike `subtractingTrees`.
     package func subtracting(_ other: FieldSet) -> FieldSet {
         var result = self
         result.isMember = isMember && !other.isMember

@@ -2,6 +2,7 @@
 package struct FieldWalk {
     let catalog: SchemaCatalog
 
+    /// The catalog resolves the schemas that fields name by reference.
     package init(catalog: SchemaCatalog) { self.catalog = catalog }
 
     /// How the children of a value are told apart.

@@ -4,17 +4,23 @@ package struct ManagedFields: Sendable, Equatable {
     package static let updatersMax = 10
     private static let mergedUpdaters = "ancient-changes"
 
+    /// One author's fields; of applies, whatever their API version.
     package struct Entry: Sendable, Equatable {
+        /// The client's `fieldManager`: `kubectl`, or the first part of its user agent.
         package let manager: String
         /// True for server-side apply, false for every other write.
         package let isApply: Bool
+        /// The part of the object that was written: `status`, `scale`; empty for the object itself.
         package let subresource: String
+        /// Version of the API that the fields' names are of: `apps/v1`.
         package let apiVersion: String
         /// RFC 3339.
         package var time: String
+        /// What the author owns, from the object's root. Entries without fields are taken out after each write.
         package var fields: FieldSet
     }
 
+    /// In the order of `metadata.managedFields`: a new author comes last.
     package var entries: [Entry]
 
     /// Reads the field; entries that are none are left out.
@@ -27,6 +33,7 @@ package struct ManagedFields: Sendable, Equatable {
         }
     }
 
+    /// The field's value; nil when nobody owns anything, as the field is then absent.
     package var json: JSON? {
         entries.isEmpty
             ? nil
@@ -44,11 +51,16 @@ package struct ManagedFields: Sendable, Equatable {
 
     /// What of a manager's work is one entry.
     package struct Author: Sendable, Equatable {
+        /// The client's `fieldManager`.
         package let manager: String
+        /// True for server-side apply, false for every other write.
         package let isApply: Bool
+        /// `status`, `scale`; empty for the object itself.
         package let subresource: String
+        /// Version of the API the write came by. It tells updates apart, but not applies: those move to the new version.
         package let apiVersion: String
 
+        /// Made by the object service for each write.
         package init(manager: String, isApply: Bool, subresource: String, apiVersion: String) {
             self.manager = manager
             self.isApply = isApply
@@ -131,10 +143,15 @@ package struct ManagedFields: Sendable, Equatable {
 
     /// Another manager's claim on a field that an applied configuration would change.
     package struct Conflict: Sendable, Equatable {
+        /// Who owns the field.
         package let manager: String
+        /// Whether the owner got it by server-side apply; otherwise messages also name its API version.
         package let isApply: Bool
+        /// Where the owner wrote it: `status`, `scale`; empty for the object itself.
         package let subresource: String
+        /// Version of the API the owner wrote by.
         package let apiVersion: String
+        /// RFC 3339: the owner's last write that changed what it owns.
         package let time: String
         /// `.spec.url`
         package let path: String
@@ -142,6 +159,7 @@ package struct ManagedFields: Sendable, Equatable {
 
     /// Why an apply is refused: each field that another manager owns with another value.
     package struct Conflicts: Error, Equatable {
+        /// Never empty; by owner in the order of the entries, then by path.
         package let conflicts: [Conflict]
     }
 

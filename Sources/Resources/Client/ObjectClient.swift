@@ -98,12 +98,15 @@ package struct ListQuery: Sendable, Hashable {
     package var fieldSelector = ""
     /// Objects a page; 0 for all at once.
     package var limit = 0
+    /// Where the page before ended, as its list gave it; empty for the first page. Servers refuse it together with `resourceVersion`.
     package var continueToken = ""
     /// Empty for the newest state; `0` for any that the server has at hand; else one at least as new.
     package var resourceVersion = ""
 
+    /// All objects of the kind in their newest state, at once.
     package init() {}
 
+    /// Objects in their newest state, from the first page on.
     package init(namespace: String = "", labelSelector: String = "", fieldSelector: String = "", limit: Int = 0) {
         self.namespace = namespace
         self.labelSelector = labelSelector
@@ -114,12 +117,14 @@ package struct ListQuery: Sendable, Hashable {
 
 /// A page of objects.
 package struct ObjectList: Sendable, Equatable {
+    /// In the server's order, each with `apiVersion` and `kind`.
     package var items: [JSON]
     /// The revision that the page shows, to watch from.
     package var resourceVersion: String
     /// Of the next page; empty at the end.
     package var continueToken: String
 
+    /// Made by a client from a server's answer; tests make their own.
     package init(items: [JSON], resourceVersion: String, continueToken: String = "") {
         self.items = items
         self.resourceVersion = resourceVersion
@@ -131,13 +136,16 @@ package struct ObjectList: Sendable, Equatable {
 package struct WatchQuery: Sendable, Hashable {
     /// Empty for all.
     package var namespace = ""
+    /// `app=web,tier in (a,b)`; empty for all.
     package var labelSelector = ""
+    /// `spec.nodeName=edge-1`; empty for all.
     package var fieldSelector = ""
     /// Events after this revision.
     package var resourceVersion: String
     /// Seconds after which the server ends the stream; 0 leaves it to the server.
     package var timeoutSeconds = 0
 
+    /// Watches all objects of the kind; narrow it by setting the fields.
     package init(from resourceVersion: String) { self.resourceVersion = resourceVersion }
 }
 
@@ -161,15 +169,19 @@ package enum WatchEvent: Sendable, Hashable {
 
 /// A running watch. Read by one task; a reader that is slow holds the server back, which ends the stream rather than buffer without bound.
 package struct ObjectWatch: AsyncSequence, Sendable {
+    /// What one line of the stream says.
     package typealias Element = WatchEvent
+    /// A server's `Status`; 410 `Expired` when the revision to go on from is no longer known.
     package typealias Failure = APIStatus
     private let nextEvent: @Sendable () async throws(APIStatus) -> WatchEvent?
 
     /// - Parameter next: the next event; nil at the end of the stream and when its task is cancelled.
     package init(next: @escaping @Sendable () async throws(APIStatus) -> WatchEvent?) { nextEvent = next }
 
+    /// Every iterator reads the same stream: two of them share its events between them.
     package func makeAsyncIterator() -> Iterator { Iterator(nextEvent: nextEvent) }
 
+    /// Reads the watch's one stream; a copy goes on where the original stands.
     package struct Iterator: AsyncIteratorProtocol {
         fileprivate let nextEvent: @Sendable () async throws(APIStatus) -> WatchEvent?
 
@@ -195,13 +207,16 @@ package struct ObjectPatch: Sendable, Hashable {
         case apply = "application/apply-patch+yaml"
     }
 
+    /// Also the `Content-Type` the body is sent with.
     package var form: Form
+    /// An array of operations for `.json` (RFC 6902); for every other form an object.
     package var body: JSON
     /// Who the fields belong to; apply demands it.
     package var fieldManager: String
     /// Of an apply: take fields from other managers.
     package var isForced: Bool
 
+    /// Nothing is checked here: the server refuses a body that does not fit its form.
     package init(_ form: Form, _ body: JSON, fieldManager: String = "", isForced: Bool = false) {
         self.form = form
         self.body = body
@@ -228,6 +243,7 @@ package struct Deletion: Sendable, Hashable {
     /// Delete only this revision.
     package var resourceVersion: String?
 
+    /// By default the server's own choice in everything, and no preconditions.
     package init(
         propagation: Propagation? = nil, gracePeriodSeconds: Int64? = nil, uid: String? = nil, resourceVersion: String? = nil
     ) {

@@ -17,10 +17,15 @@ package enum JSON: Sendable, Hashable {
 extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral,
     ExpressibleByDictionaryLiteral
 {
+    /// A literal string is a string, never read as JSON text.
     package init(stringLiteral value: String) { self = .string(value) }
+    /// A literal number is an integer. Fractions have no literal: write `.decimal`.
     package init(integerLiteral value: Int64) { self = .integer(value) }
+    /// `true` or `false`.
     package init(booleanLiteral value: Bool) { self = .bool(value) }
+    /// A literal list, elements in its order.
     package init(arrayLiteral elements: JSON...) { self = .array(elements) }
+    /// A literal object, members in its order; of a key given twice the last value stays.
     package init(dictionaryLiteral elements: (String, JSON)...) { self = .object(JSONObject(elements)) }
 }
 
@@ -37,9 +42,13 @@ extension JSON {
         default: nil
         }
     }
+    /// The value of a boolean; nil for every other type, the texts `true` and `false` among them.
     package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+    /// The elements of an array; nil for every other type.
     package var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
+    /// The members of an object; nil for every other type.
     package var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
+    /// True for a null that is written; a member that is missing is nil, not null.
     package var isNull: Bool { if case .null = self { true } else { false } }
 
     /// The value of a key of an object; nil if there is none or this is no object. Setting nil removes the key; setting on anything that

@@ -3,13 +3,16 @@
 /// Up to `indexedAbove` members a key is found by comparing; above, by an index, so that a wide object costs no more than its size.
 package struct JSONObject: Sendable {
     private static let indexedAbove = 12
+    /// In the order they were first written, each once.
     package private(set) var keys: [String] = []
+    /// Of the keys, at the same positions.
     package private(set) var values: [JSON] = []
     /// Of a wide object: the number each key got when it came, and those numbers in the order of the members. A member that goes leaves
     /// the numbers of the others as they are, so that nothing is hashed again.
     private var index: [String: Int]?
     private var numbers: [Int] = []
 
+    /// An object without members: `{}`.
     package init() {}
 
     /// Members in the given order; of a key given twice the last value stays.
@@ -17,9 +20,12 @@ package struct JSONObject: Sendable {
         for (key, value) in members { self[key] = value }
     }
 
+    /// Number of members.
     package var count: Int { keys.count }
+    /// The object is `{}`.
     package var isEmpty: Bool { keys.isEmpty }
 
+    /// Where a key stands in `keys` and `values`; nil if it is no member. Compares up to 12 keys, or looks once into the index and halves.
     package func position(of key: String) -> Int? {
         guard let index else { return keys.firstIndex(of: key) }
         guard let number = index[key] else { return nil }
@@ -84,19 +90,23 @@ package struct JSONObject: Sendable {
 }
 
 extension JSONObject: Sequence {
+    /// Members in their order, as they are when the walk begins.
     package func makeIterator() -> some IteratorProtocol<(String, JSON)> { zip(keys, values).lazy.map { ($0, $1) }.makeIterator() }
 }
 
 extension JSONObject: ExpressibleByDictionaryLiteral {
+    /// Members in the literal's order; of a key given twice the last value stays.
     package init(dictionaryLiteral elements: (String, JSON)...) { self.init(elements) }
 }
 
 extension JSONObject: Hashable {
+    /// The same members whatever their order.
     package static func == (left: JSONObject, right: JSONObject) -> Bool {
         guard left.count == right.count else { return false }
         return left.keys.indices.allSatisfy { right[left.keys[$0]] == left.values[$0] }
     }
 
+    /// Does not depend on the order of the members, as equality does not.
     package func hash(into hasher: inout Hasher) {
         var sum = 0
         for (key, value) in self {

@@ -1,8 +1,10 @@
 /// Why a text is no JSON, with the byte where it goes wrong.
 package struct JSONParseError: Error, Equatable, CustomStringConvertible {
+    /// What does not fit, without the place.
     package let reason: String
     /// Offset of the first byte that does not fit.
     package let byteOffset: Int
+    /// The reason and the byte where it holds.
     package var description: String { "\(reason) at byte \(byteOffset)" }
 }
 
@@ -14,7 +16,9 @@ package struct JSONParser {
         package var depthMax = 256
         /// Length of the whole text.
         package var bytesMax = 3 << 20
+        /// 256 levels and 3 MiB, the size Kubernetes takes in one request.
         package init() {}
+        /// Both limits are inclusive.
         package init(depthMax: Int, bytesMax: Int) {
             self.depthMax = depthMax
             self.bytesMax = bytesMax

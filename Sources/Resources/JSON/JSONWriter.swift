@@ -9,14 +9,17 @@ package struct JSONWriter {
     }
 
     private static let hex = [UInt8]("0123456789abcdef".utf8)
+    /// What was written so far, UTF-8.
     package private(set) var bytes: [UInt8] = []
     private let order: Order
 
+    /// The capacity is only what is reserved at once; the text grows as it needs.
     package init(order: Order = .kept, capacityBytes: Int = 512) {
         self.order = order
         bytes.reserveCapacity(capacityBytes)
     }
 
+    /// Appends a value. A decimal is written by the text it was read with, so that nothing is rounded.
     package mutating func write(_ value: JSON) {
         switch value {
         case .null: raw("null")

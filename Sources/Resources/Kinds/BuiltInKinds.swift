@@ -1,7 +1,9 @@
 /// The kinds this program knows without being taught, as contract section 3 lists them.
 package enum BuiltInKinds {
+    /// Every one of them, each once; served without any definition.
     package static let all: [KindDefinition] = core + apps + other + permissions + reviews + sedna + [customResourceDefinition]
 
+    /// What the names of Kubernetes' shared schemas begin with: `ObjectMeta`, `ListMeta`, `DeleteOptions`.
     package static let metaPrefix = "io.k8s.apimachinery.pkg.apis.meta.v1."
 
     private static func kind(
@@ -359,6 +361,7 @@ package enum BuiltInKinds {
         sedna("ObjectTrackingService", "objecttrackingservices", "objt", serviceStateColumns),
     ]
 
+    /// `apiextensions.k8s.io/v1`: the kind whose objects teach this program further kinds.
     package static let customResourceDefinition = kind(
         "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions",
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"

@@ -1,10 +1,12 @@
 /// Columns that many kinds share, and how cells are made.
 extension KindDefinition.Column {
+    /// The object's name; the format `name` marks it as what identifies the row.
     package static let name = KindDefinition.Column(
         "Name", format: "name",
         description: "Name must be unique within a namespace. Is required when creating resources. Cannot be updated."
     ) { object, _ in object["metadata"]?["name"] ?? "" }
 
+    /// Time since `metadata.creationTimestamp`, at the moment of the answer.
     package static let age = KindDefinition.Column("Age", description: "Time since the object was created.") { object, now in
         age(object["metadata"]?["creationTimestamp"], now)
     }
@@ -48,10 +50,12 @@ extension KindDefinition.Column {
         }
     }
 
+    /// `5m3s` since a moment in RFC 3339, as kubectl shortens it; `<unknown>` for no time.
     package static func age(_ created: JSON?, _ now: Timestamp) -> JSON {
         .string(created?.string.flatMap { Timestamp($0) }?.age(at: now) ?? "<unknown>")
     }
 
+    /// A value as a cell shows it: texts without quotes, nothing for null, elements joined by commas, objects as JSON.
     package static func text(_ value: JSON) -> String {
         switch value {
         case .string(let text): text

@@ -63,6 +63,7 @@ package enum Base64 {
         return table
     }()
 
+    /// The text, in one line.
     package static func encode(_ bytes: some Collection<UInt8>) -> String {
         var result: [UInt8] = []
         result.reserveCapacity((bytes.count + 2) / 3 * 4)

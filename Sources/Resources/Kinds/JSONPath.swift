@@ -7,6 +7,7 @@ package struct JSONPath: Sendable, Equatable {
         case filter(path: [String], value: JSON)
     }
 
+    /// A path of more steps is refused.
     package static let stepsMax = 64
     let steps: [Step]
 

@@ -1,5 +1,7 @@
 /// Which objects a query means by their labels: `app=web,tier in (a,b),!old`.
 package struct LabelSelector: Sendable, Equatable {
+    /// What must hold of one label. An object without the label meets `notIn` and `absent` only; `greater` and `less` hold only of whole
+    /// numbers.
     package enum Requirement: Sendable, Equatable {
         case `in`(key: String, values: [String])
         case notIn(key: String, values: [String])
@@ -11,10 +13,13 @@ package struct LabelSelector: Sendable, Equatable {
 
     /// A selector with more requirements is refused.
     package static let requirementsMax = 100
+    /// All of them must hold.
     package var requirements: [Requirement] = []
 
+    /// Selects everything.
     package init() {}
 
+    /// No requirements: it selects everything.
     package var isEmpty: Bool { requirements.isEmpty }
 
     /// - Throws: `SelectorError` naming the text that is no requirement.
@@ -45,6 +50,7 @@ package struct LabelSelector: Sendable, Equatable {
         }
     }
 
+    /// Whether all requirements hold of an object's labels; nil is an object without any.
     package func matches(_ labels: JSONObject?) -> Bool {
         requirements.allSatisfy { requirement in
             switch requirement {
@@ -61,11 +67,16 @@ package struct LabelSelector: Sendable, Equatable {
 
 /// Which objects a query means by fields their kind selects on: `metadata.name=a,status.phase!=Running`.
 package struct FieldSelector: Sendable, Equatable {
+    /// What must hold of one field.
     package struct Requirement: Sendable, Equatable {
+        /// Its path with dots: `status.phase`.
         package let field: String
+        /// Compared as text, without escapes.
         package let value: String
+        /// `=`, otherwise `!=`.
         package let isEqual: Bool
 
+        /// The field is not checked here; the kind decides which it selects on.
         package init(field: String, value: String, isEqual: Bool) {
             self.field = field
             self.value = value
@@ -73,11 +84,15 @@ package struct FieldSelector: Sendable, Equatable {
         }
     }
 
+    /// A selector with more requirements is refused.
     package static let requirementsMax = 100
+    /// All of them must hold.
     package var requirements: [Requirement] = []
 
+    /// Selects everything.
     package init() {}
 
+    /// No requirements: it selects everything.
     package var isEmpty: Bool { requirements.isEmpty }
 
     /// The value a field must have, if one requirement says so: `metadata.name=a` makes a list one object.
@@ -132,8 +147,11 @@ package struct FieldSelector: Sendable, Equatable {
 
 /// Why a text is no selector.
 package struct SelectorError: Error, Equatable, CustomStringConvertible {
+    /// The whole selector as it was given.
     package let text: String
+    /// What is wrong, with the part that was found.
     package let reason: String
+    /// Kubernetes' sentence, for a 400 answer.
     package var description: String { "unable to parse requirement: \(reason)" }
 }
 

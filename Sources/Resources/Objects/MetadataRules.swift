@@ -3,6 +3,8 @@ package enum MetadataRules {
     /// Total of keys and values.
     package static let annotationBytesMax = 256 << 10
 
+    /// What is wrong in an object's `metadata`: its name by the kind's rule, keys and values of labels, keys and size of annotations,
+    /// finalizers, owners.
     package static func errors(_ object: JSON, definition: KindDefinition) -> [FieldError] {
         guard let metadata = object["metadata"], metadata.object != nil else { return [.required("metadata")] }
         var errors: [FieldError] = []

@@ -44,6 +44,7 @@ package enum NameRules {
         }
     }
 
+    /// Empty, or up to 63 letters, digits, `-`, `_`, `.` between a letter or digit and another.
     package static func isLabelValue(_ text: String) -> Bool { text.isEmpty || isQualified(Array(text.utf8)) }
 
     /// A key of a ConfigMap or a Secret.

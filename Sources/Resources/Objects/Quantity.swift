@@ -3,6 +3,7 @@ package struct Quantity: Sendable, Hashable, Comparable {
     /// The amount in the resource's unit: cores, bytes, pieces.
     package let value: Double
 
+    /// An amount that was computed; it is taken as it is.
     package init(_ value: Double) { self.value = value }
 
     private static let suffixes: [String: Double] = [
@@ -33,5 +34,6 @@ package struct Quantity: Sendable, Hashable, Comparable {
         }
     }
 
+    /// By amount: `1000m` is not less than `1`.
     package static func < (left: Quantity, right: Quantity) -> Bool { left.value < right.value }
 }

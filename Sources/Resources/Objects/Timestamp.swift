@@ -3,8 +3,10 @@ package struct Timestamp: Sendable, Hashable, Comparable {
     /// Seconds since 1970-01-01T00:00:00Z, without leap seconds.
     package let seconds: Int64
 
+    /// Any moment; years beyond 0 to 9999 have no RFC 3339.
     package init(seconds: Int64) { self.seconds = seconds }
 
+    /// The earlier moment is less.
     package static func < (left: Timestamp, right: Timestamp) -> Bool { left.seconds < right.seconds }
 
     /// Reads RFC 3339 with any offset; a fraction of a second is dropped. Nil for anything else.
@@ -47,6 +49,7 @@ package struct Timestamp: Sendable, Hashable, Comparable {
         return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
     }
 
+    /// RFC 3339 in UTC without a fraction, as `metadata.creationTimestamp` has it.
     package var text: String {
         let days = seconds >= 0 ? seconds / 86400 : (seconds - 86399) / 86400
         let rest = seconds - days * 86400

@@ -5,6 +5,7 @@ package enum PatchError: Error, Equatable, CustomStringConvertible {
     /// The patch is well formed but does not fit the object: a missing path, a failed test.
     case inapplicable(String)
 
+    /// The message of the answer: Kubernetes puts a sentence before what does not fit the object.
     package var description: String {
         switch self {
         case .malformed(let reason): reason

@@ -2,6 +2,7 @@
 package struct StrategicMergePatch {
     private let catalog: SchemaCatalog
 
+    /// The catalog resolves the schemas that fields name by reference.
     package init(catalog: SchemaCatalog) { self.catalog = catalog }
 
     /// - Throws: `PatchError.malformed` for an unknown directive or a list element without its key.

@@ -3,6 +3,7 @@
 /// The same value drives validation, unknown fields, defaulting, pruning, both list-aware patches, `kubectl explain` and the decoding
 /// of protobuf bodies. Built-in kinds come from `SchemaCatalog`, custom ones from their definition's `openAPIV3Schema`.
 package final class Schema: Sendable {
+    /// The JSON types a value may have.
     package enum Shape: Sendable, Equatable {
         case string, integer, number, boolean, intOrString
         /// A quantity like `500m`; written as a string or a number.
@@ -26,8 +27,11 @@ package final class Schema: Sendable {
         case granular
     }
 
+    /// A field of an object.
     package struct Property: Sendable {
+        /// As in JSON: `containerPort`.
         package let name: String
+        /// What the field holds; often only a reference to another tree.
         package let schema: Schema
         /// Number of the field in the protobuf message; 0 if it has none.
         package let protobufNumber: Int
@@ -35,32 +39,46 @@ package final class Schema: Sendable {
         package let protobufVia: [Int]
     }
 
+    /// What is checked of the value itself; `.object` for a schema that names another tree.
     package let shape: Shape
+    /// For `kubectl explain`; may be empty.
     package let description: String
     /// Name of the tree in the catalog that describes this value.
     package let reference: String?
+    /// The named fields of an object, each name once, in the order they are explained.
     package let properties: [Property]
     private let index: [String: Int]
     /// What members beyond `properties` hold; nil if there are none.
     package let additional: Schema?
+    /// What each element of an array holds; nil where nothing is known of them.
     package let items: Schema?
+    /// Names of fields that may not be missing. Of Kubernetes' own kinds they are only explained: the kind's validation checks them.
     package let required: [String]
+    /// How server-side apply divides the value among its owners.
     package let merge: Merge
     /// Field that tells list elements apart in a strategic merge patch, where the list is merged at all.
     package let patchMergeKey: String?
     /// A list that a strategic merge patch adds to (`merge`), or an object it replaces (`replace`).
     package let patchStrategy: String
+    /// What a missing field becomes when an object is stored; nil for none.
     package let defaultValue: JSON?
+    /// The only values that are taken; empty for any.
     package let allowed: [JSON]
     /// The field is absent, not zero, when it is not given.
     package let isPointer: Bool
+    /// A null is taken as a value, OpenAPI's `nullable`. In other fields of a custom kind it is refused, unless a default replaces it.
     package let isNullable: Bool
+    /// Fields the schema does not name stay, `x-kubernetes-preserve-unknown-fields`; elsewhere they are pruned.
     package let keepsUnknown: Bool
+    /// The value is a whole object: `apiVersion`, `kind` and `metadata` stay, `x-kubernetes-embedded-resource`.
     package let isEmbeddedResource: Bool
+    /// OpenAPI's format: `int32`, `int64`, `date-time`; only `int32` is checked. Empty for none.
     package let format: String
     /// Bounds of a custom kind's schema.
     package let bounds: SchemaBounds?
 
+    /// Made by the catalog, by custom kinds' definitions and by tests. Of properties named twice the first counts; without `merge` lists
+    /// are atomic and objects granular.
     package init(
         _ shape: Shape, description: String = "", reference: String? = nil, properties: [Property] = [], additional: Schema? = nil,
         items: Schema? = nil, required: [String] = [], merge: Merge? = nil, patchMergeKey: String? = nil, patchStrategy: String = "",
@@ -88,6 +106,7 @@ package final class Schema: Sendable {
         self.bounds = bounds
     }
 
+    /// The schema of a named field, nil for others. Does not follow `reference`: resolve the schema first.
     package func property(_ name: String) -> Schema? { index[name].map { properties[$0].schema } }
 
     /// The schema of a member of an object: a named field, or what maps hold.
@@ -99,20 +118,36 @@ package final class Schema: Sendable {
 
 /// Bounds and alternatives of a custom kind's schema; JSON Schema's words.
 package struct SchemaBounds: Sendable {
+    /// The least number; nil for none.
     package var minimum: Double?
+    /// The greatest number; nil for none.
     package var maximum: Double?
+    /// The least number itself is refused.
     package var isMinimumExclusive = false
+    /// The greatest number itself is refused.
     package var isMaximumExclusive = false
+    /// Unicode scalars a text has at least; nil for no bound.
     package var lengthMin: Int64?
+    /// Unicode scalars a text has at most; nil for no bound.
     package var lengthMax: Int64?
+    /// Elements an array has at least; nil for no bound.
     package var itemsMin: Int64?
+    /// Elements an array has at most; nil for no bound.
     package var itemsMax: Int64?
+    /// Members an object has at least; nil for no bound.
     package var propertiesMin: Int64?
+    /// Members an object has at most; nil for no bound.
     package var propertiesMax: Int64?
+    /// A regular expression that some part of a text must match; definitions with one that is none are refused.
     package var pattern: String?
+    /// Numbers must be whole multiples of it; nil, or one not above zero, asks nothing.
     package var multipleOf: Double?
+    /// Every one must hold, each reported by itself.
     package var allOf: [Schema] = []
+    /// At least one must hold; empty asks nothing.
     package var anyOf: [Schema] = []
+    /// Exactly one must hold; empty asks nothing.
     package var oneOf: [Schema] = []
+    /// Must not hold; nil asks nothing.
     package var not: Schema?
 }

@@ -4,8 +4,10 @@
 /// `via` numbers of embedded messages, `o` pointer, `r` required, `l` list type, `k` list keys, `m` patch merge key, `s` patch strategy,
 /// `v` default, `e` allowed values, `d` text. A type is a scalar's word, `[]T`, `map:T` or `#name`.
 package struct SchemaCatalog: Sendable {
+    /// By the name that `Schema.reference` gives: `io.k8s.api.core.v1.PodSpec`.
     package private(set) var schemas: [String: Schema] = [:]
 
+    /// A catalog that knows nothing; every reference in it resolves to itself.
     package init() {}
 
     /// The schemas of Kubernetes' own kinds, release 0.32.

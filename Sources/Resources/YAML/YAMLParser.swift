@@ -1,10 +1,12 @@
 /// Why a text is not the YAML that is read here, with the place where it goes wrong.
 package struct YAMLParseError: Error, Equatable, CustomStringConvertible {
+    /// What does not fit or is refused, without the place.
     package let reason: String
     /// From 1.
     package let line: Int
     /// In bytes, from 1.
     package let column: Int
+    /// The reason and its place, as an editor counts lines.
     package var description: String { "\(reason) at line \(line), column \(column)" }
 }
 
@@ -20,6 +22,7 @@ package struct YAMLParser {
         package var depthMax = 64
         /// Length of the whole text.
         package var bytesMax = 3 << 20
+        /// 64 levels, 3 MiB.
         package init() {}
     }
 
