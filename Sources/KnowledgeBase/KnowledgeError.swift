@@ -22,13 +22,17 @@ package struct KnowledgeError: Error, Equatable, CustomStringConvertible {
         case empty
     }
 
+    /// Decides what a caller does; the message is for people.
     package var code: Code
+    /// One sentence: the object, the value found, and the remedy.
     package var message: String
 
+    /// Made by this room, and by the program for a record's file that is too large to be read.
     package init(_ code: Code, _ message: String) {
         self.code = code
         self.message = message
     }
 
+    /// The message as it is: it names its object itself.
     package var description: String { message }
 }

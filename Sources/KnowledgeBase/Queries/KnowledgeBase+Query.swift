@@ -2,11 +2,14 @@ package import Storage
 
 /// How much a query may take.
 package struct QueryLimits: Equatable, Sendable {
+    /// A query with more rows gives these and then fails with `.sizeLimit`.
     package var rowsMax = 10_000
+    /// From the query's compilation to its last row; a longer one fails with `.timeLimit`.
     package var time: Duration = .seconds(10)
     /// Bytes of all texts and blobs of the result.
     package var bytesMax = 64 << 20
 
+    /// The bounds shown at the properties, meant for a person's query at a terminal.
     package init() {}
 }
 

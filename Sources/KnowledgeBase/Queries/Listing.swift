@@ -142,6 +142,9 @@ package struct Listing: Sendable {
         ).of(job, round).only("? IN (from_task, to_task)", task).only("kind = ?", kind)
     }
 
+    /// What was decided and why, in the order of decision.
+    ///
+    /// - Parameter action: `deploy`, `keep`, `update`, …; nil for all, as for the other parameters.
     package static func decisions(job: JobName?, round: Int?, task: String?, action: String?) -> Listing {
         Listing(
             "decisions",
@@ -156,6 +159,9 @@ package struct Listing: Sendable {
         ).of(job, round).only("task = ?", task).only("action = ?", action)
     }
 
+    /// Corrections for single subjects; their weights are an array in JSON and the same text elsewhere.
+    ///
+    /// - Parameter kind: what the subjects are: "site", "person", …; nil for all, as for the other parameters.
     package static func adapters(job: JobName?, round: Int?, kind: String?, subject: String?) -> Listing {
         Listing(
             "adapters",

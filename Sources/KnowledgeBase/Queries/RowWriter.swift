@@ -2,10 +2,12 @@ package import Storage
 
 /// A column of a result.
 package struct RowColumn: Equatable, Sendable {
+    /// As the query says it; may appear twice in a result.
     package var name: String
     /// Whether its texts are JSON and may be put into JSON as they are.
     package var isJSON = false
 
+    /// Made from a query's columns, which are plain values, and from a listing's, which may be JSON.
     package init(name: String, isJSON: Bool = false) {
         self.name = name
         self.isJSON = isJSON
@@ -50,6 +52,7 @@ package struct RowWriter: RowSink {
         self.write = write
     }
 
+    /// Writes the heading of CSV; a table's waits for the width of its first rows, JSON has none.
     package mutating func begin(_ columns: [RowColumn]) throws {
         self.columns = columns
         names = Self.distinct(columns.map(\.name))
@@ -60,6 +63,7 @@ package struct RowWriter: RowSink {
         }
     }
 
+    /// Writes the row, or keeps up to 500 of a table until their widths are known.
     package mutating func add(_ row: [SQLiteValue]) throws {
         rowCount += 1
         switch format {
@@ -71,6 +75,7 @@ package struct RowWriter: RowSink {
         }
     }
 
+    /// Writes the rest of a table, or closes JSON's array; no rows are `[]`.
     package mutating func end() throws {
         switch format {
         case .table: try writePage()

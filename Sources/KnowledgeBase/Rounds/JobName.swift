@@ -1,8 +1,11 @@
 /// The name of a learning job, `namespace/name`, as in Kubernetes.
 package struct JobName: Hashable, Sendable, CustomStringConvertible {
+    /// Longest namespace, and longest name; as Kubernetes has it (RFC 1123).
     package static let bytesMax = 253
 
+    /// 1 to 253 of a–z, 0–9, '-' and '.', a letter or digit at both ends.
     package let namespace: String
+    /// Of the same form as the namespace; unique in it.
     package let name: String
 
     /// - Throws: `.invalidRecord` when a part is no name as Kubernetes wants it: a–z, 0–9, '-' and '.', a letter or digit at both ends.
@@ -24,6 +27,7 @@ package struct JobName: Hashable, Sendable, CustomStringConvertible {
         try self.init(namespace: parts.count == 2 ? parts[0] : "default", name: parts.last ?? "")
     }
 
+    /// `namespace/name`, as `init(_:)` reads it.
     package var description: String { "\(namespace)/\(name)" }
 
     private static func isName(_ text: String) -> Bool {

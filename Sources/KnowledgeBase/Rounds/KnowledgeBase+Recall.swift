@@ -3,8 +3,11 @@ import Storage
 extension KnowledgeBase {
     /// Which rounds are known.
     package struct RoundName: Hashable, Sendable {
+        /// The job the round belongs to.
         package var job: JobName
+        /// Counted from 0.
         package var round: Int
+        /// The worker that reported; two of one round are two records.
         package var pod: String
     }
 

@@ -1,5 +1,6 @@
 /// Bounds of a round record.
 package enum RoundLimits {
+    /// Rows with a state in one round; their references, not their content.
     package static let samplesMax = 2_000_000
     /// Each of tasks, models, data sets, decisions.
     package static let itemsMax = 100_000
@@ -7,9 +8,11 @@ package enum RoundLimits {
     package static let linksMax = 1_000_000
     /// A name, in bytes.
     package static let nameBytesMax = 256
+    /// Longest reason of a decision, in bytes.
     package static let reasonBytesMax = 4096
     /// Names of metrics, attributes or figures at one object.
     package static let figuresMax = 1000
+    /// Numbers of one adapter.
     package static let weightsMax = 100_000
 }
 

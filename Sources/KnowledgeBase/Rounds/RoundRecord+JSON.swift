@@ -38,6 +38,7 @@ extension RoundRecord: Decodable {
         case job, round, pod, datasets, tasks, models, adapters, samples, relations, decisions, metrics
     }
 
+    /// `job` is text, `NS/NAME`; `job`, `round` and `pod` are needed, all else may be missing and is then empty.
     package init(from decoder: any Decoder) throws {
         let fields = try decoder.fields(CodingKeys.self)
         let job = try JobName(try fields.decode(String.self, forKey: .job))
@@ -60,6 +61,7 @@ extension RoundRecord.Dataset: Decodable {
         case rowCount = "rows"
     }
 
+    /// The digest is called `sha256`, the count `rows`; all fields are needed.
     package init(from decoder: any Decoder) throws {
         let fields = try decoder.fields(CodingKeys.self)
         self.init(
@@ -74,6 +76,7 @@ extension RoundRecord.Task: Decodable {
         case sampleCount = "samples"
     }
 
+    /// Only `name` is needed; the count is called `samples`, 0 where missing.
     package init(from decoder: any Decoder) throws {
         let fields = try decoder.fields(CodingKeys.self)
         self.init(
@@ -91,6 +94,7 @@ extension RoundRecord.Model: Decodable {
         case sizeBytes = "size_bytes"
     }
 
+    /// Needs `sha256`, `name` and `size_bytes`; the format is "onnx" where missing.
     package init(from decoder: any Decoder) throws {
         let fields = try decoder.fields(CodingKeys.self)
         self.init(
@@ -107,6 +111,7 @@ extension RoundRecord.Adapter: Decodable {
         case sampleCount = "samples"
     }
 
+    /// Needs `kind`, `subject` and `weights`; the count is called `samples`, 0 where missing.
     package init(from decoder: any Decoder) throws {
         let fields = try decoder.fields(CodingKeys.self)
         self.init(
@@ -120,6 +125,7 @@ extension RoundRecord.Adapter: Decodable {
 extension RoundRecord.Sample: Decodable {
     enum CodingKeys: String, CodingKey, CaseIterable { case dataset, key, state, task, score }
 
+    /// The state is a word; an unknown one is refused with those that are known.
     package init(from decoder: any Decoder) throws {
         let fields = try decoder.fields(CodingKeys.self)
         let word = try fields.decode(String.self, forKey: .state)
@@ -135,6 +141,7 @@ extension RoundRecord.Sample: Decodable {
 }
 
 extension RoundRecord.Sample.Key: Decodable {
+    /// A whole number or a text: `7` and `"7"` are two keys.
     package init(from decoder: any Decoder) throws {
         let value = try decoder.singleValueContainer()
         if let number = try? value.decode(Int64.self) {
@@ -153,6 +160,7 @@ extension RoundRecord.Relation: Decodable {
         case rowCount = "rows"
     }
 
+    /// All but `rows` are needed.
     package init(from decoder: any Decoder) throws {
         let fields = try decoder.fields(CodingKeys.self)
         self.init(
@@ -165,6 +173,7 @@ extension RoundRecord.Relation: Decodable {
 extension RoundRecord.Decision: Decodable {
     enum CodingKeys: String, CodingKey, CaseIterable { case action, task, model, subject, before, after, reason, figures }
 
+    /// Needs `action` and `reason`.
     package init(from decoder: any Decoder) throws {
         let fields = try decoder.fields(CodingKeys.self)
         self.init(

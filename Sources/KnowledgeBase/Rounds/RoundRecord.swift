@@ -2,22 +2,30 @@
 ///
 /// Data sets are referred to by name, tasks by name, models by digest. `canonical()` is the form in which two records are compared.
 package struct RoundRecord: Equatable, Sendable {
+    /// Made known to the file by its first record.
     package var job: JobName
     /// Counted from 0.
     package var round: Int
     /// The worker that reports; a round may have several.
     package var pod: String
+    /// At most `RoundLimits.itemsMax`; names are unique.
     package var datasets: [Dataset] = []
+    /// At most `RoundLimits.itemsMax`; names are unique. Whatever else names a task names one of these.
     package var tasks: [Task] = []
+    /// At most `RoundLimits.itemsMax`; digests are unique.
     package var models: [Model] = []
+    /// At most `RoundLimits.linksMax`; one for each kind and subject.
     package var adapters: [Adapter] = []
+    /// The states that this round gave, one for each key of a data set; at most `RoundLimits.samplesMax`.
     package var samples: [Sample] = []
+    /// At most `RoundLimits.linksMax`; one of each kind from one task to another.
     package var relations: [Relation] = []
     /// In the order in which they were taken.
     package var decisions: [Decision] = []
     /// Figures of the round as a whole, by name; finite.
     package var metrics: [String: Double] = [:]
 
+    /// An empty record to be filled; `canonical()` checks it.
     package init(job: JobName, round: Int, pod: String) {
         self.job = job
         self.round = round
@@ -28,11 +36,14 @@ package struct RoundRecord: Equatable, Sendable {
 extension RoundRecord {
     /// Data that the round used.
     package struct Dataset: Equatable, Sendable {
+        /// Unique in the record; data of another digest may have the same name in another round.
         package var name: String
         /// SHA-256 of the data, 64 lower-case hexadecimal digits.
         package var digest: String
+        /// All rows of the data, used or not; 0 or more.
         package var rowCount: Int
 
+        /// Checked by `RoundRecord.canonical()`, not here.
         package init(name: String, digest: String, rowCount: Int) {
             self.name = name
             self.digest = digest
@@ -51,6 +62,7 @@ extension RoundRecord {
         /// Figures of the task after the round, by name.
         package var metrics: [String: Double]
 
+        /// Checked by `RoundRecord.canonical()`, not here.
         package init(name: String, attributes: [String: String] = [:], sampleCount: Int = 0, metrics: [String: Double] = [:]) {
             self.name = name
             self.attributes = attributes
@@ -67,6 +79,7 @@ extension RoundRecord {
         package var name: String
         /// As "onnx". The same wherever the digest appears in the job.
         package var format: String
+        /// Of the file; the same wherever the digest appears in the job.
         package var sizeBytes: Int
         /// Tasks it serves; names of `RoundRecord.tasks`.
         package var tasks: [String]
@@ -77,6 +90,7 @@ extension RoundRecord {
         /// Figures of the model in this round, by name.
         package var metrics: [String: Double]
 
+        /// Checked by `RoundRecord.canonical()`, not here.
         package init(
             digest: String, name: String, format: String = "onnx", sizeBytes: Int, tasks: [String] = [], parents: [String] = [],
             datasets: [String] = [], metrics: [String: Double] = [:]
@@ -104,8 +118,10 @@ extension RoundRecord {
         package var model: String?
         /// Labelled samples of the subject.
         package var sampleCount: Int
+        /// Finite numbers, one a class for a bias; at most `RoundLimits.weightsMax`.
         package var weights: [Float]
 
+        /// Checked by `RoundRecord.canonical()`, not here.
         package init(
             kind: String, subject: String, task: String? = nil, model: String? = nil, sampleCount: Int = 0, weights: [Float]
         ) {
@@ -137,7 +153,9 @@ extension RoundRecord {
             /// Kept out of learning: it looks wrong.
             case quarantine = 4
 
+            /// The word in JSON, listings and queries.
             package var name: String { "\(self)" }
+            /// Nil for a word that is no state; case counts.
             package init?(name: String) {
                 guard let found = Self.allCases.first(where: { $0.name == name }) else { return nil }
                 self = found
@@ -146,13 +164,16 @@ extension RoundRecord {
 
         /// A name of `RoundRecord.datasets`.
         package var dataset: String
+        /// Unique in its data set.
         package var key: Key
+        /// Replaces the state an earlier round gave the sample; that one stays in the history.
         package var state: State
         /// A name of `RoundRecord.tasks`; nil where it belongs to none.
         package var task: String?
         /// What the state was decided by, as the uncertainty of a hard sample; nil where nothing was measured.
         package var score: Double?
 
+        /// Checked by `RoundRecord.canonical()`, not here.
         package init(dataset: String, key: Key, state: State, task: String? = nil, score: Double? = nil) {
             self.dataset = dataset
             self.key = key
@@ -166,13 +187,16 @@ extension RoundRecord {
     package struct Relation: Equatable, Sendable {
         /// As "transfer", "same-site".
         package var kind: String
+        /// The task that gives, where the kind has a direction; one of `RoundRecord.tasks`.
         package var from: String
+        /// The task that receives; one of `RoundRecord.tasks`.
         package var to: String
         /// Its strength, in the unit of its kind.
         package var value: Double
         /// Rows it was measured on; nil where it was not measured.
         package var rowCount: Int?
 
+        /// Checked by `RoundRecord.canonical()`, not here.
         package init(kind: String, from: String, to: String, value: Double, rowCount: Int? = nil) {
             self.kind = kind
             self.from = from
@@ -194,12 +218,14 @@ extension RoundRecord {
         package var subject: String?
         /// The figure the rule compared, before and after; nil where there was none.
         package var before: Double?
+        /// See `before`.
         package var after: Double?
         /// For people; never empty.
         package var reason: String
         /// The statistics behind it, by name.
         package var figures: [String: Double]
 
+        /// Checked by `RoundRecord.canonical()`, not here.
         package init(
             action: String, task: String? = nil, model: String? = nil, subject: String? = nil, before: Double? = nil, after: Double? = nil,
             reason: String, figures: [String: Double] = [:]
@@ -227,6 +253,7 @@ extension RoundRecord.Sample.Key: Comparable, CustomStringConvertible {
         }
     }
 
+    /// The key alone; a text that is a number looks like that number.
     package var description: String {
         switch self {
         case .number(let number): "\(number)"
