@@ -4,12 +4,17 @@ package import ThermalComfort
 
 /// Data and split, read and ready to learn from.
 package struct ComfortSource: Sendable {
+    /// All records and buildings, duplicates taken back where the split names them.
     package var database: ComfortDatabase
+    /// Round and part of each row; every one names a record of `database`, which may hold more.
     package var rows: [SplitRow]
     /// The data set's name.
     package var dataset: String
+    /// Of the two files, or of the bytes that were made up.
     package var digests: ComfortResults.Digests
+    /// Its name and digest, for the results.
     package var split: ComfortResults.Split
+    /// Made up, which every output must then say.
     package var isSynthetic: Bool
 
     /// Reads the database, or makes it up, and the split; blocks.
@@ -70,9 +75,11 @@ package struct ComfortSource: Sendable {
 
 /// What a file holds was refused.
 package struct FileContentError: Error, Equatable, CustomStringConvertible {
+    /// As the file was opened; in front of the reason in messages.
     package var path: String
     /// Line, value found and remedy.
     package var reason: String
 
+    /// `path: reason`, as compilers do.
     package var description: String { "\(path): \(reason)" }
 }

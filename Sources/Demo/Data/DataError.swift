@@ -7,6 +7,7 @@ package enum DataError: Error, Equatable, CustomStringConvertible {
     case tooLarge(address: String, bytesMax: Int)
     case cannotPrepareCache(path: String, reason: String)
 
+    /// One sentence: the file or address, the value found and the one expected, and the option that helps.
     package var description: String {
         switch self {
         case .cannotRead(let path, let reason): "cannot read \(path): \(reason); check the path and its permissions"

@@ -17,6 +17,7 @@ package enum LocatedData: Sendable, Equatable {
 package struct RealData: Sendable, Equatable {
     /// Paths.
     package var measurements: String
+    /// Path of the table of buildings.
     package var metadata: String
     /// Of the files as found; with `--accept-digest` not always the card's.
     package var digests: ComfortResults.Digests
@@ -47,13 +48,16 @@ package struct DataLocator: Sendable {
     package var home: String? = ComfortFiles.home
     /// Take files whose digest is not the card's, with a warning.
     package var acceptsDigest = false
+    /// Bounds on time and attempts of fetching.
     package var limits = TransferLimits()
     /// The program that fetches.
     package var curl = "curl"
     /// The files by their card.
     package var measurements = ComfortFiles.measurements
+    /// Its counterpart with the buildings.
     package var metadata = ComfortFiles.metadata
 
+    /// The usual places and limits; nothing is touched before `locate`.
     package init(folder: String? = nil, cache: String?, acceptsDigest: Bool = false) {
         self.folder = folder
         self.cache = cache

@@ -10,6 +10,7 @@ import Crypto
 package struct FileDigest: Sendable, Equatable {
     /// Lower-case hexadecimal.
     package var sha256: String
+    /// Size as stored, compressed or not.
     package var bytes: Int
 
     /// Reads the whole file in bounded memory; blocks.

@@ -14,11 +14,14 @@ package import ThermalComfort
 package struct RememberingMethod: LifelongMethod, Sendable {
     /// What the rounds are called and where their rows come from.
     package struct Origin: Sendable {
+        /// Under which the knowledge base knows the rounds.
         package var job: JobName
+        /// The worker named in the records.
         package var pod: String
         /// The first one holds the samples: their keys are its record ids.
         package var datasets: [RoundRecord.Dataset]
 
+        /// Traps without a data set.
         package init(job: JobName, pod: String, datasets: [RoundRecord.Dataset]) {
             precondition(!datasets.isEmpty, "samples belong to a data set")
             self.job = job
@@ -31,14 +34,17 @@ package struct RememberingMethod: LifelongMethod, Sendable {
     package struct File: Sendable {
         /// SHA-256, 64 lower-case hexadecimal digits.
         package var digest: String
+        /// Of the whole ONNX file.
         package var sizeBytes: Int
 
+        /// Made by whoever writes the model's file; the digest is not checked here.
         package init(digest: String, sizeBytes: Int) {
             self.digest = digest
             self.sizeBytes = sizeBytes
         }
     }
 
+    /// Its state after the last round learned.
     package private(set) var method: SkerryMethod
     /// Oldest first.
     package private(set) var records: [RoundRecord] = []
@@ -65,10 +71,15 @@ package struct RememberingMethod: LifelongMethod, Sendable {
         self.file = file
     }
 
+    /// That of the method: to judges the two are one.
     package var name: String { method.name }
 
+    /// As the method; asking takes down nothing.
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try method.predict(rows) }
 
+    /// Learns as the method, then adds a record: what it knew of the rows before the round, and what it knows after.
+    ///
+    /// - Throws: what the method throws, and what making a model's file throws.
     package mutating func learn(_ round: ComfortRound) throws -> RoundOutcome {
         // Before the round is learned: judged by what was known when the rows came.
         let arrivals = try Arrivals(round, known: method, hardFrom: hardFrom)

@@ -1,18 +1,22 @@
 /// One piece of work as a line for people: how much is done, how fast, how long it will take. Pure.
 package struct ProgressBar: Sendable, Equatable {
+    /// What is counted, and so how amounts and speeds are written.
     package enum Unit: Sendable, Equatable {
         /// Plural noun: "rounds", "rows".
         case things(String)
         case bytes
     }
 
+    /// At the front of each line; padded to 18 columns on a terminal, so that bars of several works stand in line.
     package var title: String
     /// Nil when unknown; then there is no bar and no remaining time.
     package var total: Int?
+    /// Decides how amounts are written: plain counts, or megabytes of 10⁶ bytes.
     package var unit: Unit
     /// Whether the terminal shows more than ASCII.
     package var isUnicode: Bool
 
+    /// A text without a state: what is done is said with each line.
     package init(title: String, total: Int?, unit: Unit, isUnicode: Bool = true) {
         self.title = title
         self.total = total

@@ -12,14 +12,18 @@ import Synchronization
 package final class ProgressDisplay: Sendable {
     /// Where lines go and what time it is.
     package struct Surroundings: Sendable {
+        /// Whether lines may be redrawn; else they are written one below the other.
         package var isTerminal: Bool
+        /// Whether bars may have block characters; else they are of ASCII.
         package var isUnicode: Bool
         /// Columns of the terminal at this moment.
         package var width: @Sendable () -> Int
         /// Time since any fixed moment.
         package var now: @Sendable () -> Duration
+        /// Takes text as it is, control sequences and line feeds included; may be called from any thread.
         package var write: @Sendable (String) -> Void
 
+        /// The real ones come from `standardError(environment:)`; tests bring a clock and a text of their own.
         package init(
             isTerminal: Bool, isUnicode: Bool, width: @escaping @Sendable () -> Int, now: @escaping @Sendable () -> Duration,
             write: @escaping @Sendable (String) -> Void
@@ -65,6 +69,7 @@ package final class ProgressDisplay: Sendable {
     private let surroundings: Surroundings
     private let work = Mutex<Work?>(nil)
 
+    /// Writes nothing by itself.
     package init(_ surroundings: Surroundings) { self.surroundings = surroundings }
 
     /// Begins a piece of work.

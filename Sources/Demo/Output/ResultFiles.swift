@@ -13,11 +13,17 @@ package import ThermalComfort
 package final class ResultFiles {
     /// Where each file will be.
     package struct Paths: Sendable, Equatable {
+        /// `results.json`: every figure of the run.
         package let results: String
+        /// `predictions.csv.gz`: every method's answer for every test row.
         package let predictions: String
+        /// `report.html`: the report for a browser.
         package let page: String
+        /// `report.svg`: the verdict and the gain in each city.
         package let picture: String
+        /// `comfort.onnx`: the newest deployed model.
         package let model: String
+        /// `knowledge.db`: what the rounds left; only its owner may read it.
         package let knowledge: String
         private let folder: String
 
@@ -26,6 +32,7 @@ package final class ResultFiles {
         /// The file of a model of an earlier round that still serves some tasks.
         package static func olderModelName(round: Int) -> String { "comfort-round-\(round).onnx" }
 
+        /// Names only; the folder need not exist.
         package init(folder: String) {
             self.folder = folder
             results = "\(folder)/results.json"
@@ -46,6 +53,7 @@ package final class ResultFiles {
         }
     }
 
+    /// Fixed when the folder is made.
     package let paths: Paths
     /// Paths of what was put in place, in the order of `Paths.all`, older models last.
     package private(set) var placed: [String] = []

@@ -19,7 +19,9 @@ package import Workers
 package struct ComfortRun {
     /// What the user chose.
     package struct Settings: Sendable {
+        /// How many labels are bought after round 0; the leaky split and the new cities have counts of their own.
         package var labels = LabelBudget.few
+        /// Decides every draw of training and of the leaky split; named in the models' versions.
         package var seed: UInt64 = 27
         /// Edges that share the test rows; at least 1.
         package var edges = 2
@@ -28,11 +30,13 @@ package struct ComfortRun {
         /// Methods taught at a time.
         package var threads = 2
 
+        /// As the program's command line has it without options.
         package init() {}
     }
 
     /// The tools of a run.
     package struct Tools: Sendable {
+        /// Shared by all threads; its version goes into the results.
         package var xgboost: XGBoostLibrary
         /// How to start an edge's worker.
         package var workers: InferenceWorkerProcess.Settings
@@ -41,6 +45,7 @@ package struct ComfortRun {
         /// By name; goes into the results.
         package var versions: [String: String]
 
+        /// Opened and checked by the caller, so that what is missing shows before anything is learned.
         package init(
             xgboost: XGBoostLibrary, workers: InferenceWorkerProcess.Settings, temporaryFolder: String, versions: [String: String]
         ) {
@@ -53,6 +58,7 @@ package struct ComfortRun {
 
     /// What a run found, before it is written.
     package struct Findings {
+        /// Everything `results.json` holds.
         package var results: ComfortResults
         /// The deployed models as ONNX files, by name; the newest is `ResultFiles.Paths.modelName`.
         package var models: [String: [UInt8]]
@@ -68,6 +74,7 @@ package struct ComfortRun {
     private let display: ProgressDisplay
     private let start = ContinuousClock.now
 
+    /// Traps without an edge or a thread; reads nothing yet.
     package init(_ settings: Settings, _ tools: Tools, _ display: ProgressDisplay) {
         precondition(settings.edges >= 1 && settings.threads >= 1, "at least one edge and one thread")
         self.settings = settings
@@ -354,6 +361,7 @@ package enum RunError: Error, Equatable, CustomStringConvertible {
     /// The file that was made does not say what the model says.
     case edgeDisagrees(recordID: Int)
 
+    /// One sentence: which figure or record, and what to do.
     package var description: String {
         switch self {
         case .baselineNeverRight: "single_task is right on no test row, so no gain over it exists; give a split with more test rows"
