@@ -6,6 +6,7 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
     case hashCollision(first: String, second: String, hash: UInt32)
     case biasOutOfRange(key: String, value: Double)
 
+    /// One sentence: the keys or the bias at fault, and what to change before deploying again.
     package var description: String {
         switch self {
         case .hashCollision(let first, let second, let hash):
@@ -19,6 +20,7 @@ package enum AdapterError: Error, Equatable, CustomStringConvertible {
 /// The biases of the known tasks of one kind (sites, persons) as a deployed model carries them: rounded to half precision, and under hashes
 /// in place of names, so that a model file holds nobody's identifier.
 package struct AdapterTable: Sendable, Equatable {
+    /// Numbers of one key's bias, in the order of the model's classes.
     package let classCount: Int
     /// Hashes of the known keys, ascending, each in 1..<2³¹.
     package let hashes: [UInt32]

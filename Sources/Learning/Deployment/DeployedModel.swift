@@ -7,9 +7,11 @@ package struct DeployedModel: Sendable, Equatable {
 
     /// Columns of the features, in order.
     package let featureNames: [String]
+    /// In the order of the probabilities; two or more.
     package let classNames: [String]
     /// Which model this is, for people: a round, a date, a digest.
     package let version: String
+    /// Trees and networks without anybody's bias.
     package let model: BlendedModel
     /// Nil where the model does not ask for the site.
     package let sites: AdapterTable?

@@ -9,6 +9,7 @@ package struct ClassShares: Predictor, Sendable, Equatable {
         shares = classCounts(labels, classCount: classCount).map { Float($0) / Float(labels.count) }
     }
 
+    /// The same shares for every row; never fails.
     package func predict(_ features: FeatureMatrix) throws -> ClassProbabilities { probabilities(rowCount: features.rowCount) }
 
     /// Shape [rowCount, classes].

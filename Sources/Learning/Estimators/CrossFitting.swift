@@ -1,5 +1,6 @@
 /// Rows to train on.
 package struct TrainingRows: Sendable {
+    /// NaN is missing; whoever learns decides what that means.
     package var features: FeatureMatrix
     /// Class indices, one a row.
     package var labels: [Int]
@@ -10,6 +11,7 @@ package struct TrainingRows: Sendable {
     /// How much a row counts, positive; nil: all alike.
     package var weights: [Float]?
 
+    /// Traps unless there is one label, auxiliary value, fold and weight a row.
     package init(features: FeatureMatrix, labels: [Int], auxiliary: [Float], folds: [Int], weights: [Float]? = nil) {
         precondition([labels.count, auxiliary.count, folds.count].allSatisfy { $0 == features.rowCount }, "one value a row")
         precondition(weights.map { $0.count == labels.count } ?? true, "one weight a row")
@@ -20,6 +22,7 @@ package struct TrainingRows: Sendable {
         self.weights = weights
     }
 
+    /// Rows, not columns.
     package var count: Int { labels.count }
 
     /// The rows at the given positions, in the given order.
@@ -32,10 +35,12 @@ package struct TrainingRows: Sendable {
 
 /// A blend and what its parts say of training rows they did not see.
 package struct CrossFittedBlend: Sendable {
+    /// Trained on all rows; this one is deployed.
     package let model: BlendedModel
     /// Shape [rows, classes]: margins of every training row from parts trained without its fold. Biases fitted on them are not shrunk by over-fit.
     package let margins: [Double]
 
+    /// Made by a `CrossFittingEstimator`; the number of margins is not checked here.
     package init(model: BlendedModel, margins: [Double]) {
         self.model = model
         self.margins = margins

@@ -6,9 +6,11 @@
 
 /// How a dense network sees a row: missing values filled, columns standardised and clipped, an indicator appended for chosen missing columns.
 package struct DenseInputs: Sendable, Equatable {
+    /// Names of a row's cells before indicators, in order.
     package let columnNames: [String]
     /// Value of a missing cell, one a column.
     package let filled: [Float]
+    /// Subtracted after filling, one a column.
     package let means: [Float]
     /// Divisors, one a column, positive.
     package let scales: [Float]
@@ -20,6 +22,7 @@ package struct DenseInputs: Sendable, Equatable {
     /// Inputs of the network: columns, then indicators.
     package var count: Int { columnNames.count + indicatorColumns.count }
 
+    /// Traps unless there is one value a column, scales and bound are positive and indicators are positions of columns.
     package init(columnNames: [String], filled: [Float], means: [Float], scales: [Float], clipBound: Float, indicatorColumns: [Int]) {
         precondition([filled.count, means.count, scales.count].allSatisfy { $0 == columnNames.count }, "one value a column")
         precondition(scales.allSatisfy { $0 > 0 } && clipBound > 0, "scales and bound must be positive")
@@ -81,16 +84,22 @@ package struct DenseInputs: Sendable, Equatable {
 
 /// A network of one hidden layer of rectified units: smooth where trees are steps, so the two err differently and their mean errs less.
 package struct DenseNetwork: Sendable, Equatable {
+    /// How a row is turned into the first layer's numbers.
     package let inputs: DenseInputs
+    /// Rectified units.
     package let hiddenCount: Int
+    /// Classes; margins a row.
     package let outputCount: Int
     /// Shape [inputs.count, hiddenCount], row-major.
     package let hiddenWeights: [Float]
+    /// One a hidden unit.
     package let hiddenBiases: [Float]
     /// Shape [hiddenCount, outputCount], row-major.
     package let outputWeights: [Float]
+    /// One an output.
     package let outputBiases: [Float]
 
+    /// Traps where the numbers of weights and biases do not fit each other.
     package init(
         inputs: DenseInputs, hiddenWeights: [Float], hiddenBiases: [Float], outputWeights: [Float], outputBiases: [Float]
     ) {

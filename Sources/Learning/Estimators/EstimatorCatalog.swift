@@ -1,10 +1,13 @@
 /// An estimator that can be chosen by name, and how it is made from parameters.
 package struct EstimatorMaker: Sendable {
+    /// Chosen by it, case counts; usually the type's name.
     package let name: String
     /// Names of the parameters it reads.
     package let parameters: [String]
     let make: @Sendable (StageParameters) throws(StageError) -> any Estimator
 
+    /// Made once for each way of learning and put into an `EstimatorCatalog`; only parameters named here reach `make`, their values
+    /// unchecked.
     package init(
         _ name: String, parameters: [String] = [], make: @escaping @Sendable (StageParameters) throws(StageError) -> any Estimator
     ) {

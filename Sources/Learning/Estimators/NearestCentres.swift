@@ -12,8 +12,12 @@ package struct NearestCentres: Estimator, Sendable {
     /// Rows that the common mean weighs in each class's.
     package var shrinkage: Float
 
+    /// With 0 no mean is drawn anywhere; a class without rows then has the common one.
     package init(shrinkage: Float = 5) { self.shrinkage = shrinkage }
 
+    /// Learns in one pass over the rows, without any draw.
+    ///
+    /// - Throws: `NearestCentresError.oneClass`, also for no rows.
     package func fit(_ features: FeatureMatrix, labels: [Int], classCount: Int) throws -> any Predictor {
         guard Set(labels).count > 1 else { throw NearestCentresError.oneClass(rowCount: labels.count) }
         return Model(features, labels: labels, classCount: classCount, shrinkage: shrinkage)
@@ -77,6 +81,7 @@ package struct NearestCentres: Estimator, Sendable {
 package enum NearestCentresError: Error, Equatable, CustomStringConvertible {
     case oneClass(rowCount: Int)
 
+    /// One sentence: how many rows there were, and what to label.
     package var description: String {
         switch self {
         case .oneClass(let count): "NearestCentres: the \(count) rows have fewer than two classes; label rows of another class"

@@ -2,8 +2,10 @@
 package struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
+    /// Any seed is good, 0 included.
     package init(seed: UInt64) { state = seed }
 
+    /// 64 random bits, for the generator's users in the standard library.
     package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var z = state

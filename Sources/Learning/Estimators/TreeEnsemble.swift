@@ -21,10 +21,12 @@ package struct TreeEnsemble: Sendable, Equatable {
             Node(value: threshold, column: Int32(feature), left: Int32(left), right: Int32(right), missingGoesLeft: missingGoesLeft)
         }
 
+        /// A node where a row ends.
         package static func leaf(_ value: Float) -> Node {
             Node(value: value, column: -1, left: 0, right: 0, missingGoesLeft: false)
         }
 
+        /// A leaf has no feature and no children.
         package var isLeaf: Bool { column < 0 }
         /// Nil in a leaf.
         package var feature: Int? { isLeaf ? nil : Int(column) }
@@ -42,15 +44,20 @@ package struct TreeEnsemble: Sendable, Equatable {
         fileprivate let count: Int
     }
 
+    /// Columns a row must have; no split looks at another.
     package let featureCount: Int
     /// What every row starts from, one number a target.
     package private(set) var baseMargins: [Float]
+    /// In the order in which their leaves are added.
     package private(set) var trees: [Tree] = []
     /// The nodes of all trees, tree after tree.
     private var nodes: [Node] = []
 
+    /// Classes; margins a row.
     package var targetCount: Int { baseMargins.count }
+    /// Over all trees; with `splitCount` the size of the model.
     package var leafCount: Int { nodes.count { $0.isLeaf } }
+    /// Over all trees; each tree has one fewer than leaves.
     package var splitCount: Int { nodes.count - leafCount }
     /// One more than the last round of any tree.
     package var roundCount: Int { (trees.map(\.round).max() ?? -1) + 1 }

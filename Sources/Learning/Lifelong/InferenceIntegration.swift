@@ -15,17 +15,22 @@ package protocol InferenceIntegration: Sendable {
 
 /// The model that serves the task speaks alone.
 package struct DefaultInferenceIntegrate: InferenceIntegration {
+    /// Without parameters, as Sedna's.
     package init() {}
 
+    /// The serving model's margins, unchanged.
     package func integrate(_ margins: [[Double]], serving: Int) -> [Double] { margins[serving] }
 }
 
 /// All retained models speak; the serving one has a given share and the others divide the rest: the mean of log-probabilities.
 package struct LogMeanIntegration: InferenceIntegration {
+    /// 0...1; 1 lets the serving model speak alone.
     package let servingShare: Double
 
+    /// A job's own share is checked when the stage is made; here it is taken as it is.
     package init(servingShare: Double) { self.servingShare = servingShare }
 
+    /// Weighted means of log-probabilities, which are margins; those of a single model stay as they are.
     package func integrate(_ margins: [[Double]], serving: Int) -> [Double] {
         guard margins.count > 1 else { return margins[serving] }
         let others = (1 - servingShare) / Double(margins.count - 1)

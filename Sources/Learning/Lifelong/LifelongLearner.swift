@@ -8,6 +8,7 @@
 package struct RetainedModel: Sendable {
     /// The round it was trained in.
     package let round: Int
+    /// As it was trained; only its adapters change later.
     package let model: BlendedModel
     /// Fitted anew each round, on this model's own margins: an old model still learns of new places.
     package fileprivate(set) var adapters: [AdapterLayer] = []
@@ -30,6 +31,7 @@ package struct RetainedModel: Sendable {
 
 /// What became of a round.
 package struct LifelongRound: Sendable {
+    /// As given to `learn`.
     package let number: Int
     /// Labelled rows of each task so far, in order of name.
     package let tasks: [KnownTask]
@@ -39,6 +41,7 @@ package struct LifelongRound: Sendable {
     package let reasonToWait: String?
     /// The gate's, in order of task; empty where nothing was trained.
     package let decisions: [GateDecision]
+    /// Found by the stage; empty where nothing was trained.
     package let relations: [TaskRelation]
     /// Round of the model that serves each task.
     package let serving: [String: Int]
@@ -53,6 +56,7 @@ package struct Recognition: Sendable, Equatable {
     /// The rows that came with it from its place are, taken together, unlike every known task.
     package var isUnseenTask: Bool
 
+    /// Made by `LifelongLearner.recognise`, task first and then marks.
     package init(task: String?, isUnseenSample: Bool, isUnseenTask: Bool) {
         (self.task, self.isUnseenSample, self.isUnseenTask) = (task, isUnseenSample, isUnseenTask)
     }

@@ -2,12 +2,14 @@
 package struct LifelongSamples: Sendable {
     /// Who each row is, unlike every other row of the job.
     package let ids: [Int]
+    /// One row a sample, in the order of `ids`.
     package let features: FeatureMatrix
     /// Columns of words by name, one word a row, "" where unknown: season, site, person, …
     package let attributes: [String: [String]]
     /// Cross-fitting fold of each row; rows that belong together share one.
     package let folds: [Int]
 
+    /// Traps unless there is one id, one fold and one word of each attribute a row.
     package init(ids: [Int], features: FeatureMatrix, attributes: [String: [String]], folds: [Int]) {
         precondition(features.rowCount == ids.count && folds.count == ids.count, "one id, one fold a row")
         precondition(attributes.values.allSatisfy { $0.count == ids.count }, "one word a row in every attribute")
@@ -17,6 +19,7 @@ package struct LifelongSamples: Sendable {
         self.folds = folds
     }
 
+    /// Rows, not columns.
     package var count: Int { ids.count }
 
     /// The rows at the given positions, in the given order.
@@ -39,12 +42,14 @@ package struct LifelongSamples: Sendable {
 
 /// Rows with their classes.
 package struct LabelledSamples: Sendable {
+    /// What is known of them without labels.
     package let rows: LifelongSamples
     /// Class indices, one a row.
     package let labels: [Int]
     /// A second target learned beside the class, about −3 ... 3; NaN where unknown.
     package let auxiliary: [Float]
 
+    /// Traps unless there is one label and one auxiliary value a row.
     package init(rows: LifelongSamples, labels: [Int], auxiliary: [Float]) {
         precondition(rows.count == labels.count && auxiliary.count == labels.count, "one label and one auxiliary value a row")
         self.rows = rows
@@ -52,6 +57,7 @@ package struct LabelledSamples: Sendable {
         self.auxiliary = auxiliary
     }
 
+    /// Labelled rows.
     package var count: Int { labels.count }
 
     /// The rows at the given positions, in the given order.
@@ -73,6 +79,7 @@ package enum StageError: Error, Equatable, CustomStringConvertible {
     case unknownAttribute(String, known: [String])
     case badText(String, reason: String)
 
+    /// One sentence: the stage, parameter or attribute at fault, the value found, and what would do.
     package var description: String {
         switch self {
         case .unknownStage(let kind, let name, let known):

@@ -1,13 +1,22 @@
 /// The stages of lifelong learning that a learner is put together from.
 package struct LifelongStages: Sendable {
+    /// Which task each row is of.
     package var taskDefinition: any TaskDefinition
+    /// What tasks have to do with each other; only reported, decides nothing.
     package var relationDiscovery: any TaskRelationDiscovery
+    /// Which known task serves a row to be predicted.
     package var taskAllocation: any TaskAllocation
+    /// Which rows are from places that were never seen.
     package var unseenSampleRecognition: any UnseenSampleRecognition
+    /// Which batches are of a task that was never learned.
     package var unseenTaskDetection: any UnseenTaskDetection
+    /// How the shared model becomes one for each site and person.
     package var taskAdaptation: any TaskAdaptation
+    /// How several models make one prediction.
     package var inferenceIntegration: any InferenceIntegration
+    /// Whether a round is worth training for.
     package var updateDecision: any UpdateDecision
+    /// Which tasks a new model takes over.
     package var qualityGate: any QualityGate
 
     /// What each stage is unless a job says otherwise.
@@ -39,6 +48,7 @@ package enum StageKind: String, CaseIterable, Sendable {
 
 /// A stage that can be chosen by name: how it is made from parameters and put in its place.
 package struct StageMaker: Sendable {
+    /// Names are looked up within it.
     package let kind: StageKind
     /// Sedna's name where Sedna has such a stage.
     package let name: String
@@ -46,6 +56,7 @@ package struct StageMaker: Sendable {
     package let parameters: [String]
     let place: @Sendable (StageParameters, inout LifelongStages) throws(StageError) -> Void
 
+    /// Made once for each stage and put into a `StageCatalog`; only parameters named here reach `place`, their values unchecked.
     package init(
         _ kind: StageKind, _ name: String, parameters: [String] = [],
         place: @escaping @Sendable (StageParameters, inout LifelongStages) throws(StageError) -> Void

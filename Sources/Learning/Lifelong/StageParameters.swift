@@ -12,6 +12,7 @@ package struct StageParameters: Sendable, Equatable {
         case text(String)
         case list([String])
 
+        /// A JSON number, text or list of texts; anything else is refused.
         package init(from decoder: any Decoder) throws {
             let box = try decoder.singleValueContainer()
             if let number = try? box.decode(Double.self) {
@@ -34,8 +35,10 @@ package struct StageParameters: Sendable, Equatable {
 
     /// The stage's name, for messages.
     package let stage: String
+    /// As the job gave them, unread ones included; reading checks.
     package let values: [String: Value]
 
+    /// Nothing is checked before a value is read.
     package init(stage: String, values: [String: Value] = [:]) {
         self.stage = stage
         self.values = values

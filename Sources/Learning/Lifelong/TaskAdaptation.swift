@@ -2,8 +2,10 @@
 package struct AdapterLayer: Sendable, Equatable {
     /// For example "site" or "person".
     package let attribute: String
+    /// Its keys are words of the attribute.
     package let biases: BiasTable
 
+    /// Made by a `TaskAdaptation`; a layer's words need not be known to the rows it is applied to.
     package init(attribute: String, biases: BiasTable) {
         self.attribute = attribute
         self.biases = biases
@@ -55,19 +57,27 @@ extension [Double] {
 package struct PartialPoolingAdaptation: TaskAdaptation {
     /// An attribute and the pull to 0 of its biases, in rows.
     package struct Layer: Sendable, Equatable {
+        /// Its words are the subjects: "site", "person".
         package var attribute: String
+        /// In rows, above 0: a subject with many more labelled rows than this has its own way.
         package var lambda: Double
 
+        /// Nothing is checked here; fitting looks for the attribute and traps unless the pull is positive.
         package init(_ attribute: String, lambda: Double) {
             self.attribute = attribute
             self.lambda = lambda
         }
     }
 
+    /// Fitted in this order, each on margins that the ones before have corrected.
     package let layers: [Layer]
 
+    /// An empty list adapts nothing.
     package init(layers: [Layer]) { self.layers = layers }
 
+    /// One layer for each of `layers`; words with labels get a bias, others none.
+    ///
+    /// - Throws: `StageError.unknownAttribute`.
     package func fit(margins: [Double], samples: LabelledSamples, classCount: Int) throws -> [AdapterLayer] {
         var margins = margins
         return try layers.map { layer in
@@ -92,7 +102,9 @@ package struct PartialPoolingAdaptation: TaskAdaptation {
 
 /// Every task is served by the shared model alone.
 package struct NoAdaptation: TaskAdaptation {
+    /// Without parameters.
     package init() {}
 
+    /// No layers, whatever the rows say.
     package func fit(margins: [Double], samples: LabelledSamples, classCount: Int) -> [AdapterLayer] { [] }
 }

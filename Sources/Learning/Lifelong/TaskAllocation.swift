@@ -1,11 +1,13 @@
 /// What is known of a task when a row asks to which it belongs.
 package struct KnownTask: Sendable, Equatable {
+    /// As the task definition gives it.
     package var name: String
     /// Labelled rows so far.
     package var sampleCount: Int
     /// Mean of every feature over the task's labelled rows; NaN where none has a value.
     package var centre: [Float]
 
+    /// Made by the learner from all labelled rows, anew in each round.
     package init(name: String, sampleCount: Int, centre: [Float]) {
         (self.name, self.sampleCount, self.centre) = (name, sampleCount, centre)
     }
@@ -22,8 +24,10 @@ package protocol TaskAllocation: Sendable {
 
 /// A row belongs to the task of its own attributes, or to none. Sedna's answer to an unknown one, task 0, cost five points of accuracy.
 package struct TaskAllocationByDataAttr: TaskAllocation {
+    /// Without parameters, as Sedna's.
     package init() {}
 
+    /// The row's own name where that is known, else nil.
     package func allocate(_ rows: LifelongSamples, named names: [String], known: [KnownTask]) -> [String?] {
         let known = Set(known.map(\.name))
         return names.map { known.contains($0) ? $0 : nil }
@@ -32,8 +36,10 @@ package struct TaskAllocationByDataAttr: TaskAllocation {
 
 /// As by attributes, but a row of an unknown task goes to the known one whose centre is nearest, in units of the centres' spread.
 package struct TaskAllocationByNearestCentre: TaskAllocation {
+    /// Without parameters.
     package init() {}
 
+    /// Never nil while any task is known; of tasks equally near, the first in order of name.
     package func allocate(_ rows: LifelongSamples, named names: [String], known: [KnownTask]) -> [String?] {
         let exact = TaskAllocationByDataAttr().allocate(rows, named: names, known: known)
         let scales = Self.spread(of: known)

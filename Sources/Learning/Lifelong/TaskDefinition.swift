@@ -6,10 +6,15 @@ package protocol TaskDefinition: Sendable {
 
 /// One task for each combination of some attributes; its name joins their words by "_", as Sedna's do.
 package struct TaskDefinitionByDataAttr: TaskDefinition {
+    /// In the order of the words in a task's name.
     package let attributes: [String]
 
+    /// At least one attribute, which is checked where a job names them.
     package init(attributes: [String]) { self.attributes = attributes }
 
+    /// Words without spaces, "_" written as "-"; an unknown word is "unknown".
+    ///
+    /// - Throws: `StageError.unknownAttribute`.
     package func tasks(of rows: LifelongSamples) throws -> [String] {
         let columns = try attributes.map { try rows.keys($0) }
         return (0..<rows.count).map { row in columns.map { Self.word($0[row]) }.joined(separator: "_") }
@@ -30,7 +35,9 @@ package struct TaskDefinitionByDataAttr: TaskDefinition {
 
 /// All rows are one task: lifelong learning without tasks, for comparison.
 package struct SingleTaskDefinition: TaskDefinition {
+    /// Without parameters.
     package init() {}
 
+    /// The name "all" for every row.
     package func tasks(of rows: LifelongSamples) -> [String] { Array(repeating: "all", count: rows.count) }
 }

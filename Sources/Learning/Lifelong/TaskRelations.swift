@@ -6,13 +6,16 @@
 
 /// What one task's knowledge is worth in another.
 package struct TaskRelation: Sendable, Equatable {
+    /// The task that was learned.
     package var from: String
+    /// The task whose rows were predicted.
     package var to: String
     /// Log-loss of the other task's class shares minus that of this task's model on its rows, nats a row: above 0 knowledge carries over.
     package var transfer: Double
     /// Rows it was measured on.
     package var rowCount: Int
 
+    /// Made by a `TaskRelationDiscovery`, one for each ordered pair of tasks it looked at.
     package init(from: String, to: String, transfer: Double, rowCount: Int) {
         (self.from, self.to, self.transfer, self.rowCount) = (from, to, transfer, rowCount)
     }
@@ -27,8 +30,10 @@ package protocol TaskRelationDiscovery: Sendable {
 
 /// No relations, as Sedna's.
 package struct DefaultTaskRelationDiscover: TaskRelationDiscovery {
+    /// Without parameters, as Sedna's.
     package init() {}
 
+    /// None, without looking at the rows.
     package func relations(_ samples: LabelledSamples, tasks: [String], classCount: Int) -> [TaskRelation] { [] }
 }
 
@@ -40,10 +45,14 @@ package struct TransferRelationDiscovery: TaskRelationDiscovery {
     /// Rows of a task that are looked at, evenly spread.
     package let rowsMax: Int
 
+    /// The estimator trains one model for each task that is large enough; both bounds are checked where a job gives them.
     package init(_ estimator: any Estimator & Sendable, rowsMin: Int = 50, rowsMax: Int = 1000) {
         (self.estimator, self.rowsMin, self.rowsMax) = (estimator, rowsMin, rowsMax)
     }
 
+    /// Pairs of tasks of at least `rowsMin` rows; one whose rows are all of one class is predicted but does not predict.
+    ///
+    /// - Throws: what the estimator throws.
     package func relations(_ samples: LabelledSamples, tasks: [String], classCount: Int) throws -> [TaskRelation] {
         let members = Dictionary(grouping: tasks.indices) { tasks[$0] }.filter { $0.value.count >= rowsMin }.mapValues(thinned)
         let judged = members.mapValues { samples.rows($0) }

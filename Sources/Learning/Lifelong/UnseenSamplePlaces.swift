@@ -9,10 +9,12 @@ package struct PlaceSigns: Sendable, Equatable {
     /// The attribute that names the place; never compared.
     package var place: String
 
+    /// Names are looked for when a recognition learns, not here.
     package init(columns: [String] = [], formColumns: [String] = [], attributes: [String] = [], place: String = "site") {
         (self.columns, self.formColumns, self.attributes, self.place) = (columns, formColumns, attributes, place)
     }
 
+    /// Whether nothing would be compared, so that all rows look alike.
     package var isEmpty: Bool { columns.isEmpty && formColumns.isEmpty && attributes.isEmpty }
 }
 

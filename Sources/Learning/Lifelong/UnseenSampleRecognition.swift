@@ -1,10 +1,12 @@
 /// Rows of places that are known, labelled or not.
 package struct SeenSamples: Sendable {
+    /// Of the known places alone.
     package let rows: LifelongSamples
     /// Whether a row is of the later part of its place's time: alarms are calibrated by how far the later part is from the earlier one, the
     /// step in time that rows to come will make. Rows that belong together (a day) are all earlier or all later.
     package let isLater: [Bool]
 
+    /// Traps unless there is one mark a row.
     package init(rows: LifelongSamples, isLater: [Bool]) {
         precondition(isLater.count == rows.count, "one mark a row")
         (self.rows, self.isLater) = (rows, isLater)
@@ -31,13 +33,17 @@ package protocol UnseenSampleRecogniser: Sendable {
 
 /// Sedna's default (`SampleRegonitionDefault`): a coin for a single row; of many, the first half is seen and the second unseen.
 package struct CoinFlipRecognition: UnseenSampleRecognition, UnseenSampleRecogniser {
+    /// Between the two scores, 0 and 1.
     package let threshold = 0.5
     private let seed: UInt64
 
+    /// Drawn on for single rows only.
     package init(seed: UInt64 = 27) { self.seed = seed }
 
+    /// Itself: there is nothing to learn.
     package func recogniser(of seen: SeenSamples) -> any UnseenSampleRecogniser { self }
 
+    /// 0 for seen, 1 for unseen.
     package func scores(_ rows: LifelongSamples) -> [Double] {
         guard rows.count == 1 else { return (0..<rows.count).map { 2 * $0 < rows.count ? 0 : 1 } }
         // The coin of a row is its own, so that a run can be repeated.
@@ -54,6 +60,7 @@ package struct CoinFlipRecognition: UnseenSampleRecognition, UnseenSampleRecogni
 /// conformal: of the later rows of known places, judged by the earlier ones, at most the given share lies above it (split conformal
 /// prediction, Vovk, Gammerman and Shafer 2005).
 package struct NeighbourRecognition: UnseenSampleRecognition {
+    /// What rows are compared by, and what names their place.
     package var signs: PlaceSigns
     /// Nearest rows whose mean distance is the score.
     package var neighbours = 3
@@ -65,8 +72,12 @@ package struct NeighbourRecognition: UnseenSampleRecognition {
     /// Rows that calibrate, spread evenly.
     package var calibrationRowsMax = 4000
 
+    /// The numbers shown at the properties; set others before it learns.
     package init(_ signs: PlaceSigns) { self.signs = signs }
 
+    /// Calibrates on the later rows against the earlier ones, then keeps rows of both.
+    ///
+    /// - Throws: `StageError.unknownAttribute`, for a column too.
     package func recogniser(of seen: SeenSamples) throws -> any UnseenSampleRecogniser {
         let later = seen.later
         let scores = try index(seen.earlier).scores(later.rows(evenly(later.count, most: calibrationRowsMax)))

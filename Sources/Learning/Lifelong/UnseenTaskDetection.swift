@@ -19,8 +19,12 @@ package protocol UnseenTaskDetector: Sendable {
 package struct AttributeFilterDetection: UnseenTaskDetection {
     private let attributes: [String]
 
+    /// Together they make a task; none makes all rows alike.
     package init(attributes: [String]) { self.attributes = attributes }
 
+    /// Remembers every combination of words that occurs.
+    ///
+    /// - Throws: `StageError.unknownAttribute`.
     package func detector(of seen: SeenSamples) throws -> any UnseenTaskDetector {
         Detector(attributes: attributes, known: Set(try Detector.tuples(attributes, seen.rows)))
     }
@@ -48,12 +52,17 @@ package struct AttributeFilterDetection: UnseenTaskDetection {
 
 /// The mean strangeness of the rows, by `NeighbourRecognition`, with a threshold of its own: batches of known places calibrate it.
 package struct PooledDetection: UnseenTaskDetection {
+    /// How a row's strangeness is found, and the rate of false alarms among batches.
     package var recognition: NeighbourRecognition
     /// Rows of a batch that calibrates; the alarms are known for batches of about this size.
     package var batchRows = 20
 
+    /// Batches of 20 rows unless set otherwise.
     package init(_ recognition: NeighbourRecognition) { self.recognition = recognition }
 
+    /// Calibrates on batches of the later rows against the earlier ones.
+    ///
+    /// - Throws: `StageError.unknownAttribute`, for a column too.
     package func detector(of seen: SeenSamples) throws -> any UnseenTaskDetector {
         let later = seen.later
         let batches = Self.batches(try later.keys(recognition.signs.place), rows: batchRows)

@@ -7,6 +7,7 @@ package struct UpdateSituation: Sendable {
     /// Mean log-loss of the serving models on the rows they were trained on, out of sample; nil before the first model.
     package var oldLoss: Double?
 
+    /// Made by the learner at the beginning of a round; without `oldLoss` it is the first.
     package init(newCount: Int, newLoss: Double? = nil, oldLoss: Double? = nil) {
         (self.newCount, self.newLoss, self.oldLoss) = (newCount, newLoss, oldLoss)
     }
@@ -20,10 +21,13 @@ package protocol UpdateDecision: Sendable {
 
 /// Train when enough new labels have come, and always the first time.
 package struct UpdateByCount: UpdateDecision {
+    /// Fewer new labelled rows than this are left for a later round.
     package let newLabels: Int
 
+    /// A job's own number is checked when the stage is made: 1 or more.
     package init(newLabels: Int) { self.newLabels = newLabels }
 
+    /// In a round without a model before it never waits.
     package func reasonToWait(_ situation: UpdateSituation) -> String? {
         guard situation.oldLoss != nil, situation.newCount < newLabels else { return nil }
         return "\(situation.newCount) new labels, fewer than \(newLabels)"
@@ -39,8 +43,10 @@ package struct UpdateByLoss: UpdateDecision {
     /// Least rise of the mean log-loss, nats.
     package let rise: Double
 
+    /// A job's own number is checked when the stage is made; a negative one trains even where the loss falls a little.
     package init(rise: Double) { self.rise = rise }
 
+    /// Waits where nothing new is labelled; in a round without a model before it never waits.
     package func reasonToWait(_ situation: UpdateSituation) -> String? {
         guard let old = situation.oldLoss else { return nil }
         guard let new = situation.newLoss else { return "no new labels" }

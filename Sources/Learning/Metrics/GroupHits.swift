@@ -1,9 +1,13 @@
 /// How many rows of each group (a city, a building) were judged, and how many of them were predicted rightly.
 package struct GroupHits: Sendable, Equatable {
+    /// One group's rows and hits.
     package struct Count: Sendable, Equatable {
+        /// Judged rows; 1 or more in `counts`.
         package var rows = 0
+        /// Rows whose most probable class is the true one; at most `rows`.
         package var hits = 0
 
+        /// For adding up; the accuracy of an empty count is NaN.
         package init(rows: Int = 0, hits: Int = 0) { (self.rows, self.hits) = (rows, hits) }
 
         /// Share of the rows predicted rightly, 0…1.

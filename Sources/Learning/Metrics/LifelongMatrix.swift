@@ -3,10 +3,13 @@
 /// Square. NaN marks a cell that does not exist: round j has no test rows, or no model existed after round i. Every figure below leaves
 /// such cells out and is nil where none remains.
 package struct LifelongMatrix: Sendable, Equatable {
+    /// Accuracies 0…1 or NaN; rows and columns by round.
     package let values: [[Double]]
 
+    /// Rows, and columns.
     package var roundCount: Int { values.count }
 
+    /// Traps unless the matrix is square and has a row.
     package init(_ values: [[Double]]) {
         precondition(!values.isEmpty && values.allSatisfy { $0.count == values.count }, "one row and one column a round")
         self.values = values

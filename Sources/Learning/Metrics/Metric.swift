@@ -11,10 +11,13 @@ package protocol Metric: Sendable {
 
 /// Mean over classes of the share of a class's rows that were recognised; blind to how frequent a class is. Higher is better.
 package struct BalancedAccuracy: Metric {
+    /// As `--metric` of the command line has it.
     package let name = "balanced_accuracy"
 
+    /// Without parameters.
     package init() {}
 
+    /// 0…1; classes that do not occur among the true ones are left out. Nil without rows.
     package func value(_ probabilities: ClassProbabilities, truth: [Int]) -> Double? {
         let recalls = Dictionary(grouping: truth.indices) { truth[$0] }.sorted { $0.key < $1.key }.map { label, rows in
             Double(rows.count { probabilities.predictedClass(row: $0) == label }) / Double(rows.count)
@@ -26,10 +29,13 @@ package struct BalancedAccuracy: Metric {
 /// Epstein's ranked probability score, for classes in an order: mean squared difference of cumulated probabilities, over classes − 1. 0 is best,
 /// and to be off by two classes costs more than by one.
 package struct RankedProbabilityScore: Metric {
+    /// As `--metric` of the command line has it.
     package let name = "ranked_probability_score"
 
+    /// Without parameters.
     package init() {}
 
+    /// 0…1, mean over rows; nil without rows or with one class.
     package func value(_ probabilities: ClassProbabilities, truth: [Int]) -> Double? {
         guard !truth.isEmpty, probabilities.classCount > 1 else { return nil }
         let scores = truth.enumerated().map { row, label in
@@ -47,10 +53,13 @@ package struct RankedProbabilityScore: Metric {
 
 /// Cohen's kappa: agreement beyond what the shares of both sides give by chance; 1 is perfect, 0 chance.
 package struct CohensKappa: Metric {
+    /// As `--metric` of the command line has it.
     package let name = "cohens_kappa"
 
+    /// Without parameters.
     package init() {}
 
+    /// −1…1; nil where both sides know one class only, and the same.
     package func value(_ probabilities: ClassProbabilities, truth: [Int]) -> Double? {
         let predicted = truth.indices.map { probabilities.predictedClass(row: $0) }
         let count = Double(truth.count)
@@ -71,6 +80,7 @@ package struct MetricCatalog: Sendable {
         metrics = Self.builtIn.filter { old in !added.contains { $0.name == old.name } } + added
     }
 
+    /// In order of the alphabet, for messages.
     package var names: [String] { metrics.map(\.name).sorted() }
 
     /// - Throws: `UnknownMetric`, naming what is known.
@@ -84,7 +94,10 @@ package struct MetricCatalog: Sendable {
 
 /// A name that stands for no metric.
 package struct UnknownMetric: Error, Equatable, CustomStringConvertible {
+    /// As it was asked for.
     package var name: String
+    /// In order of the alphabet.
     package var known: [String]
+    /// One sentence: the name asked for and those there are.
     package var description: String { "unknown metric \"\(name)\"; known: \(known.joined(separator: ", "))" }
 }

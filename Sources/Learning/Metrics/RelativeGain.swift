@@ -5,6 +5,7 @@ package struct RelativeGain: Sendable, Equatable {
     package var value: Double
     /// 95 % interval: the 2.5th and 97.5th percentile over draws of whole groups with replacement.
     package var low: Double
+    /// See `low`.
     package var high: Double
 
     /// - Parameters:

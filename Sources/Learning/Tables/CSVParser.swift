@@ -11,6 +11,7 @@ package enum CSVError: Error, Equatable, CustomStringConvertible {
     case doubledColumn(name: String)
     case notANumber(line: Int, column: String, found: String)
 
+    /// One sentence: the line, the column where one is at fault, the text found and the remedy.
     package var description: String {
         switch self {
         case .fieldTooLong(let line, let limit): "line \(line): a field is longer than \(limit) bytes; is a quote missing?"
@@ -48,6 +49,7 @@ package struct CSVParser {
     private var markBytes: [UInt8] = []
     private var isPastMark = false
 
+    /// Reads one text from its beginning; take another parser for another text.
     package init() {}
 
     /// Parses one chunk and hands every completed row, with the line it starts on, to `body`.

@@ -8,12 +8,14 @@
 ///
 /// A task with few labels stays close to 0, and an unknown one is exactly 0: partial pooling.
 package struct BiasTable: Sendable, Equatable {
+    /// Numbers of one correction.
     package let classCount: Int
     /// Class corrections by task key, in natural-log units.
     package private(set) var biases: [String: [Double]] = [:]
 
     private static let damping = 0.75
 
+    /// Corrects nothing: no task is known.
     package init(classCount: Int) { self.classCount = classCount }
 
     /// Fits all tasks by damped Newton steps on the penalised log-loss, each class by its diagonal curvature.

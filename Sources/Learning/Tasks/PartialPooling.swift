@@ -13,11 +13,13 @@ package struct TaskKeys: Sendable, Equatable {
     /// The cross-fitting fold of each row, 0..<PartialPooling.foldCount; all rows of a leakage group share one.
     package var folds: [Int] = []
 
+    /// Empty; all three columns get one value a row.
     package init() {}
 }
 
 /// One model for all tasks, corrected by a bias for each site and, on top, for each person.
 package struct PartialPooling {
+    /// Parts of the rows in cross-fitting; every part is predicted by a model of the others.
     package static let foldCount = 4
     /// Pull to 0 of a site's bias, rows.
     package static let siteLambda = 50.0
@@ -26,7 +28,9 @@ package struct PartialPooling {
 
     private let classCount: Int
     private let model: any Predictor
+    /// Fitted first, on log-probabilities of models that did not see the row's fold.
     package let siteBiases: BiasTable
+    /// Fitted on what the sites' biases have corrected.
     package let personBiases: BiasTable
 
     /// Trains the model on all rows, and the biases on predictions of models that did not see the row's group: else over-fit shrinks them.
