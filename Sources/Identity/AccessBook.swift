@@ -2,20 +2,28 @@
 package struct AccessBook: Sendable {
     /// A role's place: the namespace is empty for roles of the cluster.
     package struct RoleName: Sendable, Hashable {
+        /// Of a Role; empty for a ClusterRole.
         package var namespace: String
+        /// Of the Role or ClusterRole.
         package var name: String
+        /// Whether there is such a role is not asked: a binding may name one that comes later.
         package init(namespace: String, name: String) {
             self.namespace = namespace
             self.name = name
         }
     }
 
+    /// A RoleBinding or ClusterRoleBinding: gives subjects the rules of a role.
     package struct Binding: Sendable, Hashable {
         /// Where it holds; empty for everywhere.
         package var namespace: String
+        /// Of the binding itself; nothing is decided by it.
         package var name: String
+        /// The role it gives; while there is none, it gives nothing.
         package var role: RoleName
+        /// Whom it means; a user may be meant more than once.
         package var subjects: [AccessSubject]
+        /// Made from objects of `rbac.authorization.k8s.io/v1`.
         package init(namespace: String, name: String, role: RoleName, subjects: [AccessSubject]) {
             self.namespace = namespace
             self.name = name
@@ -24,9 +32,12 @@ package struct AccessBook: Sendable {
         }
     }
 
+    /// The rules of every Role and ClusterRole.
     package var roles: [RoleName: [AccessRule]] = [:]
+    /// Every RoleBinding and ClusterRoleBinding.
     package var bindings: [Binding] = []
 
+    /// A book by which only `system:masters` may do anything.
     package init() {}
 
     /// Every rule that holds for a user in a namespace; an empty namespace asks for those that hold everywhere.
@@ -35,6 +46,7 @@ package struct AccessBook: Sendable {
             .flatMap { roles[$0.role] ?? [] }
     }
 
+    /// Whether any rule that holds for the user in the request's namespace allows it. Rules only allow, so their order is no matter (RBAC).
     package func allows(_ user: User, _ request: AccessRequest) -> Bool {
         user.isMaster || rules(of: user, in: request.namespace).contains { $0.allows(request) }
     }

@@ -1,16 +1,21 @@
 /// What a user wants to do, in Kubernetes' words.
 package struct AccessRequest: Sendable, Hashable {
+    /// `get`, `list`, `create`, `impersonate`; for a path the HTTP method in lower case.
     package var verb: String
+    /// The resource's API group; empty for the core group and for paths.
     package var group = ""
     /// Plural; empty for a path that is no resource.
     package var resource = ""
+    /// The part of the object asked for: `status`, `log`; empty for the object itself.
     package var subresource = ""
+    /// The object's; empty for whole collections and for objects that get their name by the write.
     package var name = ""
     /// Empty for kinds of the cluster, and for all namespaces.
     package var namespace = ""
     /// Path of what is no resource: `/metrics`.
     package var path = ""
 
+    /// A request for objects of a kind.
     package init(verb: String, group: String, resource: String, subresource: String = "", name: String = "", namespace: String = "") {
         self.verb = verb
         self.group = group
@@ -20,11 +25,13 @@ package struct AccessRequest: Sendable, Hashable {
         self.namespace = namespace
     }
 
+    /// A request for what is no object: health, metrics, discovery.
     package init(verb: String, path: String) {
         self.verb = verb
         self.path = path
     }
 
+    /// It is about objects of a kind and not about a bare path.
     package var isResource: Bool { path.isEmpty }
     /// `pods/log`, or `pods`.
     package var qualifiedResource: String { subresource.isEmpty ? resource : "\(resource)/\(subresource)" }
@@ -32,12 +39,18 @@ package struct AccessRequest: Sendable, Hashable {
 
 /// One rule of a role.
 package struct AccessRule: Sendable, Hashable {
+    /// `get`, `list`, …; `*` for all.
     package var verbs: [String]
+    /// API groups; `""` is the core group, `*` all.
     package var groups: [String]
+    /// Plurals, with the part behind a slash: `pods`, `pods/log`, `*/scale`; `*` for all with all their parts.
     package var resources: [String]
+    /// The objects meant, RBAC's `resourceNames`; empty for all. With names the rule allows nothing that names no object, as lists.
     package var names: [String]
+    /// RBAC's `nonResourceURLs`: `/metrics`, `/api/*`; `*` for all.
     package var paths: [String]
 
+    /// A rule for objects, or for paths; what is left empty allows nothing of its sort.
     package init(verbs: [String], groups: [String] = [], resources: [String] = [], names: [String] = [], paths: [String] = []) {
         self.verbs = verbs
         self.groups = groups
@@ -46,6 +59,7 @@ package struct AccessRule: Sendable, Hashable {
         self.paths = paths
     }
 
+    /// Whether this rule alone allows the request. Namespaces are the binding's matter and not looked at.
     package func allows(_ request: AccessRequest) -> Bool {
         guard verbs.contains("*") || verbs.contains(request.verb) else { return false }
         guard request.isResource else {
@@ -67,6 +81,7 @@ package enum AccessSubject: Sendable, Hashable {
     case group(String)
     case serviceAccount(namespace: String, name: String)
 
+    /// Whether a user is the one meant, or a member of the group meant. A service account is meant by the user name Kubernetes gives it.
     package func means(_ user: User) -> Bool {
         switch self {
         case .user(let name): user.name == name

@@ -12,7 +12,9 @@ import X509
 package struct Authority: Sendable {
     /// A certificate and its key, in PEM.
     package struct Issued: Sendable {
+        /// PEM: the certificate alone, without the authority's.
         package let certificatePEM: String
+        /// PEM, PKCS #8; kept nowhere but here.
         package let keyPEM: String
     }
 

@@ -14,6 +14,7 @@ package final class CertificateUsers: Sendable {
     private static let countMax = 1024
     private let known = Mutex<[[UInt8]: User]>([:])
 
+    /// Remembers nobody yet.
     package init() {}
 
     /// The common name with the organizations as groups; nil for a certificate without a name, or of an authority.

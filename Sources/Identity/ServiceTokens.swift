@@ -8,17 +8,24 @@ import Crypto
 
 /// Signs and reads the bearer tokens of service accounts: JSON web tokens with ES256 (RFC 7515, RFC 7519).
 package struct ServiceTokens: Sendable {
+    /// What a token says of its bearer.
     package struct Claims: Sendable, Equatable {
+        /// Of the ServiceAccount.
         package var namespace: String
+        /// Name of the ServiceAccount.
         package var account: String
         /// Of the ServiceAccount; a token of a deleted and newly made account is void.
         package var accountUID: String
+        /// Whom the token is meant for, `aud`. Reading does not compare them.
         package var audiences: [String]
         /// Seconds since 1970.
         package var issuedAt: Int64
+        /// Seconds since 1970, `exp`; from then on the token is void.
         package var expiresAt: Int64
+        /// Unlike that of every other token, `jti`.
         package var id: String
 
+        /// Nothing is checked; the authenticator chooses times and audiences.
         package init(
             namespace: String, account: String, accountUID: String, audiences: [String], issuedAt: Int64, expiresAt: Int64, id: String
         ) {
@@ -32,6 +39,7 @@ package struct ServiceTokens: Sendable {
         }
     }
 
+    /// Who signs, `iss`: the name of the API server within a cluster. Tokens of other issuers are not read.
     package static let issuer = "https://kubernetes.default.svc"
     /// A longer token is refused unread.
     package static let bytesMax = 16 << 10
@@ -46,6 +54,7 @@ package struct ServiceTokens: Sendable {
         }
     }
 
+    /// A new P-256 key in PEM, PKCS #8; to be kept, since a new one voids every token.
     package static func newKeyPEM() -> String { P256.Signing.PrivateKey().pemRepresentation }
 
     private struct Header: Codable {
@@ -79,6 +88,9 @@ package struct ServiceTokens: Sendable {
         }
     }
 
+    /// The token of the claims, valid from `issuedAt` on.
+    ///
+    /// - Throws: what encoding or signing throws; neither fails for claims as they are.
     package func sign(_ claims: Claims) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
