@@ -3,7 +3,9 @@ package import Resources
 /// All reconcilers with what they see and what waits for them, without hands: a runner, or a simulation, feeds it what the server
 /// answers, takes items from it and performs their work.
 package struct ReconcileLoop: Sendable {
+    /// In the order of their queues: an index means the same reconciler everywhere here.
     package let reconcilers: [any Reconciler]
+    /// What all of them see: one mirror for each kind, however many watch it.
     package private(set) var view = ObjectView()
     private var queues: [WorkQueue<ReconcileItem>]
     /// Kinds found by discovery; nil before the first.

@@ -2,9 +2,12 @@ package import Resources
 
 /// What a reconciler is called with: an object that may have to be brought a step closer to what it should be. It need not exist.
 package struct ReconcileItem: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// Of the object.
     package let kind: ResourceKind
+    /// Of the object.
     package let key: ObjectKey
 
+    /// There may be no such object.
     package init(_ kind: ResourceKind, _ key: ObjectKey) {
         self.kind = kind
         self.key = key

@@ -16,6 +16,7 @@ package struct ObjectMirror: Sendable {
 
     /// A list is asked for anew after so long even if watches tell of every change: should a server lose an event, the error ends here.
     package static let relistAfter: Duration = .seconds(1800)
+    /// What is listed and watched, in all namespaces.
     package let kind: ResourceKind
     /// What the server has told.
     package private(set) var shelf = ObjectShelf()
@@ -28,6 +29,7 @@ package struct ObjectMirror: Sendable {
     private var failures = 0
     private var retryAt: Duration = .zero
 
+    /// Holds nothing and begins with a list. `backoff` is the wait after failures in a row; `relistAfter` counts from one list to the next.
     package init(
         kind: ResourceKind, backoff: ExponentialBackoff = .init(first: .milliseconds(200), limit: .seconds(30)),
         relistAfter: Duration = ObjectMirror.relistAfter
@@ -118,11 +120,16 @@ package struct ObjectMirror: Sendable {
 
 /// An object became another: made (no old), changed, or gone (no new).
 package struct ObjectChange: Sendable, Equatable {
+    /// The mirror's kind.
     package let kind: ResourceKind
+    /// The same before and after.
     package let key: ObjectKey
+    /// The state before; of an object that is gone the last the server told of. Nil for one that is new here.
     package let old: JSON?
+    /// The state now, with `apiVersion` and `kind`; nil for an object that is gone.
     package let new: JSON?
 
+    /// Made by mirrors; one without any state is never made.
     package init(kind: ResourceKind, key: ObjectKey, old: JSON?, new: JSON?) {
         self.kind = kind
         self.key = key

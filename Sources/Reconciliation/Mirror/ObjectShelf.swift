@@ -9,8 +9,10 @@ package struct ObjectShelf: Sendable {
     }
 
     private var spaces: [String: Space] = [:]
+    /// Objects in all namespaces.
     package private(set) var count = 0
 
+    /// Holds nothing.
     package init() {}
 
     /// All keys in order.
@@ -30,6 +32,7 @@ package struct ObjectShelf: Sendable {
     /// Whether a namespace holds anything.
     package func isEmpty(_ namespace: String) -> Bool { spaces[namespace] == nil }
 
+    /// The object of a key, nil if there is none. Setting adds or replaces it; nil takes it away.
     package subscript(key: ObjectKey) -> JSON? {
         get { spaces[key.namespace]?.objects[key.name] }
         set {

@@ -7,6 +7,7 @@ package struct ObjectView: Sendable {
     /// By the uid of an owner: what names it in `ownerReferences`.
     private var owned: [String: Set<ReconcileItem>] = [:]
 
+    /// Mirrors no kind yet.
     package init() {}
 
     /// A view of given objects, as tests and one-off plans need it.
@@ -25,6 +26,7 @@ package struct ObjectView: Sendable {
         mirrors.keys.first { $0.kind == kind && $0.apiVersion == apiVersion }
     }
 
+    /// The object as it was last told of; nil if there was none, or its kind is not mirrored.
     package subscript(kind: ResourceKind, key: ObjectKey) -> JSON? { mirrors[kind]?.shelf[key] }
 
     /// All objects of a kind in the order of their keys; none of a kind that is not mirrored.
@@ -49,6 +51,7 @@ package struct ObjectView: Sendable {
 
     // MARK: Mirroring
 
+    /// Begins to mirror a kind, from an empty shelf; nothing happens if it is mirrored already.
     package mutating func add(_ kind: ResourceKind, relistAfter: Duration = ObjectMirror.relistAfter) {
         guard mirrors[kind] == nil else { return }
         mirrors[kind] = ObjectMirror(kind: kind, relistAfter: relistAfter)
@@ -88,10 +91,14 @@ package struct ObjectView: Sendable {
         return change
     }
 
+    /// The server has closed a kind's watch. Nothing happens for a kind that is not mirrored any more.
+    ///
+    /// - Parameter hadEvents: without any the next watch waits a little.
     package mutating func ended(_ kind: ResourceKind, now: Duration, hadEvents: Bool) {
         mirrors[kind]?.ended(now: now, hadEvents: hadEvents)
     }
 
+    /// A list or watch of a kind failed: its mirror backs off, and lists anew after 410. What it holds stays to be seen.
     package mutating func failed(_ kind: ResourceKind, _ status: APIStatus, now: Duration) { mirrors[kind]?.failed(status, now: now) }
 
     private mutating func index(_ change: ObjectChange, replacing before: JSON?) {

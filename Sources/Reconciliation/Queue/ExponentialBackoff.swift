@@ -1,6 +1,8 @@
 /// How long to wait after the n-th failure in a row: twice as long each time, up to a limit.
 package struct ExponentialBackoff: Sendable, Equatable {
+    /// The wait after one failure.
     package var first: Duration
+    /// The longest wait, reached by doubling.
     package var limit: Duration
 
     /// - Precondition: `first` is positive and no longer than `limit`.

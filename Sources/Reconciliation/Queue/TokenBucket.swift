@@ -1,6 +1,8 @@
 /// A rate with a burst: a token is taken now or is promised for later, never refused.
 package struct TokenBucket: Sendable, Equatable {
+    /// Tokens that come a second.
     package let perSecond: Double
+    /// Tokens that gather at most while none is taken; so many are there at the beginning.
     package let burst: Double
     private var tokens: Double
     private var countedAt: Duration

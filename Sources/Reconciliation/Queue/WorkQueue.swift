@@ -43,6 +43,7 @@ package struct WorkQueue<Key: Hashable & Sendable>: Sendable {
 
     /// Keys that are ready, running or waiting.
     package var count: Int { isReady.count + running.count + waiting.count }
+    /// Some key was taken and is not finished.
     package var isRunning: Bool { !running.isEmpty }
     /// Nothing is ready or running; keys may wait for a time.
     package var isIdle: Bool { isReady.isEmpty && running.isEmpty }
@@ -50,6 +51,7 @@ package struct WorkQueue<Key: Hashable & Sendable>: Sendable {
     /// Failures in a row of a key.
     package func failureCount(_ key: Key) -> Int { failures[key] ?? 0 }
 
+    /// To be called before everything is added again, so that a drop on the way is seen.
     package mutating func forgetDropped() { hasDropped = false }
 
     /// Makes a key ready; one at work is looked at once more afterwards.
