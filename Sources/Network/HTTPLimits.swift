@@ -13,11 +13,14 @@ package struct HTTPLimits: Sendable {
     /// Answers of at least so many bytes are compressed for peers that accept gzip.
     package var compressedFromBytes = 128 << 10
 
+    /// Every bound at the value that stands here.
     package init() {}
 }
 
 /// Why a server cannot start.
 package struct NetworkError: Error, CustomStringConvertible {
+    /// One sentence: what is wrong, and with which address, certificate or key.
     package let description: String
+    /// The description is taken as it is.
     package init(_ description: String) { self.description = description }
 }

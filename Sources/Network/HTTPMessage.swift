@@ -1,8 +1,11 @@
 /// Header fields in their order; names are compared without case.
 package struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
+    /// In the order they are sent; a name may stand more than once.
     package private(set) var fields: [(name: String, value: String)] = []
 
+    /// No fields.
     package init() {}
+    /// Fields in the literal's order; a name given twice stands twice.
     package init(dictionaryLiteral elements: (String, String)...) { fields = elements.map { ($0, $1) } }
 
     /// Every value of a name.
@@ -19,6 +22,7 @@ package struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
         }
     }
 
+    /// Adds a field at the end; those of the same name stay.
     package mutating func add(_ name: String, _ value: String) { fields.append((name, value)) }
 
     private static func isSame(_ left: String, _ right: String) -> Bool {
@@ -29,18 +33,22 @@ package struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
 
 /// A whole request, its body within the server's limit.
 package struct HTTPRequest: Sendable {
+    /// In capitals, as it is sent: `GET`.
     package var method: String
     /// The target before `?`, percent-encoded as it was sent.
     package var path: String
     /// The target behind `?`, percent-encoded; empty without one.
     package var query: String
+    /// As they are sent. A client adds `Content-Length` itself.
     package var headers: HTTPHeaders
+    /// The body; empty for none.
     package var body: [UInt8]
     /// The peer's certificate in DER, where it presented one and the server's authority signed it.
     package var certificate: [UInt8]?
     /// The peer's address, for logs.
     package var peer: String
 
+    /// Made by servers from what arrives, and by whoever asks a client.
     package init(
         method: String, path: String, query: String = "", headers: HTTPHeaders = [:], body: [UInt8] = [], certificate: [UInt8]? = nil,
         peer: String = ""
@@ -57,15 +65,20 @@ package struct HTTPRequest: Sendable {
 
 /// An answer; a streamed body is sent in chunks.
 package struct HTTPResponse: Sendable {
+    /// What is sent behind the head.
     package enum Body: Sendable {
         case bytes([UInt8])
         case stream(any HTTPBodyStream)
     }
 
+    /// HTTP status code.
     package var status: Int
+    /// Beyond those the server sets itself: length, encoding of the body, what becomes of the connection.
     package var headers: HTTPHeaders
+    /// For HEAD, whole bytes are counted in `Content-Length` and not sent.
     package var body: Body
 
+    /// Nothing is checked; the server writes it as it is.
     package init(status: Int, headers: HTTPHeaders = [:], body: Body = .bytes([])) {
         self.status = status
         self.headers = headers

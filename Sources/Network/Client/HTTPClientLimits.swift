@@ -15,11 +15,13 @@ package struct HTTPClientLimits: Sendable {
     /// Time after which a connection that nobody uses is closed.
     package var idleTimeout: Duration = .seconds(60)
 
+    /// Every bound at the value that stands here.
     package init() {}
 }
 
 /// Why there is no answer.
 package struct HTTPClientError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// What callers decide by; the description is for people.
     package enum Code: Sendable, Equatable {
         /// No connection: name, address, port.
         case unreachable
@@ -37,9 +39,12 @@ package struct HTTPClientError: Error, Sendable, Equatable, CustomStringConverti
         case cancelled
     }
 
+    /// What went wrong, as far as a caller would act on it.
     package let code: Code
+    /// One sentence: what was seen, and the bound where one was met.
     package let description: String
 
+    /// Made by clients; the description is taken as it is.
     package init(_ code: Code, _ description: String) {
         self.code = code
         self.description = description
@@ -59,15 +64,20 @@ package struct TLSTrust: Sendable, Equatable {
     /// The name that the server's certificate must carry, unless it carries the address that was dialled; empty for the host.
     package var serverName = ""
 
+    /// The system's authorities, and no certificate of our own.
     package init() {}
 }
 
 /// An answer, its body whole.
 package struct HTTPAnswer: Sendable {
+    /// HTTP status code; a refusal is an answer too, not an error.
     package var status: Int
+    /// As they came, in their order.
     package var headers: HTTPHeaders
+    /// Whole and within `answerBytesMax`; as it was sent, no encoding is undone.
     package var body: [UInt8]
 
+    /// Made by clients once the body is there.
     package init(status: Int, headers: HTTPHeaders, body: [UInt8]) {
         self.status = status
         self.headers = headers

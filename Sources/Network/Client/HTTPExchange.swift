@@ -127,7 +127,9 @@ final class HTTPExchange: Sendable {
 
 /// An answer whose body is read as it comes. Read by one task; closed when it is dropped.
 package final class HTTPAnswerStream: Sendable {
+    /// HTTP status code; a refusal's body is streamed as well.
     package let status: Int
+    /// As they came, in their order.
     package let headers: HTTPHeaders
     private let exchange: HTTPExchange
 
