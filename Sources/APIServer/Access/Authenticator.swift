@@ -8,6 +8,7 @@ package struct Authenticator: Sendable {
     let tokens: ServiceTokens
     private let certificates = CertificateUsers()
 
+    /// The service is asked whether a token's account still exists.
     package init(service: ObjectService, tokens: ServiceTokens) {
         self.service = service
         self.tokens = tokens

@@ -7,6 +7,7 @@ package struct APIEnvironment: Sendable {
     /// 64 random bits.
     package var random: @Sendable () -> UInt64
 
+    /// The program gives the system's clock and generator; tests and simulations give their own.
     package init(now: @escaping @Sendable () -> Timestamp, random: @escaping @Sendable () -> UInt64) {
         self.now = now
         self.random = random

@@ -9,6 +9,9 @@ package struct KindRegistry: Sendable {
     /// Version in which a custom kind's objects are stored, by `plural.group`.
     private var storedVersions: [String: String] = [:]
 
+    /// The built-in kinds and those of definitions.
+    ///
+    /// - Parameter custom: `CustomResourceDefinition` objects; those that are not `Established` are not served.
     package init(custom: [JSON] = []) {
         for definition in BuiltInKinds.all { add(definition) }
         // A definition may not take the name of a built-in kind.
@@ -27,6 +30,7 @@ package struct KindRegistry: Sendable {
         byResource[definition.groupVersion, default: [:]][definition.plural] = definition
     }
 
+    /// The kind as a URL names it, `apps/v1` and `deployments`; nil if it is not served in that version.
     package func definition(groupVersion: String, plural: String) -> KindDefinition? { byResource[groupVersion]?[plural] }
 
     /// The definition of a kind as an object names it.

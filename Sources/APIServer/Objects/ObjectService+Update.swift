@@ -10,6 +10,7 @@ extension ObjectService {
         /// `spec` of a namespace being deleted.
         case finalize
 
+        /// The last word of a URL; nil for parts that are not written this way, as `scale` and `binding`.
         package init?(subresource: String) {
             switch subresource {
             case "": self = .whole

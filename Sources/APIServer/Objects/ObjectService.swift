@@ -10,12 +10,18 @@ import Synchronization
 package final class ObjectService: Sendable {
     /// A write without a revision of its own is tried so often against faster writers.
     static let attemptsMax = 12
+    /// Where the objects lie, by collection. Read by anyone; objects are written by this service alone.
     package let store: RevisionStore
+    /// The schemas that the kinds' own schemas refer to.
     package let catalog = SchemaCatalog.kubernetes
+    /// Clock and randomness: times of creation, uids, generated names.
     package let environment: APIEnvironment
     private let registryBox: Mutex<KindRegistry>
     private let bookBox = Mutex<AccessBook?>(nil)
 
+    /// Reads the definitions of custom kinds, so that these are served from the first request on.
+    ///
+    /// - Throws: what the store throws, or for a stored definition that is no JSON.
     package init(store: RevisionStore, environment: APIEnvironment) throws {
         self.store = store
         self.environment = environment
@@ -23,6 +29,7 @@ package final class ObjectService: Sendable {
         try reloadKinds()
     }
 
+    /// The kinds as they are now; another value after a write of a definition. One request takes it once.
     package var registry: KindRegistry { registryBox.withLock { $0 } }
 
     private static let definitions = BuiltInKinds.customResourceDefinition

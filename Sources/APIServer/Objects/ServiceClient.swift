@@ -24,8 +24,10 @@ package struct ServiceClient: ObjectClient {
         return found
     }
 
+    /// Never fails: the registry is at hand.
     package func kinds() async throws(APIStatus) -> [ResourceKind] { service.registry.stored.map { ResourceKind($0) } }
 
+    /// Reads the newest state.
     package func get(_ kind: ResourceKind, _ key: ObjectKey) async throws(APIStatus) -> JSON {
         try service.get(try definition(kind), namespace: key.namespace, name: key.name)
     }
@@ -39,6 +41,7 @@ package struct ServiceClient: ObjectClient {
         return view
     }
 
+    /// Everything in one page at the newest revision, whatever limit, token or revision is asked for.
     package func list(_ kind: ResourceKind, _ query: Resources.ListQuery) async throws(APIStatus) -> ObjectList {
         let view = try view(kind, query.labelSelector, query.fieldSelector)
         let prefix = query.namespace.isEmpty ? "" : query.namespace + "/"
@@ -53,6 +56,9 @@ package struct ServiceClient: ObjectClient {
         return ObjectList(items: items, resourceVersion: String(found.revision))
     }
 
+    /// Pulls changes from the store's history as the reader asks, so 410 comes with an event and never here.
+    ///
+    /// - Throws: 400 for a revision that is no number, or a selector that is none; 404.
     package func watch(_ kind: ResourceKind, _ query: WatchQuery) async throws(APIStatus) -> ObjectWatch {
         guard let revision = Int64(query.resourceVersion) else {
             throw .badRequest("resourceVersion: Invalid value: \"\(query.resourceVersion)\": must be a number")
@@ -61,6 +67,9 @@ package struct ServiceClient: ObjectClient {
         return ObjectWatch { () async throws(APIStatus) in try await watch.next() }
     }
 
+    /// The whole object, or the binding of a Pod.
+    ///
+    /// - Throws: 405 for every other part.
     package func create(_ kind: ResourceKind, _ object: JSON, part: ObjectPart) async throws(APIStatus) -> JSON {
         let key = ObjectKey(object)
         switch part {
@@ -75,6 +84,9 @@ package struct ServiceClient: ObjectClient {
         return found
     }
 
+    /// The whole object, its status, or a namespace's finalizers.
+    ///
+    /// - Throws: 405 for every other part.
     package func update(_ kind: ResourceKind, _ object: JSON, part: ObjectPart) async throws(APIStatus) -> JSON {
         let key = ObjectKey(object)
         return try await service.update(
@@ -82,6 +94,9 @@ package struct ServiceClient: ObjectClient {
         ).object
     }
 
+    /// By the patch's manager, or by this client's if it names none.
+    ///
+    /// - Throws: 405 for the parts `scale` and `binding`.
     package func patch(
         _ kind: ResourceKind, _ key: ObjectKey, _ patch: Resources.ObjectPatch, part: ObjectPart
     ) async throws(APIStatus) -> JSON {
@@ -100,6 +115,7 @@ package struct ServiceClient: ObjectClient {
         ).object
     }
 
+    /// Like the DELETE of a client; whether the object is gone at once or only marked is not told.
     package func delete(_ kind: ResourceKind, _ key: ObjectKey, _ deletion: Deletion) async throws(APIStatus) {
         _ = try await service.delete(
             try definition(kind), namespace: key.namespace, name: key.name, try DeleteOptions(deletion.json))

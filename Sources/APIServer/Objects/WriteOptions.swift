@@ -3,34 +3,41 @@ package import Resources
 
 /// How a write is to be done; the query of a request.
 package struct WriteOptions: Sendable {
+    /// What becomes of fields that the kind does not know, or that stand twice: refused with 400, dropped with a warning, or dropped in
+    /// silence.
     package enum FieldValidation: String, Sendable {
         case strict = "Strict"
         case warn = "Warn"
         case ignore = "Ignore"
     }
 
+    /// Who writes. Rights are checked before; here only a node's user is held to what is the node's own.
     package var user: User
     /// Everything happens but the write.
     package var isDryRun = false
     /// Who the fields set by this write belong to.
     package var fieldManager = ""
+    /// `Warn` is what Kubernetes does unless asked.
     package var fieldValidation = FieldValidation.warn
     /// Of server-side apply: take fields from other managers.
     package var isForced = false
     /// Keys that stood twice in the body.
     package var duplicates: [String] = []
 
+    /// A plain write: no dry run, no manager, nothing forced.
     package init(user: User) { self.user = user }
 }
 
 /// What a write has made.
 package struct WriteResult: Sendable {
+    /// As it is stored now; of a dry run as it would be.
     package var object: JSON
     /// The object did not exist before.
     package var isNew = false
     /// What the client should be warned of.
     package var warnings: [String] = []
 
+    /// Made by the service for each write.
     package init(object: JSON, isNew: Bool = false, warnings: [String] = []) {
         self.object = object
         self.isNew = isNew
@@ -40,18 +47,25 @@ package struct WriteResult: Sendable {
 
 /// How an object is deleted; the body of a DELETE.
 package struct DeleteOptions: Sendable {
+    /// What becomes of the objects it owns, which name it in `ownerReferences`.
     package enum Propagation: String, Sendable {
         case background = "Background"
         case foreground = "Foreground"
         case orphan = "Orphan"
     }
 
+    /// Background: the object does not wait for what it owns, which is collected later.
     package var propagation = Propagation.background
+    /// Seconds a Pod has to end; nil for what the Pod says, 30 if it says nothing. Without effect for every other kind.
     package var gracePeriodSeconds: Int64?
+    /// Delete only the object of this uid, otherwise 409; nil for any.
     package var uid: String?
+    /// Delete only this revision, otherwise 409; nil for any.
     package var resourceVersion: String?
+    /// Everything is checked, nothing is deleted.
     package var isDryRun = false
 
+    /// In the background, without preconditions.
     package init() {}
 
     /// - Throws: `APIStatus` 422 for a propagation policy that is none.

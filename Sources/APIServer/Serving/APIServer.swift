@@ -13,12 +13,14 @@ package struct APIServer: HTTPResponder {
     /// Version of this program.
     let programVersion: String
 
+    /// `tokens` signs and reads what service accounts show; the version stands in `/version`, behind that of Kubernetes.
     package init(service: ObjectService, tokens: ServiceTokens, programVersion: String) {
         self.service = service
         authenticator = Authenticator(service: service, tokens: tokens)
         self.programVersion = programVersion
     }
 
+    /// Never fails: a refusal is answered with its `Status` and code.
     package func respond(to request: HTTPRequest) async -> HTTPResponse {
         do throws(APIStatus) {
             return try await answer(request)

@@ -8,6 +8,7 @@ package struct HistoryKeeper: Sendable {
     package static let kept: Duration = .seconds(300)
     private let store: RevisionStore
 
+    /// Nothing is forgotten before `run` is called.
     package init(_ store: RevisionStore) { self.store = store }
 
     /// Runs until its task is cancelled. A compaction that fails, as for a full disk, is tried again.
