@@ -3,6 +3,7 @@ import Resources
 
 /// Why a kubeconfig cannot be used: names the file, the entry and what to do.
 package struct KubeconfigError: Error, Equatable, CustomStringConvertible {
+    /// One sentence: the file, the entry, what was found there, the remedy.
     package let description: String
     init(_ description: String) { self.description = description }
 }
@@ -11,17 +12,20 @@ package struct KubeconfigError: Error, Equatable, CustomStringConvertible {
 package struct ClusterAccess: Sendable, CustomStringConvertible {
     /// A name or an address, without brackets.
     package var host: String
+    /// 1 to 65535; the scheme's own where the file names none.
     package var port: Int
     /// What stands before `/api` and `/apis`; empty, or `/k8s/clusters/c-1`.
     package var basePath: String
     /// Nil for plain text, which is taken on loopback only.
     package var trust: TLSTrust?
+    /// Sent with each request, as `Authorization: Bearer`.
     package var token: TokenSource
     /// The namespace of commands that name none.
     package var namespace: String
     /// Where this was read, for messages.
     package var origin: String
 
+    /// Nothing is checked: `Kubeconfig` does so for what it reads.
     package init(
         host: String, port: Int, basePath: String = "", trust: TLSTrust?, token: TokenSource = .none, namespace: String = "default",
         origin: String

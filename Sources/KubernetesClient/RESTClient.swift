@@ -131,6 +131,7 @@ package struct RESTClient: ObjectClient {
 
     // MARK: Verbs
 
+    /// Asks `/api`, `/apis` and each group's version in turn; one that fails fails the whole.
     package func kinds() async throws(APIStatus) -> [ResourceKind] {
         var found = DiscoveredKinds()
         for version in try await object(request("GET", "/api"))["versions"]?.array ?? [] {
@@ -146,10 +147,12 @@ package struct RESTClient: ObjectClient {
         return found.kinds
     }
 
+    /// One GET: the newest state.
     package func get(_ kind: ResourceKind, _ key: ObjectKey) async throws(APIStatus) -> JSON {
         try await object(request("GET", try path(kind, key)))
     }
 
+    /// One GET of one page. The server decides what a limit and a revision mean to it.
     package func list(_ kind: ResourceKind, _ query: ListQuery) async throws(APIStatus) -> ObjectList {
         var text = QueryText()
         text.add("labelSelector", query.labelSelector)
@@ -175,6 +178,8 @@ package struct RESTClient: ObjectClient {
         return item
     }
 
+    /// One GET that stays open, with bookmarks. The stream also ends, without an error, some time after the server should have ended it,
+    /// and when its reader is cancelled.
     package func watch(_ kind: ResourceKind, _ query: WatchQuery) async throws(APIStatus) -> ObjectWatch {
         var text = QueryText()
         text.add("watch", "true")
@@ -231,6 +236,7 @@ package struct RESTClient: ObjectClient {
         return text
     }
 
+    /// One POST. A namespace that is missing is refused here, 400.
     package func create(_ kind: ResourceKind, _ object: JSON, part: ObjectPart) async throws(APIStatus) -> JSON {
         let key = ObjectKey(object)
         guard part == .whole else { return try await self.object(request("POST", try path(kind, key, part), writing(), object)) }
@@ -240,10 +246,12 @@ package struct RESTClient: ObjectClient {
         return try await self.object(request("POST", path(kind, namespace: key.namespace), writing(), object))
     }
 
+    /// One PUT. A name or namespace that is missing is refused here, 400.
     package func update(_ kind: ResourceKind, _ object: JSON, part: ObjectPart) async throws(APIStatus) -> JSON {
         try await self.object(request("PUT", try path(kind, ObjectKey(object), part), writing(), object))
     }
 
+    /// One PATCH, by the patch's manager, or by this client's if it names none.
     package func patch(
         _ kind: ResourceKind, _ key: ObjectKey, _ patch: ObjectPatch, part: ObjectPart
     ) async throws(APIStatus) -> JSON {
@@ -255,6 +263,7 @@ package struct RESTClient: ObjectClient {
         return try await object(request)
     }
 
+    /// One DELETE with `DeleteOptions`; what the server answers is not told, unless it is a refusal.
     package func delete(_ kind: ResourceKind, _ key: ObjectKey, _ deletion: Deletion) async throws(APIStatus) {
         _ = try await object(request("DELETE", try path(kind, key), QueryText(), deletion.json))
     }
