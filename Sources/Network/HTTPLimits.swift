@@ -17,7 +17,7 @@ package struct HTTPLimits: Sendable {
     package init() {}
 }
 
-/// Why a server cannot start.
+/// Why a server cannot start, or a connection could not be made or was lost.
 package struct NetworkError: Error, CustomStringConvertible {
     /// One sentence: what is wrong, and with which address, certificate or key.
     package let description: String

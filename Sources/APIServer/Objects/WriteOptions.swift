@@ -68,7 +68,7 @@ package struct DeleteOptions: Sendable {
     /// In the background, without preconditions.
     package init() {}
 
-    /// - Throws: `APIStatus` 422 for a propagation policy that is none.
+    /// - Throws: `APIStatus` 400 for a propagation policy that is none, or a grace period below zero.
     package init(_ body: JSON?) throws(APIStatus) {
         if let text = body?["propagationPolicy"]?.string {
             guard let policy = Propagation(rawValue: text) else {

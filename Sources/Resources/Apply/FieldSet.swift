@@ -11,7 +11,7 @@ package struct FieldSet: Sendable, Equatable {
 
     /// The field this set stands for is itself a member, written `.`.
     package private(set) var isMember = false
-    /// What is in the set below this field, by the next step of the path. No set in here is empty.
+    /// What is in the set below this field, by the next step of the path.
     package private(set) var children: [Step: FieldSet] = [:]
 
     /// A set of nothing.
@@ -24,7 +24,7 @@ package struct FieldSet: Sendable, Equatable {
         return set
     }()
 
-    /// Neither this field nor any below it is a member.
+    /// This field is no member, and no step leads below it.
     package var isEmpty: Bool { !isMember && children.isEmpty }
 
     /// The part of the set below a step; the empty set where there is none. Setting an empty one takes the step away.

@@ -62,7 +62,7 @@ package final class Schema: Sendable {
     package let patchStrategy: String
     /// What a missing field becomes when an object is stored; nil for none.
     package let defaultValue: JSON?
-    /// The only values that are taken; empty for any.
+    /// The only values that are taken; empty for any. Kubernetes' own kinds take the empty text as well, as Go's zero value.
     package let allowed: [JSON]
     /// The field is absent, not zero, when it is not given.
     package let isPointer: Bool

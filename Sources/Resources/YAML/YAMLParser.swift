@@ -6,7 +6,7 @@ package struct YAMLParseError: Error, Equatable, CustomStringConvertible {
     package let line: Int
     /// In bytes, from 1.
     package let column: Int
-    /// The reason and its place, as an editor counts lines.
+    /// The reason and its place, both numbers from 1.
     package var description: String { "\(reason) at line \(line), column \(column)" }
 }
 
