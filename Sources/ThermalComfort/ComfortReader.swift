@@ -8,6 +8,7 @@ package enum ComfortDataError: Error, Equatable, CustomStringConvertible {
     case doubledRecord(id: Int)
     case noRows
 
+    /// One sentence: the line or record at fault, the text found, and what to correct.
     package var description: String {
         switch self {
         case .unknownLabel(let line, let found):
@@ -23,9 +24,11 @@ package enum ComfortDataError: Error, Equatable, CustomStringConvertible {
 
 /// The prepared database: rows the protocol keeps, in order of record id, and their buildings.
 package struct ComfortDatabase: Sendable {
+    /// One a vote, ascending by record id.
     package var records: [ComfortRecord]
     /// Records that were left out because an earlier one holds the same measurements and votes.
     package private(set) var duplicates: [ComfortRecord] = []
+    /// By building id; every record's building is there.
     package var buildings: [Int: Building]
 
     /// Reads and prepares both files: rows kept, duplicates removed, as the learning protocol defines them.

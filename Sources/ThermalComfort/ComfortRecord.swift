@@ -5,6 +5,7 @@ package enum Preference: Int, CaseIterable, Sendable {
     /// The word the database uses.
     package var word: String { ["cooler", "no change", "warmer"][rawValue] }
 
+    /// Nil for any other word; case counts.
     package init?(word: String) {
         guard let found = Self.allCases.first(where: { $0.word == word }) else { return nil }
         self = found
@@ -33,18 +34,22 @@ package enum Measure: String, CaseIterable, Sendable {
     case blind = "blind_curtain"
     case activity = "activity_10"
 
+    /// Position in `ComfortRecord.measures`.
     package var index: Int { Self.indices[self]! }
     private static let indices = Dictionary(uniqueKeysWithValues: allCases.enumerated().map { ($1, $0) })
 }
 
 /// What is known of a building before anyone votes in it (metadata file, one row a building).
 package struct Building: Sendable, Equatable {
+    /// Unique in the metadata file.
     package var id: Int
     /// Lower-case name; "nan" where the database has none.
     package var city: String
     /// Degrees north and east; nil where unknown.
     package var latitude: Double?
+    /// Degrees east, see `latitude`.
     package var longitude: Double?
+    /// As the database has it, for example "office"; empty where unknown.
     package var buildingType: String
     /// "air conditioned", "naturally ventilated", "mixed mode" or "unknown".
     package var coolingType: String
@@ -54,21 +59,26 @@ package struct Building: Sendable, Equatable {
 
 /// One vote of one occupant with what was measured around them.
 package struct ComfortRecord: Sendable {
+    /// Unique in the measurements file; predictions and knowledge name rows by it.
     package var recordID: Int
+    /// A key of `ComfortDatabase.buildings`.
     package var buildingID: Int
     /// RFC 3339 in UTC; empty where undated.
     package var timestamp: String
+    /// "summer", "winter", "spring", "autumn", "hot/wet" or "cool/dry", as the database has it.
     package var season: String
     /// Empty where the survey was anonymous.
     package var subjectID: String
     /// "female", "male" or empty.
     package var gender: String
+    /// The label; a constant in records that are `blinded`.
     package var preference: Preference
     /// By `Measure.index`; NaN where missing.
     package var measures: [Double]
     /// The votes given with the label. They tell duplicates apart and are never an input of a model.
     package var votes: [String]
 
+    /// In the unit of the data set's card; NaN where missing.
     package subscript(_ measure: Measure) -> Double { measures[measure.index] }
     /// The thermal sensation voted with the label, −3 cold … 3 hot; nil where not asked. A training target at most, never an input.
     package var sensation: Float? { votes.first.flatMap { Float($0) } }

@@ -3,11 +3,14 @@ import Learning
 
 /// Where a row stands in the lifelong-learning protocol.
 package struct SplitRow: Sendable, Equatable {
+    /// A pool row's label can be bought; a test row's is only for the judge.
     package enum Part: String, Sendable { case pool, test }
 
+    /// Names a record of the database; each once in a split.
     package var recordID: Int
     /// 0…5, by the year of the building's survey.
     package var round: Int
+    /// In the main split a leakage group is in one part as a whole; a split file is not checked for it.
     package var part: Part
     /// Leakage group: rows that must not be divided between pool and test.
     package var group: String
@@ -27,6 +30,7 @@ package enum SplitError: Error, Equatable, CustomStringConvertible {
     case labelledTestRow(line: Int, id: Int)
     case emptyPart(SplitRow.Part)
 
+    /// One sentence: the line and column at fault, the value found, and what is allowed.
     package var description: String {
         switch self {
         case .doubledRecord(let line, let id): "split, line \(line): record_id \(id) occurs a second time; keep one row"

@@ -1,11 +1,18 @@
 /// What a split holds, round by round.
 package struct ComfortSummary: Sendable {
+    /// Counts over the rows of one round.
     package struct Round: Sendable, Equatable {
+        /// Pool and test together.
         package var rows = 0
+        /// Names as in `Building.city`; "nan" counts as one.
         package var cities: Set<String> = []
+        /// Ids as in `Building.id`.
         package var buildings: Set<Int> = []
+        /// Pool rows that may be learned from when few labels are bought.
         package var labelsFew = 0
+        /// Pool rows that may be learned from when all labels are bought.
         package var labelsFull = 0
+        /// Rows that only judge.
         package var test = 0
     }
 

@@ -5,6 +5,7 @@ package enum BaseFeatures {
     private static let direct: [Measure] = [.ta, .tr, .top, .rh, .vel, .met, .clo]
     private static let derived: [Measure] = [.set, .pmvCE, .ppdCE, .age]
 
+    /// The 24 columns in the order of `row`; units as of the measures, flags and one-hot columns 0 or 1.
     package static let names =
         direct.map(\.rawValue) + ["t_outdoor", "rh_outdoor"] + derived.map(\.rawValue) + ["female"]
         + seasons.map { "season=\($0)" } + coolings.map { "cooling=\($0)" }

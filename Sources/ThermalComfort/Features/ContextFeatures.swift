@@ -3,6 +3,7 @@ package enum ContextFeatures {
     private static let measured: [Measure] = [.tg, .tMotISD, .window, .fan]
     private static let buildingTypes = ["multifamily housing", "office", "classroom", "others", "senior center"]
 
+    /// The 36 columns in the order of `row`; month 1…12, latitude and longitude in degrees.
     package static let names =
         BaseFeatures.names + measured.map(\.rawValue) + ["month", "lat", "lon"] + buildingTypes.map { "building=\($0)" }
 

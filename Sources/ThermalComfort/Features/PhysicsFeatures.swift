@@ -18,6 +18,7 @@ package enum PhysicsFeatures {
         "activity_10", "missing_count",
     ]
 
+    /// The 68 columns in the order of `row`; units and meanings stand in `meaning(of:)`.
     package static let names = ContextFeatures.names + derived + measured.map(\.rawValue) + closing
     /// Columns that tell one survey from another more than they tell why people vote: left out where a model must serve a city it never saw.
     package static let surveyColumns: Set<String> = ["year"]

@@ -14,6 +14,7 @@ package struct ComfortMethods {
         ("pooled", "one model with place and time, and a bias for each site and person"),
         ("skerry", "trees and networks over physics and place, and a bias for each site and person"),
     ]
+    /// In the order of `summaries`.
     package static var names: [String] { summaries.map(\.name) }
 
     /// - Throws: `UnknownMethod` for the first name that stands for nothing.
@@ -63,6 +64,8 @@ package struct ComfortMethods {
 
 /// A name that stands for no method.
 package struct UnknownMethod: Error, Equatable, CustomStringConvertible {
+    /// As it was asked for.
     package var name: String
+    /// One sentence: the name asked for and those there are.
     package var description: String { "unknown method \"\(name)\"; known: \(ComfortMethods.names.joined(separator: ", "))" }
 }

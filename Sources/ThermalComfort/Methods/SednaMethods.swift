@@ -56,12 +56,17 @@ struct SednaTaskModels {
 
 /// Baseline (b): Sedna's multi-task learning on all labels so far.
 package struct SednaMultiTaskMethod: LifelongMethod {
+    /// As in `results.json`.
     package let name = "sedna_multitask"
     private let estimator: any Estimator
     private var tasks = SednaTaskModels()
 
+    /// The same estimator makes every task's model and the global one.
     package init(_ estimator: any Estimator) { self.estimator = estimator }
 
+    /// Starts from nothing in each round: models of tasks that have at most 10 rows are the global one.
+    ///
+    /// - Throws: what the estimator throws.
     package mutating func learn(_ round: ComfortRound) throws -> RoundOutcome {
         let material = round.labelledSoFar
         var fresh = SednaTaskModels()
@@ -72,18 +77,25 @@ package struct SednaMultiTaskMethod: LifelongMethod {
         return .updated(records: material.rows.recordIDs)
     }
 
+    /// By the model of the row's season and cooling; of an unknown task, by that of task 0.
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try tasks.predict(rows) }
 }
 
 /// Baseline (c0): Sedna's lifelong update to the letter: each round trains the tasks of its own rows alone, which then replace the same-named
 /// tasks of the knowledge base.
 package struct SednaLifelongMethod: LifelongMethod {
+    /// As in `results.json`.
     package let name = "sedna_lifelong"
     private let estimator: any Estimator
     private var tasks = SednaTaskModels()
 
+    /// The same estimator makes every task's model and that of small tasks.
     package init(_ estimator: any Estimator) { self.estimator = estimator }
 
+    /// Replaces the models of the round's tasks and leaves those of others; keeps all where the round's labels have fewer than two
+    /// classes.
+    ///
+    /// - Throws: what the estimator throws.
     package mutating func learn(_ round: ComfortRound) throws -> RoundOutcome {
         let material = round.labelled
         if let obstacle = material.obstacle { return .kept(reason: "round \(round.number): \(obstacle)") }
@@ -94,5 +106,6 @@ package struct SednaLifelongMethod: LifelongMethod {
         return .updated(records: material.rows.recordIDs)
     }
 
+    /// As `SednaMultiTaskMethod`; task 0 is the first task of the first round.
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try tasks.predict(rows) }
 }

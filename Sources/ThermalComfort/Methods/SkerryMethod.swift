@@ -2,6 +2,7 @@ package import Learning
 
 /// Our way: one blend of trees and networks for all places, corrected by partial pooling for each site and person, and a gate for each task.
 package struct SkerryMethod: LifelongMethod, Sendable {
+    /// As in `results.json`.
     package let name = "skerry"
     private let featureSet: ComfortFeatureSet
     private var learner: LifelongLearner
@@ -19,6 +20,10 @@ package struct SkerryMethod: LifelongMethod, Sendable {
     /// Models that serve a task, and the newest, oldest first.
     package var models: [RetainedModel] { learner.models }
 
+    /// Gives the learner all labels so far, and the pool's rows without labels to know places by; keeps the last model where the update
+    /// decision waits.
+    ///
+    /// - Throws: what the estimator throws; `StageError` where a stage asks for an attribute that is not there.
     package mutating func learn(_ round: ComfortRound) throws -> RoundOutcome {
         let material = round.labelledSoFar
         if let obstacle = material.obstacle { return .kept(reason: obstacle) }
@@ -32,6 +37,7 @@ package struct SkerryMethod: LifelongMethod, Sendable {
         return report.reasonToWait.map { .kept(reason: $0) } ?? .updated(records: material.rows.recordIDs)
     }
 
+    /// By the models that serve each row's task, corrected for its site and person.
     package func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try learner.predict(samples(rows)) }
 
     /// The known task of each row; nil where it belongs to none.

@@ -12,15 +12,20 @@ package struct CityCovariance: Sendable, Equatable {
     package var city = 0.0
     /// Shared in a building; in a building in a season; by a person in a building.
     package var building = 0.0
+    /// Shared in a building in a season.
     package var site = 0.0
+    /// Shared by a person's votes in a building.
     package var person = 0.0
     /// Of the slopes over air temperature (a step is 4 K) and clothing (a step is 0.3 clo), and of women against men.
     package var airTemperature = 0.0
+    /// Of the slope over clothing; a step is 0.3 clo.
     package var clothing = 0.0
+    /// Of the difference of women from men.
     package var gender = 0.0
     /// Shared by votes under like conditions: air temperature, SET, clothing, air speed, Gaussian over one step.
     package var conditions = 0.0
 
+    /// Squared natural-log units, 0 or more; what is left out is not shared.
     package init(
         city: Double = 0, building: Double = 0, site: Double = 0, person: Double = 0, airTemperature: Double = 0, clothing: Double = 0,
         gender: Double = 0, conditions: Double = 0
@@ -62,6 +67,7 @@ package struct CityCovariances: Sendable, Equatable {
     /// No change against both.
     package var contentment: CityCovariance
 
+    /// Those that are used are `chosen`.
     package init(leaning: CityCovariance, contentment: CityCovariance) {
         self.leaning = leaning
         self.contentment = contentment

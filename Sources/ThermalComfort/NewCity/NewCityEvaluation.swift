@@ -2,6 +2,7 @@ package import Learning
 
 /// How often each way was right at the new cities, by number of labels.
 package struct NewCityEvaluation: Sendable {
+    /// Labels given to each city, ascending from 0.
     package let labelCounts: [Int]
     /// Margins by way and number of labels; rows are in the same order everywhere.
     private var judged: [NewCityWay: [Int: [Double]]] = [:]
@@ -9,6 +10,7 @@ package struct NewCityEvaluation: Sendable {
     private var cities: [String] = []
     private var buildings: [String] = []
 
+    /// Nothing judged yet; parts are added by `merge`.
     package init(labelCounts: [Int]) { self.labelCounts = labelCounts }
 
     /// Adds the cities of another part of the same experiment.
@@ -32,7 +34,9 @@ package struct NewCityEvaluation: Sendable {
 
     /// The ways that were run, in the order of `NewCityWay`.
     package var ways: [NewCityWay] { NewCityWay.allCases.filter { judged[$0] != nil } }
+    /// Judged rows of all cities.
     package var testRowCount: Int { truth.count }
+    /// Cities with at least one judged row.
     package var cityCount: Int { Set(cities).count }
 
     /// Hits and losses of a way with a number of labels; nil where it was not run. Without labels every way is the global model.
@@ -47,8 +51,11 @@ package struct NewCityEvaluation: Sendable {
 
 /// How a way did with a number of labels in each new city.
 package struct NewCityFigures: Sendable, Equatable {
+    /// Over the rows of all cities.
     package var metrics: ClassificationMetrics
+    /// Hits by city.
     package var cities: GroupHits
+    /// Hits by building, the groups of intervals.
     package var buildings: GroupHits
 
     /// Share of cities with a higher accuracy than the other has there.

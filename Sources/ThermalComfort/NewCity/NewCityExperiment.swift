@@ -2,6 +2,7 @@ import Learning
 
 /// What a city offers that no model of its fold has seen.
 package struct NewCity: Sendable {
+    /// As in `Building.city`.
     package let name: String
     /// Its pool rows in the order in which their labels are bought, no more than `NewCityExperiment.labelCounts` asks for.
     package let offered: LabelledComfortRows
@@ -14,6 +15,7 @@ package struct NewCity: Sendable {
 /// All cities, ascending by their hash, are dealt to folds in turn. The model of a fold has seen no row of its cities; judged are the
 /// cities with at least `rowsMin` test and pool rows each.
 package struct NewCityExperiment: Sendable {
+    /// Cities of a fold are new to its model alone; each city is in one fold.
     package static let foldCount = 5
     /// Fewest test and fewest pool rows of a city that is judged.
     package static let rowsMin = 100

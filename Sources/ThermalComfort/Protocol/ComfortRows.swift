@@ -2,7 +2,9 @@ package import Learning
 
 /// How a row becomes numbers: named columns, computed from what is known before anyone votes.
 package struct ComfortFeatureSet: Sendable {
+    /// Under which an experiment keeps its columns.
     package let name: String
+    /// In the order of a row's values; all different.
     package let columnNames: [String]
     let row: @Sendable (ComfortRecord, Building) -> [Float]
 
@@ -15,8 +17,11 @@ package struct ComfortFeatureSet: Sendable {
         self.row = row
     }
 
+    /// What Sedna's example sees; see `BaseFeatures`.
     package static let base = ComfortFeatureSet(name: "base", columnNames: BaseFeatures.names, row: BaseFeatures.row)
+    /// With place and time; see `ContextFeatures`.
     package static let context = ComfortFeatureSet(name: "context", columnNames: ContextFeatures.names, row: ContextFeatures.row)
+    /// With what physics derives; see `PhysicsFeatures`.
     package static let physics = ComfortFeatureSet(name: "physics", columnNames: PhysicsFeatures.names, row: PhysicsFeatures.row)
 }
 
@@ -44,7 +49,9 @@ package struct ComfortRows: Sendable {
     let table: ComfortTable
     let indices: [Int]
 
+    /// Rows, not columns.
     package var count: Int { indices.count }
+    /// Whether there is no row at all.
     package var isEmpty: Bool { indices.isEmpty }
 
     /// Shape [rows, columns of the set]. Sets given to the experiment are only copied, others are computed anew by each call.
@@ -61,10 +68,15 @@ package struct ComfortRows: Sendable {
     package func building(_ position: Int) -> Building { building(ofIndex: indices[position]) }
     private func building(ofIndex index: Int) -> Building { table.buildings[table.records[index].buildingID]! }
 
+    /// One a row, in the rows' order; each row of an experiment has another.
     package var recordIDs: [Int] { indices.map { table.records[$0].recordID } }
+    /// One a row; keys of the database's buildings.
     package var buildingIDs: [Int] { indices.map { table.records[$0].buildingID } }
+    /// One a row; "nan" where the database has none.
     package var cities: [String] { indices.map { building(ofIndex: $0).city } }
+    /// One a row, in the database's words.
     package var seasons: [String] { indices.map { table.records[$0].season } }
+    /// One a row; "unknown" where the database has none.
     package var coolingTypes: [String] { indices.map { building(ofIndex: $0).coolingType } }
     /// The round of each row's building.
     package var rounds: [Int] { indices.map { table.rounds[$0] } }
@@ -90,12 +102,14 @@ package struct ComfortRows: Sendable {
 
 /// Rows with their classes: what a method may learn from.
 package struct LabelledComfortRows: Sendable {
+    /// The inputs, without labels.
     package let rows: ComfortRows
     /// Class indices, `Preference.rawValue`, one a row.
     package let labels: [Int]
     /// The thermal sensation voted with each label, −3 cold … 3 hot; NaN where it was not asked. A second target, never an input.
     package let sensations: [Float]
 
+    /// Labelled rows.
     package var count: Int { labels.count }
 
     init(rows: ComfortRows, labels: [Int], sensations: [Float]) {

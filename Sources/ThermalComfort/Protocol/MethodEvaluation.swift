@@ -4,30 +4,42 @@ package import Learning
 package struct MethodEvaluation: Sendable {
     /// What a person should know about a round.
     package struct Note: Sendable, Equatable {
+        /// Counted from 0.
         package var round: Int
+        /// Why the last model stayed, in words.
         package var text: String
     }
 
+    /// Its name, as in `results.json`.
     package var method: String
+    /// After each round, on the test rows of each.
     package var matrix: LifelongMatrix
     /// For each round the accuracy on its test rows of the class most frequent in the labels bought before it; NaN where there are none.
     package var majorityBefore: [Double]
     /// After the last round, one row a test row.
     package var probabilities: ClassProbabilities
+    /// After the last round, on all test rows.
     package var metrics: ClassificationMetrics
+    /// After the last round, on all test rows.
     package var calibration: CalibrationMetrics
+    /// After the last round, hits by city.
     package var cities: GroupHits
+    /// After the last round, hits by building: the groups of intervals.
     package var buildings: GroupHits
     /// Labelled rows trained on in each round; 0 where the last model stayed.
     package var samplesUsed: [Int]
     /// Different labelled rows trained on in all rounds together.
     package var samplesSeen: Int
+    /// One for each round in which the last model stayed.
     package var notes: [Note]
     /// Time spent learning and predicting, by the clock that was given.
     package var seconds: Double
 
+    /// What earlier rounds gained since they were learned; see `LifelongMatrix.backwardTransfer`.
     package var backwardTransfer: Double? { matrix.backwardTransfer }
+    /// How much better rounds are met than by the majority of the labels bought before; see `LifelongMatrix.forwardTransfer(over:)`.
     package var forwardTransfer: Double? { matrix.forwardTransfer(over: majorityBefore) }
+    /// What was once known and is lost; see `LifelongMatrix.forgetting`.
     package var forgetting: Double? { matrix.forgetting }
     /// Mean accuracy of the cities with at least 100 test rows.
     package var cityMacroAccuracy: Double? { cities.macroAccuracy() }
@@ -42,6 +54,7 @@ package enum EvaluationError: Error, Equatable, CustomStringConvertible {
     case nothingLearned(method: String, reasons: [String])
     case wrongShape(method: String, rows: Int, expected: Int)
 
+    /// One sentence: the method at fault, what it returned, and what to change.
     package var description: String {
         switch self {
         case .noTestRows: "the split has no test row; column \"part\" must say test somewhere"

@@ -6,6 +6,7 @@ package struct ComfortReport: Sendable {
     private let results: ComfortResults
     private let verdict: Verdict
 
+    /// Takes the verdict; pages are made when asked for.
     package init(_ results: ComfortResults) {
         self.results = results
         verdict = Verdict(results)

@@ -12,6 +12,7 @@ package enum ComfortResultsError: Error, Equatable, CustomStringConvertible {
     case tooLarge(bytes: Int, bytesMax: Int)
     case newerSchema(found: Int, known: Int)
 
+    /// One sentence: the field at fault, the value found, and the remedy.
     package var description: String {
         switch self {
         case .notFinite(let path, let found): "results: \(path) is \(found); leave the field out where nothing was measured"

@@ -6,8 +6,11 @@ package struct ComfortResults: Codable, Sendable, Equatable {
     /// The version of the layout; grows when a reader of an older file would misread a newer one.
     package static let currentSchema = 1
 
+    /// Of the file that was read; a newer one than `currentSchema` is refused.
     package var schema = currentSchema
+    /// The rows learned from and judged on.
     package var dataset: Dataset
+    /// Where rounds, pool and test come from.
     package var split: Split
     /// Label budget: "few" or "full", `LabelBudget.rawValue`.
     package var labels: String
@@ -20,14 +23,19 @@ package struct ComfortResults: Codable, Sendable, Equatable {
     package var methods: [String: Method]
     /// The same run with other seeds: by seed in decimal, then by method. Nil when only `seed` was run.
     package var seeds: [String: [String: SeedFigures]]?
+    /// What the first labels of a new city are worth; nil where no city was judged.
     package var labelCurve: LabelCurve?
+    /// Nil where it was not measured.
     package var unseenSites: UnseenSites?
+    /// Nil where the random split was not run.
     package var leakyRandomSplit: LeakyRandomSplit?
     /// Strongest measured transfers between tasks, strongest first.
     package var relations: [Relation] = []
     /// What the quality gate and the update rule decided, in order.
     package var decisions: [Decision] = []
+    /// Nil where nothing was served.
     package var edge: Edge?
+    /// Nil where nothing was deployed.
     package var model: Model?
     /// Wall-clock seconds by stage: `read`, `train`, `evaluate`, `serve`, `total`, …
     package var timingsS: [String: Double] = [:]
@@ -38,6 +46,7 @@ package struct ComfortResults: Codable, Sendable, Equatable {
     /// Versions that shape the figures, by name: `skerry`, `swift`, `xgboost`, `onnxruntime`.
     package var versions: [String: String] = [:]
 
+    /// What every run has; the rest is added as it is found.
     package init(dataset: Dataset, split: Split, labels: String, seed: Int, methods: [String: Method] = [:]) {
         self.dataset = dataset
         self.split = split
@@ -60,17 +69,22 @@ package struct ComfortResults: Codable, Sendable, Equatable {
 extension ComfortResults {
     /// What was learned from.
     package struct Dataset: Codable, Sendable, Equatable {
+        /// The database's name, which says SYNTHETIC where it was made up.
         package var name: String
+        /// What makes a run repeatable, with the split's digest and the seed.
         package var sha256: Digests
         /// Rows the protocol keeps.
         package var rows: Int
         /// Rows whose label was bought, over all rounds.
         package var labelledRows: Int
+        /// Different names of cities among the rows' buildings.
         package var cities: Int
+        /// Buildings with at least one row.
         package var buildings: Int
         /// True when no real data could be had and a generator made it up; then every output says SYNTHETIC.
         package var synthetic: Bool
 
+        /// Counts are the caller's; nothing is compared with a file.
         package init(name: String, sha256: Digests, rows: Int, labelledRows: Int, cities: Int, buildings: Int, synthetic: Bool) {
             self.name = name
             self.sha256 = sha256
@@ -89,9 +103,12 @@ extension ComfortResults {
 
     /// SHA-256 of the two files as read, lower-case hexadecimal; empty where the rows never were a file.
     package struct Digests: Codable, Sendable, Equatable {
+        /// Of the file with the votes, as stored.
         package var measurements: String
+        /// Of the file with the buildings.
         package var metadata: String
 
+        /// Each 64 digits or empty, which is not checked here.
         package init(measurements: String, metadata: String) {
             self.measurements = measurements
             self.metadata = metadata
@@ -105,6 +122,7 @@ extension ComfortResults {
         /// SHA-256 of the split's rows in its canonical form, or of the file.
         package var sha256: String
 
+        /// The digest is the caller's; nothing is computed here.
         package init(name: String, sha256: String) {
             self.name = name
             self.sha256 = sha256
@@ -115,11 +133,16 @@ extension ComfortResults {
     package struct Round: Codable, Sendable, Equatable {
         /// When its buildings were surveyed, for people: "1995–1996".
         package var years: String
+        /// Rows whose label was bought under the run's budget.
         package var labelledRows: Int
+        /// Rows that judge; 0 makes the round's column of R nil.
         package var testRows: Int
+        /// Different names of cities among its rows' buildings.
         package var cities: Int
+        /// Buildings with at least one row in the round.
         package var buildings: Int
 
+        /// The run's come from `all(_:_:_:)`.
         package init(years: String, labelledRows: Int, testRows: Int, cities: Int, buildings: Int) {
             self.years = years
             self.labelledRows = labelledRows
@@ -137,14 +160,18 @@ extension ComfortResults {
 
     /// A lower and an upper bound; `[lo, hi]` in JSON.
     package struct Interval: Codable, Sendable, Equatable {
+        /// The first number in JSON.
         package var low: Double
+        /// The second number in JSON.
         package var high: Double
 
+        /// Which of the two is larger is not checked.
         package init(low: Double, high: Double) {
             self.low = low
             self.high = high
         }
 
+        /// An array of exactly two numbers.
         package init(from decoder: any Decoder) throws {
             var values = try decoder.unkeyedContainer()
             low = try values.decode(Double.self)
@@ -154,6 +181,7 @@ extension ComfortResults {
             }
         }
 
+        /// The array `[low, high]`.
         package func encode(to encoder: any Encoder) throws {
             var values = encoder.unkeyedContainer()
             try values.encode(low)
@@ -163,10 +191,12 @@ extension ComfortResults {
 
     /// A relative gain: figure / figure of the baseline − 1. The field that holds it names the baseline.
     package struct Gain: Codable, Sendable, Equatable {
+        /// −1 or more; 0.05 is 5 % more right predictions.
         package var value: Double
         /// 95 % interval by bootstrap over buildings; nil where it was not estimated.
         package var ci95: Interval?
 
+        /// The baseline itself has a gain of 0 and no interval.
         package init(_ value: Double, ci95: Interval? = nil) {
             self.value = value
             self.ci95 = ci95
@@ -175,8 +205,11 @@ extension ComfortResults {
 
     /// What one method reached on all test rows after the last round.
     package struct Method: Codable, Sendable, Equatable {
+        /// Share of test rows predicted rightly.
         package var accuracy: Double
+        /// Mean F1 of the three classes, 0…1.
         package var macroF1: Double
+        /// Mean over test rows, nats; ln 3 is guessing.
         package var logLoss: Double
         /// Mean accuracy over the cities with at least 100 test rows.
         package var cityMacroAccuracy: Double
@@ -197,6 +230,7 @@ extension ComfortResults {
         package var forgetting: Double?
         /// As Ianvs computes them, which is not as the papers do.
         package var ianvsBWT: Double?
+        /// See `ianvsBWT`.
         package var ianvsFWT: Double?
         /// Labelled rows the method used, over all rounds.
         package var samplesUsed: Int
@@ -205,6 +239,7 @@ extension ComfortResults {
         /// Expected calibration error, 0…1.
         package var ece: Double?
 
+        /// A run's come from `init(_:over:)`; figures not measured stay nil or empty.
         package init(
             accuracy: Double, macroF1: Double, logLoss: Double, cityMacroAccuracy: Double, relativeGainVsSingle: Gain,
             relativeCityMacroGainVsSingle: Gain? = nil, perCity: [String: City] = [:], accuracyByRound: [[Double?]] = [],
@@ -248,11 +283,14 @@ extension ComfortResults {
 
     /// One method at one city.
     package struct City: Codable, Sendable, Equatable {
+        /// At least 100, but in small splits that have no such city.
         package var testRows: Int
+        /// Share of the city's test rows predicted rightly.
         package var accuracy: Double
         /// Against `single_task` at this city. Few rows make it noisy: at 400 rows the standard error is near 2.4 points.
         package var relativeGainVsSingle: Double
 
+        /// Of one method; the baseline's own gain is 0.
         package init(testRows: Int, accuracy: Double, relativeGainVsSingle: Double) {
             self.testRows = testRows
             self.accuracy = accuracy
@@ -268,11 +306,16 @@ extension ComfortResults {
 
     /// The figures of one method with one seed.
     package struct SeedFigures: Codable, Sendable, Equatable {
+        /// Share of test rows predicted rightly.
         package var accuracy: Double
+        /// Mean over test rows, nats.
         package var logLoss: Double
+        /// As in `Method`.
         package var cityMacroAccuracy: Double
+        /// Against `single_task` with the same seed.
         package var relativeGainVsSingle: Gain
 
+        /// A short form of `Method`, for runs that differ in the seed alone.
         package init(accuracy: Double, logLoss: Double, cityMacroAccuracy: Double, relativeGainVsSingle: Gain) {
             self.accuracy = accuracy
             self.logLoss = logLoss
@@ -294,9 +337,12 @@ extension ComfortResults {
         package var labels: [Int]
         /// By name: `global` (frozen, the baseline), `edge_bias` or `edge_adapter`, `cloud_retrain`.
         package var series: [String: LabelSeries]
+        /// Cities judged, each held out from the model that served it.
         package var cities: Int
+        /// Their test rows together.
         package var testRows: Int
 
+        /// Every series should have as many numbers as there are labels, which is not checked here.
         package init(labels: [Int], series: [String: LabelSeries], cities: Int, testRows: Int) {
             self.labels = labels
             self.series = series
@@ -319,6 +365,7 @@ extension ComfortResults {
         /// Share of cities with a higher accuracy than `global`.
         package var shareOfCitiesBetter: [Double?]
 
+        /// Three arrays of one length, that of the curve's labels.
         package init(accuracy: [Double?], relativeGainVsGlobal: [Double?], shareOfCitiesBetter: [Double?]) {
             self.accuracy = accuracy
             self.relativeGainVsGlobal = relativeGainVsGlobal
@@ -334,11 +381,14 @@ extension ComfortResults {
 
     /// How well sites that were never learned are told from known ones.
     package struct UnseenSites: Codable, Sendable, Equatable {
+        /// By name, as `SiteDetector.name`; those that had nothing to tell apart are missing.
         package var detectors: [String: Detector]
 
+        /// A run's come from `init(_:detectors:)`.
         package init(detectors: [String: Detector]) { self.detectors = detectors }
     }
 
+    /// One way to tell new sites, over all rounds.
     package struct Detector: Codable, Sendable, Equatable {
         /// Area under the ROC curve, unseen against seen; .5 is chance.
         package var auroc: Double
@@ -351,6 +401,7 @@ extension ComfortResults {
         /// What the score is, in a sentence.
         package var definition: String
 
+        /// Rates are shares of rows, or of batches where the detector judges batches.
         package init(auroc: Double, threshold: Double, falseAlarmRate: Double, detectionRate: Double, definition: String) {
             self.auroc = auroc
             self.threshold = threshold
@@ -372,11 +423,14 @@ extension ComfortResults {
         package var published: Double
         /// Accuracy of the single model, the baseline of the gains below.
         package var singleTask: Double
+        /// Sedna's multi-task learning, which the published claim is about.
         package var sednaMultitask: LeakyMethod
+        /// Our method on the same rows.
         package var skerry: LeakyMethod
         /// That and why the split leaks, in a sentence; shown wherever the figures are.
         package var note: String
 
+        /// The published gain is taken as it was published, without an interval.
         package init(published: Double = 0.0512, singleTask: Double, sednaMultitask: LeakyMethod, skerry: LeakyMethod, note: String) {
             self.published = published
             self.singleTask = singleTask
@@ -392,11 +446,14 @@ extension ComfortResults {
         }
     }
 
+    /// One method under the random split.
     package struct LeakyMethod: Codable, Sendable, Equatable {
+        /// Share of the random split's test rows predicted rightly.
         package var accuracy: Double
         /// Against `LeakyRandomSplit.singleTask`.
         package var relativeGainVsSingle: Gain
 
+        /// The gain's baseline is the single model of the same split.
         package init(accuracy: Double, relativeGainVsSingle: Gain) {
             self.accuracy = accuracy
             self.relativeGainVsSingle = relativeGainVsSingle
@@ -410,13 +467,16 @@ extension ComfortResults {
 
     /// What one task's model is worth on another task's rows.
     package struct Relation: Codable, Sendable, Equatable {
+        /// The task whose model was asked.
         package var from: String
+        /// The task whose rows it was asked about.
         package var to: String
         /// Log-loss saved by the transfer against knowing nothing of `to` but the global shares of classes, nats; larger is closer.
         package var transfer: Double
         /// Rows of `to` it was measured on.
         package var rows: Int
 
+        /// Made from a `TaskRelation`.
         package init(from: String, to: String, transfer: Double, rows: Int) {
             self.from = from
             self.to = to
@@ -427,6 +487,7 @@ extension ComfortResults {
 
     /// One decision with its reason.
     package struct Decision: Codable, Sendable, Equatable {
+        /// Counted from 0.
         package var round: Int
         /// What was decided upon: a model, a task, a site.
         package var subject: String
@@ -434,10 +495,12 @@ extension ComfortResults {
         package var action: String
         /// The figure the rule compared, before and after; nil where there was none yet.
         package var old: Double?
+        /// See `old`.
         package var new: Double?
         /// For people.
         package var reason: String
 
+        /// Made from the gate's decisions, and one for a round in which nothing was trained.
         package init(round: Int, subject: String, action: String, old: Double?, new: Double?, reason: String) {
             self.round = round
             self.subject = subject
@@ -450,12 +513,16 @@ extension ComfortResults {
 
     /// What the workers at the edge did.
     package struct Edge: Codable, Sendable, Equatable {
+        /// Names of all edges, also of one that no building fell to.
         package var nodes: [String]
+        /// Test rows answered, each once.
         package var predictionsServed: Int
         /// Latency of one row, microseconds: half and 99 of 100 were faster.
         package var p50US: Double
+        /// See `p50US`; the time is taken within the worker.
         package var p99US: Double
 
+        /// Times are 0 where no row was timed.
         package init(nodes: [String], predictionsServed: Int, p50US: Double, p99US: Double) {
             self.nodes = nodes
             self.predictionsServed = predictionsServed
@@ -473,14 +540,18 @@ extension ComfortResults {
 
     /// The model that was deployed.
     package struct Model: Codable, Sendable, Equatable {
+        /// Its name in the run's folder.
         package var file: String
+        /// Size of the file.
         package var bytes: Int
+        /// Of the file, lower-case hexadecimal.
         package var sha256: String
         /// Names of its inputs in order.
         package var features: [String]
         /// Models of earlier rounds that still serve some tasks; nil in files of older versions.
         package var older: [OlderModel]?
 
+        /// The file itself is written beside the results.
         package init(file: String, bytes: Int, sha256: String, features: [String], older: [OlderModel]? = nil) {
             self.file = file
             self.bytes = bytes
@@ -492,11 +563,16 @@ extension ComfortResults {
 
     /// A model that the gate has kept for the tasks it serves better than the newest.
     package struct OlderModel: Codable, Sendable, Equatable {
+        /// Its name in the run's folder.
         package var file: String
+        /// Size of the file.
         package var bytes: Int
+        /// Of the file, lower-case hexadecimal.
         package var sha256: String
+        /// In order of name; the newest model serves none of them.
         package var tasks: [String]
 
+        /// The file itself is written beside the results.
         package init(file: String, bytes: Int, sha256: String, tasks: [String]) {
             self.file = file
             self.bytes = bytes

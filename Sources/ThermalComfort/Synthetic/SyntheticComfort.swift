@@ -12,6 +12,7 @@ package struct SyntheticComfort: Sendable {
     package static let mark = "SYNTHETIC"
     /// The name by which outputs call the database.
     package static let databaseName = "\(mark) thermal comfort (ISO 7730 votes with site and person offsets; not measured)"
+    /// The number of the standard that the votes follow.
     package static let defaultSeed: UInt64 = 7730
 
     /// CSV with a header, as `db_measurements_v2.1.0.csv.gz` unpacked: the columns the product reads.

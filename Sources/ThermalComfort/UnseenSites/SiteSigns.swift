@@ -16,6 +16,7 @@ package enum SiteSigns: String, CaseIterable, Sendable {
     private static let form: [Measure] =
         readings + [.window, .fan, .door, .heater, .blind, .activity, .age, .ht, .wt, .tOutISD, .rhOutISD, .tOutMonthly, .tMotISD, .set]
 
+    /// Columns, form and words to compare; the place is the site.
     package var signs: PlaceSigns {
         switch self {
         case .attributes:

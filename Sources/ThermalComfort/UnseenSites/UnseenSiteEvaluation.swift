@@ -2,15 +2,20 @@ package import Learning
 
 /// A way to tell rows of new sites from rows of known ones, row by row or batch by batch.
 package struct SiteDetector: Sendable {
+    /// Whether it judges row by row, or a site's rows in batches of the given size.
     package enum Means: Sendable {
         case rows(any UnseenSampleRecognition)
         case batches(any UnseenTaskDetection, rows: Int)
     }
 
+    /// In `results.json` and in tables.
     package var name: String
+    /// What its score is, in a sentence for people.
     package var definition: String
+    /// Fitted anew to the known sites of each round.
     package var means: Means
 
+    /// The program's own come from `all(falseAlarmRate:)`.
     package init(name: String, definition: String, means: Means) {
         (self.name, self.definition, self.means) = (name, definition, means)
     }
@@ -47,17 +52,24 @@ package struct SiteDetector: Sendable {
 
 /// How a detector did when a round's sites were new.
 package struct UnseenRound: Sendable, Equatable {
+    /// As `SiteDetector.name`.
     package var detector: String
     /// The round whose sites were new.
     package var round: Int
     /// Chance that a row (batch) of a new site scores above one of a known site; nil without both.
     package var auroc: Double?
+    /// Fitted to the sites known before; infinite where there was too little to calibrate by.
     package var threshold: Double
+    /// Judged rows (batches) of known sites.
     package var knownCount: Int
+    /// How many of these were taken for new.
     package var falseAlarms: Int
+    /// Judged rows (batches) of new sites.
     package var newCount: Int
+    /// How many of these were taken for new.
     package var detections: Int
 
+    /// Made by `ComfortExperiment.unseenSites`; counts are of rows or of batches, as the detector judges.
     package init(
         detector: String, round: Int, auroc: Double?, threshold: Double, knownCount: Int, falseAlarms: Int, newCount: Int, detections: Int
     ) {
