@@ -45,9 +45,9 @@ package struct Building: Sendable, Equatable {
     package var id: Int
     /// Lower-case name; "nan" where the database has none.
     package var city: String
-    /// Degrees north and east; nil where unknown.
+    /// Degrees north, negative in the south; nil where unknown.
     package var latitude: Double?
-    /// Degrees east, see `latitude`.
+    /// Degrees east, negative in the west; nil where unknown.
     package var longitude: Double?
     /// As the database has it, for example "office"; empty where unknown.
     package var buildingType: String

@@ -10,13 +10,13 @@ import Learning
 package struct CityCovariance: Sendable, Equatable {
     /// Shared by all votes of the city.
     package var city = 0.0
-    /// Shared in a building; in a building in a season; by a person in a building.
+    /// Shared in a building.
     package var building = 0.0
     /// Shared in a building in a season.
     package var site = 0.0
     /// Shared by a person's votes in a building.
     package var person = 0.0
-    /// Of the slopes over air temperature (a step is 4 K) and clothing (a step is 0.3 clo), and of women against men.
+    /// Of the slope over air temperature; a step is 4 K.
     package var airTemperature = 0.0
     /// Of the slope over clothing; a step is 0.3 clo.
     package var clothing = 0.0
