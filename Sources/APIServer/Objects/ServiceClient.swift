@@ -45,15 +45,32 @@ package struct ServiceClient: ObjectClient {
     package func list(_ kind: ResourceKind, _ query: Resources.ListQuery) async throws(APIStatus) -> ObjectList {
         let view = try view(kind, query.labelSelector, query.fieldSelector)
         let prefix = query.namespace.isEmpty ? "" : query.namespace + "/"
-        // Read from memory and at one revision, so in one page whatever limit is asked for.
+        let place = try Self.place(query.continueToken)
         let found: (values: [RevisionedValue], revision: Int64, hasMore: Bool)
-        do { found = try service.store.list(view.definition.collection, prefix: prefix) } catch { throw ObjectService.status(error) }
+        do {
+            found = try service.store.list(
+                view.definition.collection, prefix: prefix, at: place?.revision, after: place?.after,
+                limit: query.limit > 0 ? query.limit : nil)
+        } catch .compacted {
+            throw .expired("the list's revision is no longer known; list again")
+        } catch { throw ObjectService.status(error) }
         var items: [JSON] = []
         for value in found.values {
             let object = try service.decode(value, view.definition)
             if !view.isFiltered || view.matches(object) { items.append(object) }
         }
-        return ObjectList(items: items, resourceVersion: String(found.revision))
+        let rest = found.hasMore ? found.values.last.map { "\(found.revision) \($0.name)" } : nil
+        return ObjectList(items: items, resourceVersion: String(found.revision), continueToken: rest ?? "")
+    }
+
+    /// Where a page begins: the list's revision, and the last name of the page before; nil for the first page.
+    private static func place(_ token: String) throws(APIStatus) -> (revision: Int64, after: String)? {
+        if token.isEmpty { return nil }
+        let parts = token.split(separator: " ", maxSplits: 1)
+        guard parts.count == 2, let revision = Int64(parts[0]) else {
+            throw .badRequest("continue: found \"\(token)\", which is of no list")
+        }
+        return (revision, String(parts[1]))
     }
 
     /// Pulls changes from the store's history as the reader asks, so 410 comes with an event and never here.

@@ -40,7 +40,7 @@ struct DaemonSetHistory {
     /// The write that makes the present template the newest revision; nil once it is.
     ///
     /// - Parameter names: of all ControllerRevisions of the namespace.
-    func settle(names: Set<String>) -> ObjectPlan.Step? {
+    func settle(names: TakenNames) -> ObjectPlan.Step? {
         if let orphan = toAdopt.first {
             var taken = orphan
             taken[path: ["metadata", "ownerReferences"]] = .array(orphan.owners + [set.controllerReference])

@@ -11,9 +11,11 @@ enum DaemonSetPlan {
     static let failureWaitSeconds: Int64 = 30
 
     /// - Parameters:
-    ///   - pods: all Pods of the namespace.
-    ///   - revisions: all ControllerRevisions of the namespace.
-    static func plan(_ set: JSON, nodes: [JSON], pods: [JSON], revisions: [JSON], now: Timestamp) -> ObjectPlan {
+    ///   - pods: those it owns, and those of its namespace that nobody controls.
+    ///   - revisions: the ControllerRevisions it owns, and those of its namespace that nobody controls.
+    static func plan(
+        _ set: JSON, nodes: [JSON], pods: [JSON], revisions: [JSON], podNames: TakenNames, revisionNames: TakenNames, now: Timestamp
+    ) -> ObjectPlan {
         guard let selector = LabelSelector(set["spec"]?["selector"]) else { return ObjectPlan() }
         if selector.isEmpty {
             return ObjectPlan([
@@ -28,10 +30,10 @@ enum DaemonSetPlan {
         if !taking.isEmpty { return ObjectPlan(taking) }
         let history = DaemonSetHistory(set, revisions, pods: claims.owned)
         if set.isBeingDeleted { return ObjectPlan() }
-        if let step = history.settle(names: Set(revisions.map(\.name))) { return ObjectPlan([step]) }
+        if let step = history.settle(names: revisionNames) { return ObjectPlan([step]) }
         var placed = DaemonSetNodes(set, nodes: nodes, pods: claims.owned, hash: history.hash, now: now)
         var plan = ObjectPlan()
-        let (steps, wait) = manage(set, &placed, taken: Set(pods.map(\.name)), now)
+        let (steps, wait) = manage(set, &placed, taken: podNames, now)
         plan.steps = steps
         if let wait { plan.lookAgain(afterSeconds: wait) }
         if let wait = placed.secondsUntilAvailable { plan.lookAgain(afterSeconds: wait) }
@@ -47,7 +49,7 @@ enum DaemonSetPlan {
 
     /// What to make and delete, and when a failed Pod may be replaced.
     private static func manage(
-        _ set: JSON, _ placed: inout DaemonSetNodes, taken: Set<String>, _ now: Timestamp
+        _ set: JSON, _ placed: inout DaemonSetNodes, taken: TakenNames, _ now: Timestamp
     ) -> ([ObjectPlan.Step], Int64?) {
         var wait: Int64?
         var deleted: [JSON] = []
@@ -90,7 +92,7 @@ enum DaemonSetPlan {
         return (steps, wait)
     }
 
-    private static func creation(_ set: JSON, _ node: String, _ hash: String, _ taken: Set<String>) -> [ObjectPlan.Step] {
+    private static func creation(_ set: JSON, _ node: String, _ hash: String, _ taken: TakenNames) -> [ObjectPlan.Step] {
         var place = 0
         while taken.contains(PodFacts.name(of: set, place: "\(node)\u{1f}\(place)")) { place += 1 }
         let name = PodFacts.name(of: set, place: "\(node)\u{1f}\(place)")

@@ -6,6 +6,7 @@ struct DaemonSetReconciler: PlannedReconciler {
     let client: any ObjectClient
     let name = DaemonSetPlan.component
     let kinds = ReconcilerKinds.these([.daemonSet, .node, .pod, .controllerRevision])
+    let indexes: [any ViewIndex] = [LooseObjects()]
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
         switch change.kind {
@@ -25,7 +26,9 @@ struct DaemonSetReconciler: PlannedReconciler {
     func plan(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ObjectPlan {
         guard let set = view[.daemonSet, item.key] else { return ObjectPlan() }
         return DaemonSetPlan.plan(
-            set, nodes: view.all(.node), pods: view.all(.pod, in: item.key.namespace),
-            revisions: view.all(.controllerRevision, in: item.key.namespace), now: now)
+            set, nodes: view.all(.node), pods: view.claimable(.pod, in: item.key.namespace, by: set.uid),
+            revisions: view.claimable(.controllerRevision, in: item.key.namespace, by: set.uid),
+            podNames: TakenNames(view, .pod, in: item.key.namespace),
+            revisionNames: TakenNames(view, .controllerRevision, in: item.key.namespace), now: now)
     }
 }

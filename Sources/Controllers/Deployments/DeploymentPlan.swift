@@ -8,9 +8,10 @@ enum DeploymentPlan {
     private typealias Sets = DeploymentSets
 
     /// - Parameters:
-    ///   - sets: all ReplicaSets of the namespace.
-    ///   - pods: all Pods of the namespace.
-    static func plan(_ deployment: JSON, sets: [JSON], pods: [JSON], now: Timestamp) -> ObjectPlan {
+    ///   - sets: the ReplicaSets it owns, and those of its namespace that nobody controls.
+    ///   - names: of all ReplicaSets of the namespace.
+    ///   - pods: those of the ReplicaSets; not needed for a rolling update.
+    static func plan(_ deployment: JSON, sets: [JSON], names: TakenNames, pods: [JSON], now: Timestamp) -> ObjectPlan {
         guard let selector = LabelSelector(deployment["spec"]?["selector"]) else { return ObjectPlan() }
         if selector.isEmpty {
             return ObjectPlan([
@@ -29,7 +30,6 @@ enum DeploymentPlan {
         if deployment["spec"]?["paused"]?.bool == true || isScaling(own) {
             return followed(scale(own) + (deployment["spec"]?["paused"]?.bool == true ? cleanup(own) : []), own, now)
         }
-        let names = Set(sets.map(\.name))
         return own.isRolling ? roll(own, names, now) : recreate(own, names, pods, now)
     }
 
@@ -139,7 +139,7 @@ enum DeploymentPlan {
     // MARK: The new ReplicaSet
 
     /// Makes the ReplicaSet of the template, or gives the one that is there its revision; nil if all is so already.
-    private static func settleNew(_ own: DeploymentSets, _ names: Set<String>, _ now: Timestamp) -> ObjectPlan? {
+    private static func settleNew(_ own: DeploymentSets, _ names: TakenNames, _ now: Timestamp) -> ObjectPlan? {
         let revision = String((own.old.map(Sets.revision).max() ?? 0) + 1)
         guard let new = own.new else { return makeNew(own, names, revision, now) }
         let changed = annotated(new, own, revision)
@@ -156,7 +156,7 @@ enum DeploymentPlan {
         return nil
     }
 
-    private static func makeNew(_ own: DeploymentSets, _ names: Set<String>, _ revision: String, _ now: Timestamp) -> ObjectPlan {
+    private static func makeNew(_ own: DeploymentSets, _ names: TakenNames, _ revision: String, _ now: Timestamp) -> ObjectPlan {
         let deployment = own.deployment
         let hash = own.hash
         let name = String(deployment.name.prefix(242)) + "-" + hash
@@ -225,7 +225,7 @@ enum DeploymentPlan {
 
     // MARK: Strategies
 
-    private static func roll(_ own: DeploymentSets, _ names: Set<String>, _ now: Timestamp) -> ObjectPlan {
+    private static func roll(_ own: DeploymentSets, _ names: TakenNames, _ now: Timestamp) -> ObjectPlan {
         if let plan = settleNew(own, names, now) { return plan }
         guard let new = own.new else { return ObjectPlan() }
         let before = Sets.replicas(new)
@@ -261,7 +261,7 @@ enum DeploymentPlan {
     }
 
     /// All old Pods end before the first new one begins.
-    private static func recreate(_ own: DeploymentSets, _ names: Set<String>, _ pods: [JSON], _ now: Timestamp) -> ObjectPlan {
+    private static func recreate(_ own: DeploymentSets, _ names: TakenNames, _ pods: [JSON], _ now: Timestamp) -> ObjectPlan {
         if !own.oldActive.isEmpty { return followed(own.oldActive.flatMap { resize($0, to: 0, own) }, own, now) }
         let old = Set(own.old.map(\.uid))
         let isWaiting = pods.contains { pod in !PodFacts.hasEnded(pod) && pod.controller?["uid"]?.string.map(old.contains) ?? false }

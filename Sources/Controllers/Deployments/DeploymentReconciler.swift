@@ -6,6 +6,7 @@ struct DeploymentReconciler: PlannedReconciler {
     let client: any ObjectClient
     let name = DeploymentSets.component
     let kinds = ReconcilerKinds.these([.deployment, .replicaSet, .pod])
+    let indexes: [any ViewIndex] = [LooseObjects()]
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
         switch change.kind {
@@ -23,8 +24,9 @@ struct DeploymentReconciler: PlannedReconciler {
     func plan(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ObjectPlan {
         guard let deployment = view[.deployment, item.key] else { return ObjectPlan() }
         let isRecreated = deployment["spec"]?["strategy"]?["type"] == "Recreate"
+        let sets = view.claimable(.replicaSet, in: item.key.namespace, by: deployment.uid)
         return DeploymentPlan.plan(
-            deployment, sets: view.all(.replicaSet, in: item.key.namespace),
-            pods: isRecreated ? view.all(.pod, in: item.key.namespace) : [], now: now)
+            deployment, sets: sets, names: TakenNames(view, .replicaSet, in: item.key.namespace),
+            pods: isRecreated ? sets.flatMap { view.controlled(.pod, by: $0.uid) } : [], now: now)
     }
 }

@@ -70,7 +70,9 @@ struct GarbageReconciler: Reconciler {
                 }
             }
             // The usual mistake: an owner that lives in another namespace.
-            if view[kind, key] == nil, view.all(kind).contains(where: { $0.uid == reference["uid"]?.string }) {
+            if view[kind, key] == nil,
+                view.keys(kind, named: key.name).contains(where: { view[kind, $0]?.uid == reference["uid"]?.string })
+            {
                 notes.append(.note(Self.invalidNote(object, reference, namespace: object.namespace)))
             }
             targets.append((reference, kind, key))

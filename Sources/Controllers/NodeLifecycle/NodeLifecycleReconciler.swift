@@ -7,6 +7,7 @@ struct NodeLifecycleReconciler: PlannedReconciler {
     var rules = NodeLifecyclePlan()
     let name = NodeLifecyclePlan.component
     let kinds = ReconcilerKinds.these([.node, .lease, .pod])
+    let indexes: [any ViewIndex] = [NodeRoom()]
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
         switch change.kind {
@@ -22,7 +23,10 @@ struct NodeLifecycleReconciler: PlannedReconciler {
     }
 
     func plan(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ObjectPlan {
-        func pods() -> [JSON] { view.all(.pod).filter { PodFacts.nodeName($0) == item.key.name } }
+        func pods() -> [JSON] {
+            let room = view.index(NodeRoom.self) ?? NodeRoom().reading(view, [.pod])
+            return (room.loads[item.key.name]?.pods ?? []).sorted().compactMap { view[.pod, $0] }
+        }
         guard let node = view[.node, item.key] else { return NodeLifecyclePlan.orphanPlan(item.key.name, pods: pods()) }
         let lease = view[.lease, ObjectKey(namespace: NodeLifecyclePlan.leases, name: item.key.name)]
         return rules.plan(node, lease: lease, pods: pods, now: now)

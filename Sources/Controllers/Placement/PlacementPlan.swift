@@ -15,36 +15,47 @@ struct PlacementPlan {
         let name: String
         /// What is left of each resource that the node says it has.
         var free: [String: Double]
-        var pods: [JSON]
-        var ports: Set<String>
+        var load: NodeRoom.Load
+        /// Pods placed here by this plan.
+        var placed: [JSON] = []
     }
 
     private var places: [Place] = []
-    /// Where each topology key has which value, filled as asked.
-    private let now: Timestamp
+    private let find: (ObjectKey) -> JSON?
+    /// Some Pod keeps others away, so that every Pod must be looked at.
+    private var mustLookAround: Bool
 
-    /// - Parameter pods: all Pods; those with a node that have not ended take room on it.
-    init(nodes: [JSON], pods: [JSON], now: Timestamp) {
-        self.now = now
-        var index: [String: Int] = [:]
+    /// - Parameters:
+    ///   - room: what of the nodes is taken.
+    ///   - find: a Pod by its key; called for those that are placed only where neighbours matter.
+    init(nodes: [JSON], room: NodeRoom, find: @escaping (ObjectKey) -> JSON?) {
+        self.find = find
+        mustLookAround = !room.shunning.isEmpty
         for node in nodes where !node.isBeingDeleted {
-            index[node.name] = places.count
+            let load = room.loads[node.name] ?? NodeRoom.Load()
             var free: [String: Double] = [:]
             for (resource, amount) in node["status"]?["allocatable"]?.object ?? node["status"]?["capacity"]?.object ?? [:] {
                 free[resource] = Quantity(amount)?.value
             }
-            places.append(Place(node: node, name: node.name, free: free, pods: [], ports: []))
-        }
-        for pod in pods where !PodFacts.hasEnded(pod) {
-            if let node = PodFacts.nodeName(pod), let place = index[node] { take(pod, place) }
+            for (resource, amount) in load.requests { free[resource]? -= amount }
+            free["pods"]? -= Double(load.activeCount)
+            places.append(Place(node: node, name: node.name, free: free, load: load))
         }
     }
 
     private mutating func take(_ pod: JSON, _ index: Int) {
         for (resource, amount) in Self.requests(pod) { places[index].free[resource]? -= amount }
         places[index].free["pods"]? -= 1
-        places[index].pods.append(pod)
-        places[index].ports.formUnion(Self.hostPorts(pod))
+        places[index].load.add(pod, by: 1)
+        places[index].placed.append(pod)
+        mustLookAround = mustLookAround || PodTopology.keepsAway(pod)
+    }
+
+    /// Every node with the Pods on it that have not ended.
+    private func neighbourhood() -> [(node: JSON, pods: [JSON])] {
+        places.map { place in
+            (place.node, place.load.pods.sorted().compactMap(find).filter { !PodFacts.hasEnded($0) } + place.placed)
+        }
     }
 
     // MARK: What a Pod asks for
@@ -83,7 +94,7 @@ struct PlacementPlan {
         return result
     }
 
-    private static func hostPorts(_ pod: JSON) -> Set<String> {
+    static func hostPorts(_ pod: JSON) -> Set<String> {
         var result: Set<String> = []
         for container in pod["spec"]?["containers"]?.array ?? [] {
             for port in container["ports"]?.array ?? [] {
@@ -110,7 +121,7 @@ struct PlacementPlan {
         if places.isEmpty { return .none("no nodes available to schedule pods") }
         let requests = Self.requests(pod)
         let ports = Self.hostPorts(pod)
-        let topology = PodTopology(pod, places.map { ($0.node, $0.pods) })
+        let topology = mustLookAround || PodTopology.looksAround(pod) ? PodTopology(pod, neighbourhood()) : nil
         var refusals: [String: Int] = [:]
         var best: (index: Int, score: [Double])?
         for index in places.indices {
@@ -131,7 +142,7 @@ struct PlacementPlan {
     }
 
     private func refusal(
-        _ place: Place, _ pod: JSON, _ requests: [String: Double], _ ports: Set<String>, _ topology: PodTopology, _ index: Int
+        _ place: Place, _ pod: JSON, _ requests: [String: Double], _ ports: Set<String>, _ topology: PodTopology?, _ index: Int
     ) -> [String] {
         let spec = pod["spec"] ?? [:]
         if let taint = NodeFit.untolerated(place.node, spec) {
@@ -139,14 +150,14 @@ struct PlacementPlan {
             return ["node(s) had untolerated taint {\(taint["key"]?.string ?? ""): \(taint["value"]?.string ?? "")}"]
         }
         if !NodeFit.matches(place.node, spec) { return ["node(s) didn't match Pod's node affinity/selector"] }
-        if !ports.isDisjoint(with: place.ports) { return ["node(s) didn't have free ports for the requested pod ports"] }
+        if ports.contains(where: { place.load.ports[$0] != nil }) { return ["node(s) didn't have free ports for the requested pod ports"] }
         var short: [String] = []
         if let left = place.free["pods"], left < 1 { short.append("Too many pods") }
         for (resource, amount) in requests.sorted(by: { $0.key < $1.key }) where amount > 0 {
             // Rounding of binary fractions must not refuse a node that is just large enough.
             if (place.free[resource] ?? 0) < amount - amount * 1e-9 { short.append("Insufficient \(resource)") }
         }
-        return short.isEmpty ? topology.refusal(index).map { [$0] } ?? [] : short
+        return short.isEmpty ? topology?.refusal(index).map { [$0] } ?? [] : short
     }
 
     /// The larger the better, the first number counting most.
@@ -160,24 +171,21 @@ struct PlacementPlan {
         for taint in place.node["spec"]?["taints"]?.array ?? [] where taint["effect"] == "PreferNoSchedule" {
             if !tolerations.contains(where: { NodeFit.tolerates($0, taint) }) { preference -= 100 }
         }
-        let owner = pod.controller?["uid"]
-        let siblings = owner.map { uid in place.pods.count { $0.controller?["uid"] == uid } } ?? 0
+        let siblings = pod.controller?["uid"]?.string.flatMap { place.load.owners[$0] } ?? 0
         let shares = ["cpu", "memory"].map { resource -> Double in
             let total = Quantity(place.node["status"]?["allocatable"]?[resource])?.value ?? 0
             return total > 0 ? ((place.free[resource] ?? 0) - (requests[resource] ?? 0)) / total : 0
         }
-        return [preference, -Double(siblings), shares.reduce(0, +), -Double(place.pods.count)]
+        return [preference, -Double(siblings), shares.reduce(0, +), -Double(place.load.activeCount)]
     }
 
     // MARK: Writing it down
 
     /// The writes for all Pods that wait, in order of priority, then age.
-    static func plan(nodes: [JSON], pods: [JSON], now: Timestamp) -> ObjectPlan {
-        var placement = PlacementPlan(nodes: nodes, pods: pods, now: now)
+    static func plan(nodes: [JSON], room: NodeRoom, now: Timestamp, find: @escaping (ObjectKey) -> JSON?) -> ObjectPlan {
+        var placement = PlacementPlan(nodes: nodes, room: room, find: find)
         var plan = ObjectPlan()
-        let waiting = pods.filter { pod in
-            PodFacts.nodeName(pod) == nil && PodFacts.isActive(pod) && (pod["spec"]?["schedulerName"]?.string ?? scheduler) == scheduler
-        }
+        let waiting = room.waiting.compactMap(find).filter { ($0["spec"]?["schedulerName"]?.string ?? scheduler) == scheduler }
         func rank(_ pod: JSON) -> (Int64, Int64, ObjectKey) {
             (-(pod["spec"]?["priority"]?.integer ?? 0), pod.created.seconds, ObjectKey(pod))
         }

@@ -7,6 +7,8 @@ struct PlacementReconciler: PlannedReconciler {
     let name = PlacementPlan.scheduler
     let kinds = ReconcilerKinds.these([.pod, .node])
 
+    let indexes: [any ViewIndex] = [NodeRoom()]
+
     private static let everything = ReconcileItem(.pod, ObjectKey(name: "waiting"))
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
@@ -27,6 +29,8 @@ struct PlacementReconciler: PlannedReconciler {
     }
 
     func plan(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ObjectPlan {
-        PlacementPlan.plan(nodes: view.all(.node), pods: view.all(.pod), now: now)
+        let room = view.index(NodeRoom.self) ?? NodeRoom().reading(view, [.pod])
+        if room.waiting.isEmpty { return ObjectPlan() }
+        return PlacementPlan.plan(nodes: view.all(.node), room: room, now: now) { view[.pod, $0] }
     }
 }

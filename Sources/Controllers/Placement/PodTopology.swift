@@ -19,6 +19,15 @@ struct PodTopology {
         distance = Self.terms(pod, "podAntiAffinity")
     }
 
+    /// Whether it keeps others away, wherever they ask to go.
+    static func keepsAway(_ pod: JSON) -> Bool { !terms(pod, "podAntiAffinity").isEmpty }
+
+    /// Whether it asks for anything of its neighbours.
+    static func looksAround(_ pod: JSON) -> Bool {
+        let spec = pod["spec"]
+        return !(spec?["topologySpreadConstraints"]?.array ?? []).isEmpty || !terms(pod, "podAffinity").isEmpty || keepsAway(pod)
+    }
+
     private static func terms(_ pod: JSON, _ name: String) -> [JSON] {
         pod["spec"]?["affinity"]?[name]?["requiredDuringSchedulingIgnoredDuringExecution"]?.array ?? []
     }

@@ -7,8 +7,10 @@ enum ReplicaSetPlan {
     /// Pods made or deleted in one go.
     static let burst = 500
 
-    /// - Parameter pods: all Pods of the namespace.
-    static func plan(_ set: JSON, pods: [JSON], now: Timestamp) -> (manage: ObjectPlan, status: ObjectPlan) {
+    /// - Parameters:
+    ///   - pods: those it owns, and those of its namespace that nobody controls.
+    ///   - names: of all Pods of the namespace.
+    static func plan(_ set: JSON, pods: [JSON], names: TakenNames, now: Timestamp) -> (manage: ObjectPlan, status: ObjectPlan) {
         guard let selector = LabelSelector(set["spec"]?["selector"]) else { return (ObjectPlan(), ObjectPlan()) }
         let claims = PodClaims(pods.filter { !PodFacts.hasEnded($0) || $0.controller != nil }, of: set, selector: selector)
         var manage = ObjectPlan(claims.steps(.pod, owner: set, ownerKind: .replicaSet))
@@ -18,7 +20,7 @@ enum ReplicaSetPlan {
         let wanted = Int(set["spec"]?["replicas"]?.integer ?? 1)
         if !set.isBeingDeleted {
             if count < wanted {
-                manage.steps += creations(set, min(wanted - count, burst), taken: Set(pods.map(\.name)))
+                manage.steps += creations(set, min(wanted - count, burst), taken: names)
             } else if count > wanted {
                 manage.steps += deletions(set, active, min(count - wanted, burst, active.count))
             }
@@ -26,7 +28,7 @@ enum ReplicaSetPlan {
         return (manage, statusPlan(set, active, failure: nil, now: now))
     }
 
-    private static func creations(_ set: JSON, _ count: Int, taken: Set<String>) -> [ObjectPlan.Step] {
+    private static func creations(_ set: JSON, _ count: Int, taken: TakenNames) -> [ObjectPlan.Step] {
         var template = set["spec"]?["template"] ?? [:]
         template["status"] = nil
         var steps: [ObjectPlan.Step] = []

@@ -6,6 +6,7 @@ struct ReplicaSetReconciler: Reconciler {
     let client: any ObjectClient
     let name = ReplicaSetPlan.component
     let kinds = ReconcilerKinds.these([.replicaSet, .pod])
+    let indexes: [any ViewIndex] = [LooseObjects()]
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
         change.kind == .replicaSet ? [ReconcileItem(change.kind, change.key)] : WorkloadItems.owners(of: change, .replicaSet, in: view)
@@ -13,8 +14,9 @@ struct ReplicaSetReconciler: Reconciler {
 
     func reconcile(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ReconcileWork {
         guard let set = view[.replicaSet, item.key] else { return { () async throws(APIStatus) in .done } }
-        let pods = view.all(.pod, in: item.key.namespace)
-        let (manage, status) = ReplicaSetPlan.plan(set, pods: pods, now: now)
+        let pods = view.claimable(.pod, in: item.key.namespace, by: set.uid)
+        let (manage, status) = ReplicaSetPlan.plan(
+            set, pods: pods, names: TakenNames(view, .pod, in: item.key.namespace), now: now)
         let active = view.controlled(.pod, by: set.uid).filter(PodFacts.isActive)
         return { [client] () async throws(APIStatus) in
             do throws(APIStatus) { _ = try await manage.perform(client, at: now) } catch {

@@ -19,6 +19,7 @@ package struct ReconcileLoop: Sendable {
         self.reconcilers = reconcilers
         self.relistAfter = relistAfter
         queues = reconcilers.map { _ in queue }
+        for index in reconcilers.flatMap(\.indexes) { view.add(index) }
         for reconciler in reconcilers {
             if case .these(let kinds) = reconciler.kinds { for kind in kinds { view.add(kind, relistAfter: relistAfter) } }
         }
@@ -42,6 +43,16 @@ package struct ReconcileLoop: Sendable {
     /// Takes a whole list of a kind.
     package mutating func listed(_ list: ObjectList, of kind: ResourceKind, now: Duration) {
         for change in view.listed(list, of: kind, now: now) { spread(change) }
+    }
+
+    /// Takes a part of a list of a kind.
+    package mutating func listed(page items: [JSON], isFirst: Bool, of kind: ResourceKind) {
+        for change in view.listed(page: items, isFirst: isFirst, of: kind) { spread(change) }
+    }
+
+    /// The pages of a list of a kind have ended.
+    package mutating func listedAll(of kind: ResourceKind, at version: String, now: Duration) {
+        for change in view.listedAll(of: kind, at: version, now: now) { spread(change) }
     }
 
     /// Takes an event of a watch.

@@ -42,6 +42,9 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
         bells = reconcilers.map { _ in Doorbell() }
     }
 
+    /// Objects of a page of a list.
+    private static var pageMax: Int { 250 }
+
     private var now: Duration { start.duration(to: clock.now) }
 
     /// Runs until its task is cancelled.
@@ -114,10 +117,7 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
                 switch step {
                 case .wait(let wait): await pause(spread(wait))
                 case .list:
-                    var query = ListQuery()
-                    query.limit = 500
-                    let list = try await client.listAll(kind, query)
-                    loop.listed(list, of: kind, now: now)
+                    try await list(kind)
                     ringAll()
                 case .watch(let revision): try await follow(kind, from: revision)
                 }
@@ -128,6 +128,20 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
                 ringAll()
             }
         }
+    }
+
+    /// Lists page by page; a list of ten thousand objects is never in memory as a whole.
+    private func list(_ kind: ResourceKind) async throws(APIStatus) {
+        var query = ListQuery()
+        query.limit = Self.pageMax
+        var page = try await client.list(kind, query)
+        loop.listed(page: page.items, isFirst: true, of: kind)
+        while !page.continueToken.isEmpty {
+            query.continueToken = page.continueToken
+            page = try await client.list(kind, query)
+            loop.listed(page: page.items, isFirst: false, of: kind)
+        }
+        loop.listedAll(of: kind, at: page.resourceVersion, now: now)
     }
 
     private func follow(_ kind: ResourceKind, from revision: String) async throws(APIStatus) {

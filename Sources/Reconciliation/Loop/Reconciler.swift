@@ -40,6 +40,8 @@ package protocol Reconciler: Sendable {
     var name: String { get }
     /// What it sees. Nothing is reconciled before all of these kinds have been listed.
     var kinds: ReconcilerKinds { get }
+    /// What it wants kept of the objects it sees, empty; each type is kept once for all reconcilers.
+    var indexes: [any ViewIndex] { get }
 
     /// The items that a change may concern.
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem]
@@ -49,6 +51,10 @@ package protocol Reconciler: Sendable {
     ///
     /// - Parameter now: the time of the day.
     func reconcile(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ReconcileWork
+}
+
+extension Reconciler {
+    package var indexes: [any ViewIndex] { [] }
 }
 
 /// Which kinds a reconciler sees.

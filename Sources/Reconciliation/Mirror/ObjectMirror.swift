@@ -28,6 +28,8 @@ package struct ObjectMirror: Sendable {
     private var listedAt: Duration = .zero
     private var failures = 0
     private var retryAt: Duration = .zero
+    /// What the list that is under way has not held so far; nil while none is.
+    private var unlisted: Set<ObjectKey>?
 
     /// Holds nothing and begins with a list. `backoff` is the wait after failures in a row; `relistAfter` counts from one list to the next.
     package init(
@@ -48,14 +50,30 @@ package struct ObjectMirror: Sendable {
 
     /// Takes a whole list; what it does not hold is gone.
     package mutating func listed(_ list: ObjectList, now: Duration) -> [ObjectChange] {
-        var gone = Set(shelf.keys)
+        var changes = listed(page: list.items, isFirst: true)
+        changes += listedAll(at: list.resourceVersion, now: now)
+        return changes
+    }
+
+    /// Takes a part of a list, so that no more than a page of it need be in memory.
+    package mutating func listed(page items: [JSON], isFirst: Bool) -> [ObjectChange] {
+        if isFirst { unlisted = Set(shelf.keys) }
         var changes: [ObjectChange] = []
-        for object in list.items {
-            gone.remove(ObjectKey(object))
+        for object in items {
+            unlisted?.remove(ObjectKey(object))
             if let change = put(object) { changes.append(change) }
         }
-        for key in gone.sorted() { if let change = remove(key) { changes.append(change) } }
-        revision = list.resourceVersion
+        return changes
+    }
+
+    /// The pages have ended: what none of them held is gone.
+    ///
+    /// - Parameter version: the revision that the list shows.
+    package mutating func listedAll(at version: String, now: Duration) -> [ObjectChange] {
+        var changes: [ObjectChange] = []
+        for key in (unlisted ?? []).sorted() { if let change = remove(key) { changes.append(change) } }
+        unlisted = nil
+        revision = version
         listedAt = now
         failures = 0
         isSynced = true
@@ -87,6 +105,7 @@ package struct ObjectMirror: Sendable {
     /// A request has failed.
     package mutating func failed(_ status: APIStatus, now: Duration) {
         failures += 1
+        unlisted = nil
         // 410: what was to be watched from, or paged through, is no longer known.
         if status.code == 410 { revision = nil }
         // A kind that is not served, or not shown to us, has no objects that we could do anything about.
@@ -100,13 +119,10 @@ package struct ObjectMirror: Sendable {
         // Items of lists may lack these two.
         if object["kind"] == nil { object["kind"] = .string(kind.kind) }
         if object["apiVersion"] == nil { object["apiVersion"] = .string(kind.apiVersion) }
+        object[path: ["metadata", "managedFields"]] = nil
         let key = ObjectKey(object)
+        if let version = object["metadata"]?["resourceVersion"]?.string, shelf.revision(of: key) == version { return nil }
         let old = shelf[key]
-        if let old, old["metadata"]?["resourceVersion"] == object["metadata"]?["resourceVersion"],
-            old["metadata"]?["resourceVersion"] != nil
-        {
-            return nil
-        }
         shelf[key] = object
         return ObjectChange(kind: kind, key: key, old: old, new: object)
     }

@@ -1,11 +1,14 @@
 package import Resources
 
 /// The objects of one kind by namespace and name, in order.
+///
+/// Objects lie here as text and are parsed whenever they are asked for: a tree takes several times the memory of its text, and most
+/// objects of a large cluster are looked at once in a long while. Who owns their fields is left out: no reconciler asks for it.
 package struct ObjectShelf: Sendable {
     private struct Space: Sendable {
         /// Sorted.
         var names: [String] = []
-        var objects: [String: JSON] = [:]
+        var objects: [String: ShelvedObject] = [:]
     }
 
     private var spaces: [String: Space] = [:]
@@ -20,25 +23,33 @@ package struct ObjectShelf: Sendable {
         spaces.keys.sorted().flatMap { space in spaces[space]!.names.map { ObjectKey(namespace: space, name: $0) } }
     }
 
+    /// The keys of a name in all namespaces.
+    func keys(named name: String) -> [ObjectKey] {
+        spaces.filter { $0.value.objects[name] != nil }.map { ObjectKey(namespace: $0.key, name: name) }
+    }
+
     /// All objects in the order of their keys.
     package var objects: [JSON] { spaces.keys.sorted().flatMap { objects(in: $0) } }
 
     /// The objects of a namespace in the order of their names; of kinds without namespaces, those of `""`.
     package func objects(in namespace: String) -> [JSON] {
         guard let space = spaces[namespace] else { return [] }
-        return space.names.map { space.objects[$0]! }
+        return space.names.map { space.objects[$0]!.object }
     }
 
     /// Whether a namespace holds anything.
     package func isEmpty(_ namespace: String) -> Bool { spaces[namespace] == nil }
 
+    /// The revision of an object; nil for one that is not here.
+    func revision(of key: ObjectKey) -> String? { spaces[key.namespace]?.objects[key.name]?.revision }
+
     /// The object of a key, nil if there is none. Setting adds or replaces it; nil takes it away.
     package subscript(key: ObjectKey) -> JSON? {
-        get { spaces[key.namespace]?.objects[key.name] }
+        get { spaces[key.namespace]?.objects[key.name]?.object }
         set {
             var space = spaces.removeValue(forKey: key.namespace) ?? Space()
             let isKnown = space.objects[key.name] != nil
-            space.objects[key.name] = newValue
+            space.objects[key.name] = newValue.map { ShelvedObject($0) }
             if isKnown != (newValue != nil) {
                 let index = Self.position(of: key.name, in: space.names)
                 if isKnown { space.names.remove(at: index) } else { space.names.insert(key.name, at: index) }
@@ -56,5 +67,24 @@ package struct ObjectShelf: Sendable {
             if names[middle] < name { low = middle + 1 } else { high = middle }
         }
         return low
+    }
+}
+
+/// One object as text.
+private struct ShelvedObject: Sendable {
+    /// Empty for an object without one.
+    let revision: String
+    private let text: [UInt8]
+
+    init(_ object: JSON) {
+        revision = object["metadata"]?["resourceVersion"]?.string ?? ""
+        // Written into a buffer that grew; kept in one that fits.
+        text = Array(object.bytes()[...])
+    }
+
+    var object: JSON {
+        do throws(JSONParseError) { return try JSONParser.parse(text, limits: .init(depthMax: 512, bytesMax: .max)) } catch {
+            preconditionFailure("an object that was written here cannot be read: \(error)")
+        }
     }
 }

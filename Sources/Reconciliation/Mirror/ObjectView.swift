@@ -6,6 +6,7 @@ package struct ObjectView: Sendable {
     private var mirrors: [ResourceKind: ObjectMirror] = [:]
     /// By the uid of an owner: what names it in `ownerReferences`.
     private var owned: [String: Set<ReconcileItem>] = [:]
+    private var indexes: [ObjectIdentifier: any ViewIndex] = [:]
 
     /// Mirrors no kind yet.
     package init() {}
@@ -29,6 +30,9 @@ package struct ObjectView: Sendable {
     /// The object as it was last told of; nil if there was none, or its kind is not mirrored.
     package subscript(kind: ResourceKind, key: ObjectKey) -> JSON? { mirrors[kind]?.shelf[key] }
 
+    /// Whether there is such an object.
+    package func contains(_ kind: ResourceKind, _ key: ObjectKey) -> Bool { mirrors[kind]?.shelf.revision(of: key) != nil }
+
     /// All objects of a kind in the order of their keys; none of a kind that is not mirrored.
     package func all(_ kind: ResourceKind) -> [JSON] { mirrors[kind]?.shelf.objects ?? [] }
 
@@ -46,10 +50,25 @@ package struct ObjectView: Sendable {
             }
     }
 
+    /// What is kept of the objects by a type of index; nil if no reconciler asked for it.
+    package func index<Index: ViewIndex>(_ type: Index.Type) -> Index? { indexes[ObjectIdentifier(type)] as? Index }
+
+    /// The keys of a kind's objects of a name, in all namespaces.
+    package func keys(_ kind: ResourceKind, named name: String) -> [ObjectKey] { mirrors[kind]?.shelf.keys(named: name) ?? [] }
+
     /// Whether every one of the kinds has been listed once.
     package func isSynced(_ kinds: [ResourceKind]) -> Bool { kinds.allSatisfy { mirrors[$0]?.isSynced ?? false } }
 
     // MARK: Mirroring
+
+    /// Keeps an index from now on; a second one of its type is left out.
+    ///
+    /// - Precondition: nothing has been mirrored yet.
+    package mutating func add(_ index: any ViewIndex) {
+        precondition(mirrors.values.allSatisfy { $0.shelf.count == 0 }, "an index must see every object")
+        let id = ObjectIdentifier(type(of: index))
+        if indexes[id] == nil { indexes[id] = index }
+    }
 
     /// Begins to mirror a kind, from an empty shelf; nothing happens if it is mirrored already.
     package mutating func add(_ kind: ResourceKind, relistAfter: Duration = ObjectMirror.relistAfter) {
@@ -73,21 +92,30 @@ package struct ObjectView: Sendable {
 
     /// Takes a whole list of a kind.
     package mutating func listed(_ list: ObjectList, of kind: ResourceKind, now: Duration) -> [ObjectChange] {
-        let before = mirrors[kind]?.shelf
-        let changes = mirrors[kind]?.listed(list, now: now) ?? []
-        for change in changes { index(change, replacing: before?[change.key]) }
+        noted(mirrors[kind]?.listed(list, now: now) ?? [])
+    }
+
+    /// Takes a part of a list of a kind.
+    package mutating func listed(page items: [JSON], isFirst: Bool, of kind: ResourceKind) -> [ObjectChange] {
+        noted(mirrors[kind]?.listed(page: items, isFirst: isFirst) ?? [])
+    }
+
+    /// The pages of a list of a kind have ended.
+    package mutating func listedAll(of kind: ResourceKind, at version: String, now: Duration) -> [ObjectChange] {
+        noted(mirrors[kind]?.listedAll(at: version, now: now) ?? [])
+    }
+
+    private mutating func noted(_ changes: [ObjectChange]) -> [ObjectChange] {
+        for change in changes { index(change, replacing: change.old) }
         return changes
     }
 
     /// Takes an event of a watch.
     package mutating func received(_ event: WatchEvent, of kind: ResourceKind) -> ObjectChange? {
-        let before: JSON? =
-            switch event {
-            case .added(let object), .modified(let object), .deleted(let object): self[kind, ObjectKey(object)]
-            case .bookmark: nil
-            }
+        // The last state of what is gone may differ from the one that was seen.
+        let before: JSON? = if case .deleted(let object) = event { self[kind, ObjectKey(object)] } else { nil }
         guard let change = mirrors[kind]?.received(event) else { return nil }
-        index(change, replacing: before)
+        index(change, replacing: before ?? change.old)
         return change
     }
 
@@ -102,6 +130,7 @@ package struct ObjectView: Sendable {
     package mutating func failed(_ kind: ResourceKind, _ status: APIStatus, now: Duration) { mirrors[kind]?.failed(status, now: now) }
 
     private mutating func index(_ change: ObjectChange, replacing before: JSON?) {
+        for id in indexes.keys { indexes[id]!.replace(change.kind, change.key, before, by: change.new) }
         let old = before?["metadata"]?["ownerReferences"]?.array ?? []
         let new = change.new?["metadata"]?["ownerReferences"]?.array ?? []
         guard !old.isEmpty || !new.isEmpty else { return }
@@ -111,5 +140,20 @@ package struct ObjectView: Sendable {
             if owned[uid]?.isEmpty ?? false { owned[uid] = nil }
         }
         for uid in new.compactMap({ $0["uid"]?.string }) { owned[uid, default: []].insert(item) }
+    }
+}
+
+/// What is computed from the objects of a view and kept up to date with each change, so that nobody has to read all of them.
+package protocol ViewIndex: Sendable {
+    /// An object became another: made (no old), changed, or gone (no new).
+    mutating func replace(_ kind: ResourceKind, _ key: ObjectKey, _ old: JSON?, by new: JSON?)
+}
+
+extension ViewIndex {
+    /// The same with every object of some kinds of a view, for a view that keeps no such index.
+    package func reading(_ view: ObjectView, _ kinds: [ResourceKind]) -> Self {
+        var result = self
+        for kind in kinds { for object in view.all(kind) { result.replace(kind, ObjectKey(object), nil, by: object) } }
+        return result
     }
 }
