@@ -7,10 +7,10 @@ import Synchronization
 ///
 ///     idle ─head→ gathering ─end→ answering ─bytes→ idle
 ///                     │                └─stream→ streaming ─end→ idle
-///                     └─too large→ closing
+///                     └─too large→ closing      └─upgrade→ a WebSocket's handlers take over
 ///
 /// NIO's pipelining handler holds the next request back until the answer has been sent.
-final class HTTPConnection: ChannelInboundHandler {
+final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
 
@@ -101,7 +101,8 @@ final class HTTPConnection: ChannelInboundHandler {
     }
 
     private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ body: ByteBuffer) {
-        let isKept = head.isKeepAlive && !isDraining
+        // The decoder reads nothing behind a request for an upgrade, whatever became of it.
+        let isKept = head.isKeepAlive && !isDraining && !head.headers.contains(name: "Upgrade")
         let isAdmitted = load.counts.withLock { counts in
             guard counts.requests < self.limits.requestsMax else { return false }
             counts.requests += 1
@@ -123,12 +124,11 @@ final class HTTPConnection: ChannelInboundHandler {
         let responder = responder
         let load = load
         let limits = limits
-        let isHead = head.method == .HEAD
         let task = Task {
             let response = Compression.apply(to: await responder.respond(to: request), for: request, limits)
             load.counts.withLock { $0.requests -= 1 }
             loop.execute {
-                connection.value.finish(bound.value, response, isHead: isHead)
+                connection.value.finish(bound.value, head, response)
             }
         }
         state = .answering(task, isKept: isKept)
@@ -146,15 +146,41 @@ final class HTTPConnection: ChannelInboundHandler {
             certificate: try? handler?.peerCertificate?.toDERBytes(), peer: context.remoteAddress?.description ?? "")
     }
 
-    private func finish(_ context: ChannelHandlerContext, _ response: HTTPResponse, isHead: Bool) {
+    private func finish(_ context: ChannelHandlerContext, _ request: HTTPRequestHead, _ response: HTTPResponse) {
         guard case .answering(_, let isKept) = state else {
             if case .stream(let stream) = response.body { stream.stop() }
+            response.upgrade?.closed(code: 1006)
             return
         }
+        let isHead = request.method == .HEAD
         state = .idle
+        if let peer = response.upgrade { return upgrade(context, request, response, peer) }
         switch response.body {
         case .bytes: send(context, response, isKept: isKept, isHead: isHead)
         case .stream(let stream): begin(context, response, stream, isKept: isKept)
+        }
+    }
+
+    /// The connection becomes a WebSocket, or its request is refused: it was no proper handshake.
+    private func upgrade(
+        _ context: ChannelHandlerContext, _ request: HTTPRequestHead, _ response: HTTPResponse, _ peer: any WebSocketPeer
+    ) {
+        timer?.cancel()
+        state = .closing
+        WebSocketUpgrade.perform(context, request, peer, limits.webSocket, load) { headers in
+            guard let headers, !self.isDraining else {
+                peer.closed(code: 1006)
+                self.state = .idle
+                let text = "a WebSocket is asked for by GET with Upgrade: websocket, Sec-WebSocket-Version: 13 and Sec-WebSocket-Key\n"
+                return self.send(
+                    context, HTTPResponse(status: 400, headers: ["Sec-WebSocket-Version": "13"], body: .bytes(Array(text.utf8))),
+                    isKept: false)
+            }
+            var all = headers
+            for (name, value) in response.headers.fields { all.add(name: name, value: value) }
+            context.write(
+                self.wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: all))), promise: nil)
+            context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
         }
     }
 

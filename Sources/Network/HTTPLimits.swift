@@ -12,6 +12,8 @@ package struct HTTPLimits: Sendable {
     package var idleTimeout: Duration = .seconds(180)
     /// Answers of at least so many bytes are compressed for peers that accept gzip.
     package var compressedFromBytes = 128 << 10
+    /// Bounds of connections that have become WebSockets.
+    package var webSocket = WebSocketLimits()
 
     /// Every bound at the value that stands here.
     package init() {}

@@ -77,6 +77,9 @@ package struct HTTPResponse: Sendable {
     package var headers: HTTPHeaders
     /// For HEAD, whole bytes are counted in `Content-Length` and not sent.
     package var body: Body
+    /// What takes the connection over as a WebSocket; status and body are then not sent, and a request that did not ask for it properly is
+    /// answered by 400.
+    package var upgrade: (any WebSocketPeer)?
 
     /// Nothing is checked; the server writes it as it is.
     package init(status: Int, headers: HTTPHeaders = [:], body: Body = .bytes([])) {

@@ -53,8 +53,7 @@ package final class HTTPServer: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     if let context { try pipeline.addHandler(NIOSSLServerHandler(context: context)) }
-                    try pipeline.configureHTTPServerPipeline(withErrorHandling: true)
-                    try pipeline.addHandler(HTTPConnection(responder: responder, limits: limits, load: load))
+                    try Self.addHTTP(pipeline, HTTPConnection(responder: responder, limits: limits, load: load))
                 }
             }
         do {
@@ -64,6 +63,19 @@ package final class HTTPServer: Sendable {
             try? await group.shutdownGracefully()
             throw NetworkError("cannot listen on \(host):\(port): \(error); choose another address with --listen")
         }
+    }
+
+    /// Names of the handlers that go when a connection becomes a WebSocket, and of the decoder, which goes last.
+    static let handlersOfHTTP = ["HTTP encoder", "HTTP pipelining", "HTTP header check", "HTTP errors", "HTTP connection"]
+    static let decoderOfHTTP = "HTTP decoder"
+
+    private static func addHTTP(_ pipeline: ChannelPipeline.SynchronousOperations, _ connection: HTTPConnection) throws {
+        try pipeline.addHandler(HTTPResponseEncoder(), name: handlersOfHTTP[0])
+        try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes)), name: decoderOfHTTP)
+        try pipeline.addHandler(HTTPServerPipelineHandler(), name: handlersOfHTTP[1])
+        try pipeline.addHandler(NIOHTTPResponseHeadersValidator(), name: handlersOfHTTP[2])
+        try pipeline.addHandler(HTTPServerProtocolErrorHandler(), name: handlersOfHTTP[3])
+        try pipeline.addHandler(connection, name: handlersOfHTTP[4])
     }
 
     /// Connections that are open.

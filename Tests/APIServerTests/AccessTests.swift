@@ -109,7 +109,7 @@ import Testing
         #expect(granted >= 2 * 10, "\(granted)")
     }
 
-    private func furnish(_ api: TestAPI, _ node: String) async throws {
+    func furnish(_ api: TestAPI, _ node: String) async throws {
         _ = try await api.create("/api/v1/nodes", ["metadata": ["name": .string(node)]])
         _ = try await api.create("/api/v1/namespaces/default/configmaps", ["metadata": ["name": .string("cm-\(node)")]])
         _ = try await api.create("/api/v1/namespaces/default/secrets", ["metadata": ["name": .string("secret-\(node)")]])

@@ -13,7 +13,7 @@ import Testing
         "Storage": ["CSQLite", "CZlib", "Synchronization"] + platform,
         "Resources": [],
         "Identity": ["Crypto", "SwiftASN1", "X509", "FoundationEssentials", "Foundation", "Synchronization"],
-        "Network": ["CZlib", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "Synchronization"],
+        "Network": ["CZlib", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOWebSocket", "Synchronization"],
         "APIServer": ["Identity", "Network", "Resources", "Storage", "Synchronization"],
         "KubernetesClient": ["Network", "Resources", "Synchronization"],
         "Reconciliation": ["Resources", "Synchronization"],

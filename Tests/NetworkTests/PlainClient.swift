@@ -29,8 +29,10 @@ final class PlainClient: @unchecked Sendable {
 
     deinit { close(descriptor) }
 
-    func send(_ text: String) {
-        var bytes = ArraySlice(text.utf8)
+    func send(_ text: String) { send(Array(text.utf8)) }
+
+    func send(_ all: [UInt8]) {
+        var bytes = all[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { systemSend(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
             if count <= 0 { return }
@@ -58,6 +60,19 @@ final class PlainClient: @unchecked Sendable {
                 let text = String(decoding: bytes, as: UTF8.self)
                 if next.isEmpty || text.contains(end) { return text }
             }
+        }
+    }
+
+    /// At least so many bytes; fewer only when the server closes.
+    func receive(atLeast count: Int) async -> [UInt8] {
+        await run { [self] in
+            var bytes: [UInt8] = []
+            while bytes.count < count {
+                let next = chunk()
+                bytes += next
+                if next.isEmpty { break }
+            }
+            return bytes
         }
     }
 

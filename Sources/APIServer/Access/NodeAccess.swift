@@ -14,6 +14,11 @@ struct NodeAccess {
     /// - Parameter fieldSelector: of the request, for lists and watches.
     func allows(_ request: AccessRequest, fieldSelector: FieldSelector) throws(APIStatus) -> Bool {
         let isReading = ["get", "list", "watch"].contains(request.verb)
+        // Nothing else that belongs to an object is a node's business.
+        guard ["", "status"].contains(request.subresource) else { return false }
+        if request.subresource == "status", ![":nodes", ":pods", "sedna.io:datasets"].contains("\(request.group):\(request.resource)") {
+            return false
+        }
         switch (request.group, request.resource) {
         case ("", "nodes"):
             if request.verb == "create" { return request.name.isEmpty && request.subresource.isEmpty }
@@ -21,10 +26,10 @@ struct NodeAccess {
             return isOwn && (isReading || ["patch", "update"].contains(request.verb)) && ["", "status"].contains(request.subresource)
         case ("coordination.k8s.io", "leases"):
             guard request.namespace == "kube-node-lease" else { return false }
-            if request.verb == "create" { return true }
+            if request.verb == "create" { return request.name.isEmpty || request.name == node }
             return request.name == node && ["get", "patch", "update", "delete"].contains(request.verb)
         case ("", "pods"): return try allowsPods(request, fieldSelector, isReading)
-        case ("", "events"), ("events.k8s.io", "events"): return ["create", "patch", "update"].contains(request.verb)
+        case ("", "events"), ("events.k8s.io", "events"): return try allowsEvents(request)
         case ("", "services"): return isReading && request.subresource.isEmpty
         case ("", "configmaps"), ("", "secrets"):
             let name = request.name.isEmpty ? fieldSelector.required("metadata.name") ?? "" : request.name
@@ -39,6 +44,15 @@ struct NodeAccess {
             return request.verb == "create"
         default: return false
         }
+    }
+
+    /// New ones, and those that the node has told itself.
+    private func allowsEvents(_ request: AccessRequest) throws(APIStatus) -> Bool {
+        if request.verb == "create" { return request.name.isEmpty && request.subresource.isEmpty }
+        guard ["patch", "update"].contains(request.verb), request.subresource.isEmpty, let event = try existing(request) else {
+            return false
+        }
+        return [event["source"]?["host"], event["deprecatedSource"]?["host"], event["reportingInstance"]].contains { $0?.string == node }
     }
 
     private func allowsPods(_ request: AccessRequest, _ fieldSelector: FieldSelector, _ isReading: Bool) throws(APIStatus) -> Bool {

@@ -36,6 +36,21 @@ enum ObjectBytes {
         result.append(contentsOf: value.bytes[place...])
     }
 
+    private static let deletionMark = [UInt8]("\"deletionTimestamp\"".utf8)
+
+    /// Whether the object's text holds the name of the field; false is certain, true is not.
+    static func mayHaveDeletionTime(_ value: RevisionedValue) -> Bool {
+        value.bytes.withUnsafeBufferPointer { bytes in
+            deletionMark.withUnsafeBufferPointer { mark in
+                guard bytes.count >= mark.count else { return false }
+                for start in 0...(bytes.count - mark.count) where bytes[start] == mark[0] && bytes[start + 1] == mark[1] {
+                    if (2..<mark.count).allSatisfy({ bytes[start + $0] == mark[$0] }) { return true }
+                }
+                return false
+            }
+        }
+    }
+
     /// Whether the object is stored in a version.
     static func isStored(_ value: RevisionedValue, in definition: KindDefinition) -> Bool {
         value.bytes.starts(with: "{\"apiVersion\":\"\(definition.groupVersion)\",".utf8)

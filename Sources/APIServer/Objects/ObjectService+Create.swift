@@ -89,6 +89,12 @@ extension ObjectService {
 
     func checkNamespace(_ definition: KindDefinition, _ namespace: String) throws(APIStatus) {
         guard definition.isNamespaced else { return }
+        // Asked for every create: most namespaces need not be decoded to know that they are not on their way out.
+        if let value = store.get(Self.namespaces.collection, Self.namespaces.key(namespace: "", name: namespace)),
+            !ObjectBytes.mayHaveDeletionTime(value)
+        {
+            return
+        }
         let found = try get(Self.namespaces, namespace: "", name: namespace)
         if found["metadata"]?["deletionTimestamp"] != nil {
             throw .forbidden(definition, name: "", "unable to create new content in namespace \(namespace) because it is being terminated")

@@ -12,9 +12,13 @@ package struct APIServer: HTTPResponder {
     let authenticator: Authenticator
     /// Version of this program.
     let programVersion: String
+    private let audit: AuditLog?
 
     /// `tokens` signs and reads what service accounts show; the version stands in `/version`, behind that of Kubernetes.
-    package init(service: ObjectService, tokens: ServiceTokens, programVersion: String) {
+    ///
+    /// - Parameter audit: takes a line a request; nil for none.
+    package init(service: ObjectService, tokens: ServiceTokens, programVersion: String, audit: AuditLog? = nil) {
+        self.audit = audit
         self.service = service
         authenticator = Authenticator(service: service, tokens: tokens)
         self.programVersion = programVersion
@@ -22,21 +26,38 @@ package struct APIServer: HTTPResponder {
 
     /// Never fails: a refusal is answered with its `Status` and code.
     package func respond(to request: HTTPRequest) async -> HTTPResponse {
+        var entry = AuditLog.Entry()
+        guard let audit else { return await answer(request, &entry) }
+        let received = service.environment.now()
+        let id = service.environment.newUID()
+        var response = await answer(request, &entry)
+        response.headers["Audit-Id"] = id
+        audit.write(entry, request, status: response.status, id: id, from: received, to: service.environment.now())
+        return response
+    }
+
+    private func answer(_ request: HTTPRequest, _ entry: inout AuditLog.Entry) async -> HTTPResponse {
         do throws(APIStatus) {
-            return try await answer(request)
+            return try await answered(request, &entry)
         } catch {
             return Self.answer(error)
         }
     }
 
-    private func answer(_ request: HTTPRequest) async throws(APIStatus) -> HTTPResponse {
+    private func answered(_ request: HTTPRequest, _ entry: inout AuditLog.Entry) async throws(APIStatus) -> HTTPResponse {
         let target = try RequestTarget(path: request.path, query: request.query)
+        entry.path = ResourcePath(target.segments)
         var user = try authenticator.user(request)
-        if let name = request.headers["impersonate-user"] { user = try impersonated(name, request, by: user) }
+        entry.user = user
+        if let name = request.headers["impersonate-user"] {
+            user = try impersonated(name, request, by: user)
+            entry.impersonated = user
+        }
         if let path = ResourcePath(target.segments),
             let definition = service.registry.definition(groupVersion: path.groupVersion, plural: path.plural)
         {
             let call = ResourceCall(server: self, request: request, target: target, path: path, definition: definition, user: user)
+            entry.verb = (try? call.verb()) ?? ""
             return try await call.answer()
         }
         return try answerOther(request, target, user)
@@ -89,6 +110,10 @@ package struct APIServer: HTTPResponder {
         text += "skerry_store_revision \(service.store.revision)\n"
         text += "# HELP skerry_store_failed 1 if the store takes no more writes.\n# TYPE skerry_store_failed gauge\n"
         text += "skerry_store_failed \(service.store.failure == nil ? 0 : 1)\n"
+        if let audit {
+            text += "# HELP skerry_audit_failures_total Lines of the audit log that could not be written.\n"
+            text += "# TYPE skerry_audit_failures_total counter\nskerry_audit_failures_total \(audit.failureCount)\n"
+        }
         text += "# HELP skerry_objects Objects by resource.\n# TYPE skerry_objects gauge\n"
         for collection in service.store.collections {
             text += "skerry_objects{resource=\"\(collection)\"} \(service.store.count(collection))\n"

@@ -39,7 +39,7 @@ struct ResourceCall {
     }
 
     /// Kubernetes' verb of the request.
-    private func verb() throws(APIStatus) -> String {
+    func verb() throws(APIStatus) -> String {
         let isCollection = path.name.isEmpty
         switch request.method {
         case "GET", "HEAD":
@@ -214,12 +214,16 @@ struct ResourceCall {
     private func refuseEscalation(_ object: JSON) throws(APIStatus) {
         guard definition.group == "rbac.authorization.k8s.io", !user.isMaster else { return }
         let book = try service.accessBook()
-        let rules: [AccessRule]
+        var rules: [AccessRule]
         if definition.kind.hasSuffix("Binding") {
             let isLocal = object["roleRef"]?["kind"] == "Role"
             rules = book.roles[.init(namespace: isLocal ? namespace : "", name: object["roleRef"]?["name"]?.string ?? "")] ?? []
         } else {
             rules = AccessBook.rules(object["rules"])
+            // What an aggregation will gather is not known: only who may do everything makes one.
+            if !(object["aggregationRule"] ?? .null).isNull {
+                rules.append(AccessRule(verbs: ["*"], groups: ["*"], resources: ["*"]))
+            }
         }
         guard book.covers(rules, user, in: namespace) else {
             throw .forbidden(

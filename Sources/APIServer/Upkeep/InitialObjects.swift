@@ -19,6 +19,18 @@ package enum InitialObjects {
         ("ClusterRole", ["metadata": ["name": .string(name), "labels": ["kubernetes.io/bootstrapping": "rbac-defaults"]], "rules": rules])
     }
 
+    /// A role that gathers the rules of those that are labelled for it, as authors of custom kinds do, and beside it its own.
+    private static func gathering(_ name: String, _ rules: JSON, isPartOf whole: String? = nil) -> (String, JSON) {
+        func label(_ role: String) -> String { "rbac.authorization.k8s.io/aggregate-to-\(role)" }
+        let (kind, plain) = role(name, rules)
+        var object = plain
+        object["aggregationRule"] = [
+            "clusterRoleSelectors": [["matchLabels": .object(JSONObject([(label(name), JSON.string("true"))]))]]
+        ]
+        if let whole { object[path: ["metadata", "labels", label(whole)]] = "true" }
+        return (kind, object)
+    }
+
     private static func binding(_ name: String, _ role: String, _ groups: [String]) -> (String, JSON) {
         (
             "ClusterRoleBinding",
@@ -45,9 +57,10 @@ package enum InitialObjects {
     ]
 
     private static let roles: [(String, JSON)] = [
-        role("cluster-admin", [rule(["*"], ["*"], ["*"]), ["verbs": ["*"], "nonResourceURLs": ["*"]]]), role("view", .array(views)),
-        role("edit", .array(views + edits)),
-        role(
+        role("cluster-admin", [rule(["*"], ["*"], ["*"]), ["verbs": ["*"], "nonResourceURLs": ["*"]]]),
+        gathering("view", .array(views), isPartOf: "edit"),
+        gathering("edit", .array(views + edits), isPartOf: "admin"),
+        gathering(
             "admin",
             .array(
                 views + edits + [

@@ -121,7 +121,8 @@ extension FieldSet {
     package var fieldsV1: JSON {
         var result = JSONObject()
         if isMember && !children.isEmpty { result["."] = [:] }
-        for (step, set) in children.sorted(by: { $0.key.text < $1.key.text }) { result[step.text] = set.fieldsV1 }
+        // Each step is written once, not once a comparison.
+        for (text, set) in children.map({ ($0.key.text, $0.value) }).sorted(by: { $0.0 < $1.0 }) { result[text] = set.fieldsV1 }
         return .object(result)
     }
 

@@ -18,9 +18,10 @@ import Synchronization
     import Foundation
 #endif
 
-/// `skerry bench api`: durable writes by many writers, latency beside the disk's own, lists, watchers, memory, the time to open.
+/// `skerry bench api`: durable writes by many writers, latency beside the disk's own, lists, watchers, memory, the time to start.
 ///
-/// Everything runs in this process, without a network: what is measured is admission, group commit, the disk, lists and watches.
+/// First in this process, without a network: admission, group commit, the disk, lists. Then a `skerry cloud` of its own over TLS, whose
+/// processor time and memory are its own, and etcd beside it where there is one (scripts/unpack-etcd).
 struct BenchAPICommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "api", abstract: "Measure the embedded Kubernetes API on this disk.")
 
@@ -46,7 +47,60 @@ struct BenchAPICommand: AsyncParsableCommand {
         let opened = try await APIBench(store: "\(folder)/objects.db")
         table.rows.append(["open a store of \(objects) Pods", fixed((ContinuousClock.now - start) / .milliseconds(1), decimals: 1), "ms"])
         opened.close()
+        try await measureServer(folder, &table)
+        try await measureEtcd(folder, &table)
         try say(table.text(output))
+    }
+
+    private static let writerCounts = [1, 16, 64, 256]
+
+    private func measureServer(_ folder: String, _ table: inout AlignedTable) async throws {
+        func add(_ figure: String, _ value: Double, _ unit: String, decimals: Int = 1) {
+            table.rows.append([figure, fixed(value, decimals: decimals), unit])
+        }
+        let program = "/proc/self/exe"
+        let idle = try await CloudBench(program: program, folder: "\(folder)/cloud")
+        add("skerry cloud, start to ready on an empty folder", idle.startSeconds * 1000, "ms")
+        try await Task.sleep(for: .seconds(1))
+        add("  memory idle", idle.process.memoryMB, "MB")
+        try await idle.fill(objects)
+        idle.process.stop()
+        let cloud = try await CloudBench(program: program, folder: "\(folder)/cloud")
+        add("  start to ready with \(objects) Pods", cloud.startSeconds * 1000, "ms")
+        try await Task.sleep(for: .seconds(1))
+        add("  memory with \(objects) Pods", cloud.process.memoryMB, "MB")
+        let before = cloud.process.memoryMB
+        let watched = try await cloud.watch(watchers, rate: 200, seconds: Double(seconds) * 2)
+        add("  \(watchers) watchers over TLS at \(fixed(watched.perSecond, decimals: 0))/s, lag p50", watched.lagP50 * 1000, "ms")
+        add("    lag p99", watched.lagP99 * 1000, "ms")
+        add("    lost", Double(watched.lost), "", decimals: 0)
+        add("    out of order", Double(watched.outOfOrder), "", decimals: 0)
+        add("    memory a watcher", (watched.memoryMB - before) * 1000 / Double(watchers), "kB")
+        add("    CPU of the server", watched.cpuSeconds, "s")
+        for count in Self.writerCounts {
+            let rate = await cloud.creates(try await cloud.clients(count), seconds: Double(seconds))
+            add("  durable creates over TLS, \(count) writers", rate.perSecond, "1/s", decimals: 0)
+            add("    a CPU second of the server", rate.perCPUSecond, "", decimals: 0)
+            add("    errors", Double(rate.errors), "", decimals: 0)
+        }
+        cloud.process.stop()
+    }
+
+    private func measureEtcd(_ folder: String, _ table: inout AlignedTable) async throws {
+        guard let program = EtcdBench.program else {
+            table.rows.append(["etcd", "not there: scripts/unpack-etcd", ""])
+            return
+        }
+        let etcd = try await EtcdBench(program: program, folder: "\(folder)/etcd")
+        try await Task.sleep(for: .seconds(1))
+        table.rows.append(["etcd, memory idle", fixed(etcd.process.memoryMB, decimals: 1), "MB"])
+        for count in Self.writerCounts {
+            let rate = try await etcd.puts(count, seconds: Double(seconds))
+            table.rows.append(["  durable puts without TLS, \(count) writers", fixed(rate.perSecond, decimals: 0), "1/s"])
+            table.rows.append(["    a CPU second of etcd", fixed(rate.perCPUSecond, decimals: 0), ""])
+            table.rows.append(["    errors", String(rate.errors), ""])
+        }
+        etcd.process.stop()
     }
 
     private func measure(_ folder: String, _ table: inout AlignedTable) async throws {
@@ -56,11 +110,9 @@ struct BenchAPICommand: AsyncParsableCommand {
         let sync = try Self.syncLatencies("\(folder)/sync")
         add("fsync of 4 KiB, p50", sync[sync.count / 2] * 1000, "ms", decimals: 2)
         add("fsync of 4 KiB, p99", sync[sync.count * 99 / 100] * 1000, "ms", decimals: 2)
-        add("memory before", Self.memoryMB(), "MB")
         let bench = try await APIBench(store: "\(folder)/objects.db")
-        add("memory idle", Self.memoryMB(), "MB")
         var serial = 0.0
-        for count in [1, 16, 64, 256] {
+        for count in Self.writerCounts {
             let result = await bench.write(writers: count, seconds: Double(seconds))
             if count == 1 { serial = result.rate }
             add("durable creates, \(count) writers", result.rate, "1/s", decimals: 0)
@@ -73,26 +125,12 @@ struct BenchAPICommand: AsyncParsableCommand {
         add("create at 200/s, p99", paced[paced.count * 99 / 100] * 1000, "ms", decimals: 2)
         try await bench.clear()
         try await bench.fill(objects)
-        add("memory with \(objects) Pods", Self.memoryMB(), "MB")
         for (name, accept) in [("JSON", "application/json"), ("Table", "application/json;as=Table;v=v1;g=meta.k8s.io")] {
             let (time, bytes) = try await bench.list(accept: accept)
             add("list of \(objects) Pods, \(name)", time * 1000, "ms")
             add("  size", Double(bytes) / 1e6, "MB")
         }
-        let before = Self.memoryMB()
-        let lag = try await bench.watch(watchers: watchers, rate: 200, seconds: Double(seconds) * 2)
-        add("\(watchers) watchers at 200/s, lag p50", lag.p50 * 1000, "ms")
-        add("  lag p99", lag.p99 * 1000, "ms")
-        add("  lost or out of order", Double(lag.wrong), "", decimals: 0)
-        add("  memory a watcher", (lag.memoryMB - before) * 1000 / Double(watchers), "kB")
         bench.close()
-    }
-
-    /// Resident memory of this process.
-    static func memoryMB() -> Double {
-        guard let text = try? String(contentsOf: URL(filePath: "/proc/self/statm"), encoding: .utf8) else { return .nan }
-        let pages = text.split(separator: " ").dropFirst().first.flatMap { Double($0) } ?? .nan
-        return pages * Double(sysconf(Int32(_SC_PAGESIZE))) / 1e6
     }
 
     /// Times of writing and syncing 4 KiB, sorted, in seconds.
@@ -249,69 +287,5 @@ final class APIBench: Sendable {
             throw CloudError("the list was answered \(response.status)")
         }
         return ((ContinuousClock.now - start) / .seconds(1), bytes.count)
-    }
-
-    /// Watches while Pods are made at a rate; how long each change takes to each watcher.
-    func watch(watchers: Int, rate: Double, seconds: Double) async throws -> (p50: Double, p99: Double, wrong: Int, memoryMB: Double) {
-        let revision = store.revision
-        var seen: [WatcherLog] = []
-        for _ in 0..<watchers {
-            let response = await server.respond(
-                to: request("GET", "/api/v1/pods", "watch=true&resourceVersion=\(revision)", accept: "application/json"))
-            guard case .stream(let stream) = response.body else { throw CloudError("the watch was answered \(response.status)") }
-            seen.append(WatcherLog(stream))
-        }
-        for log in seen { log.begin() }
-        let memory = BenchAPICommand.memoryMB()
-        let count = Int(rate * seconds)
-        let start = ContinuousClock.now
-        var sent: [ContinuousClock.Instant] = []
-        for index in 0..<count {
-            try? await Task.sleep(until: start + .seconds(Double(index) / rate))
-            _ = try await service.create(Self.pods, namespace: "default", newPod(), options)
-            sent.append(.now)
-        }
-        try? await Task.sleep(for: .milliseconds(500))
-        var lags: [Double] = []
-        var wrong = 0
-        for log in seen {
-            let times = log.finish()
-            wrong += abs(times.count - count)
-            for (time, sent) in zip(times, sent) { lags.append(max(0, (time - sent) / .seconds(1))) }
-        }
-        lags.sort()
-        return (lags[lags.count / 2], lags[lags.count * 99 / 100], wrong, memory)
-    }
-}
-
-/// Pulls a watch as a connection would, and notes when each line came.
-private final class WatcherLog: Sendable {
-    private let stream: any HTTPBodyStream
-    private let times = Mutex<[ContinuousClock.Instant]>([])
-    private let wakes = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-
-    init(_ stream: any HTTPBodyStream) { self.stream = stream }
-
-    func begin() {
-        stream.start { [wakes] in wakes.continuation.yield() }
-        Task { [self] in
-            for await _ in wakes.stream {
-                pull: while true {
-                    switch stream.next() {
-                    case .chunk(let bytes):
-                        let lines = bytes.count { $0 == 0x0a }
-                        times.withLock { times in for _ in 0..<lines { times.append(.now) } }
-                    case .wait: break pull
-                    case .end: return
-                    }
-                }
-            }
-        }
-    }
-
-    func finish() -> [ContinuousClock.Instant] {
-        stream.stop()
-        wakes.continuation.finish()
-        return times.withLock { $0 }
     }
 }

@@ -59,7 +59,9 @@ struct CloudServeCommand: AsyncParsableCommand {
         let store = try RevisionStore(.file(directory.store))
         let service = try ObjectService(store: store, environment: Self.environment)
         try await InitialObjects.make(in: service)
-        let api = APIServer(service: service, tokens: try directory.tokens(), programVersion: Skerry.configuration.version)
+        let api = APIServer(
+            service: service, tokens: try directory.tokens(), programVersion: Skerry.configuration.version,
+            audit: try directory.auditLog())
         let identity = try Self.serverIdentity(authority, host, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, responder: api)
         let name = host.contains(":") ? "[\(host)]" : host

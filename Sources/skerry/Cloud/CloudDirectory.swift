@@ -1,3 +1,4 @@
+import APIServer
 import Identity
 import Resources
 import Storage
@@ -28,6 +29,16 @@ struct CloudDirectory {
         if mkdir(path, 0o700) != 0, errno != EEXIST {
             throw CloudError("cannot make \(path): \(String(cString: strerror(errno))); choose another --data-dir")
         }
+    }
+
+    /// Bytes of one file of the audit log, and how many files are kept.
+    private static let auditBytesMax = 32 << 20
+    private static let auditFilesMax = 4
+
+    /// `audit.log` in this folder, a line a request; the newest 128 MiB are kept.
+    func auditLog() throws -> AuditLog {
+        let file = try RotatingFile(path: "\(path)/audit.log", bytesMax: Self.auditBytesMax, filesMax: Self.auditFilesMax)
+        return AuditLog { try file.append($0) }
     }
 
     private func read(_ name: String) throws -> String? {

@@ -1,0 +1,57 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// A server of its own that is measured from outside: its processor time and its memory, apart from those of its clients.
+final class BenchProcess {
+    let pid: pid_t
+
+    /// Starts a program; its output goes to a file.
+    init(_ arguments: [String], output: String) throws {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+        posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        let words = arguments.map { strdup($0) } + [nil]
+        let inherited = ["PATH", "HOME", "LANG"].compactMap { (key: String) in getenv(key).map { "\(key)=\(String(cString: $0))" } }
+        let variables = inherited.map { strdup($0) } + [nil]
+        defer { for word in words + variables { free(word) } }
+        var started = pid_t()
+        let result = posix_spawn(&started, arguments[0], &actions, nil, words, variables)
+        guard result == 0 else { throw CloudError("cannot start \(arguments[0]): \(String(cString: strerror(result)))") }
+        pid = started
+    }
+
+    /// Seconds of processor time so far.
+    var cpuSeconds: Double {
+        guard let text = try? String(contentsOf: URL(filePath: "/proc/\(pid)/stat"), encoding: .utf8), let end = text.lastIndex(of: ")")
+        else { return .nan }
+        let fields = text[end...].split(separator: " ")
+        guard fields.count > 13, let user = Double(fields[12]), let system = Double(fields[13]) else { return .nan }
+        return (user + system) / Double(sysconf(Int32(_SC_CLK_TCK)))
+    }
+
+    /// Resident memory, in MB.
+    var memoryMB: Double {
+        guard let text = try? String(contentsOf: URL(filePath: "/proc/\(pid)/statm"), encoding: .utf8) else { return .nan }
+        let pages = text.split(separator: " ").dropFirst().first.flatMap { Double($0) } ?? .nan
+        return pages * Double(sysconf(Int32(_SC_PAGESIZE))) / 1e6
+    }
+
+    var isRunning: Bool { waitpid(pid, nil, WNOHANG) == 0 }
+
+    /// Asks it to end and waits.
+    func stop() {
+        kill(pid, SIGTERM)
+        while waitpid(pid, nil, 0) < 0, errno == EINTR {}
+    }
+}
