@@ -6,18 +6,23 @@ package struct XGBoostEstimator: ContinuingEstimator {
     package var library: XGBoostLibrary
     /// The same for every call of `fit`; going on adds `settings.rounds` to the rounds a model has.
     package var settings: BoostingSettings
+    private let progress: @Sendable () -> Bool
 
     /// Trains nothing yet; wrong parameters show at the first `fit`.
-    package init(_ library: XGBoostLibrary, _ settings: BoostingSettings) {
+    ///
+    /// - Parameter progress: called after each boosting round; return false to cancel.
+    package init(_ library: XGBoostLibrary, _ settings: BoostingSettings, progress: @escaping @Sendable () -> Bool = { true }) {
         self.library = library
         self.settings = settings
+        self.progress = progress
     }
 
     /// Trains a `GradientBoostedTrees`, all rows alike.
     ///
     /// - Throws: `TrainingError`, among them `.noRows` and `.oneClass`.
     package func fit(_ features: FeatureMatrix, labels: [Int], classCount: Int) throws -> any Predictor {
-        try GradientBoostedTrees(library, features: features, labels: labels, classCount: classCount, settings: settings)
+        try GradientBoostedTrees(
+            library, features: features, labels: labels, classCount: classCount, settings: settings, progress: { _ in progress() })
     }
 }
 
@@ -30,7 +35,8 @@ extension XGBoostEstimator {
     ) throws -> any Predictor {
         guard let trees = model as? GradientBoostedTrees else { throw TrainingError.foreignModel("\(type(of: model))") }
         return try GradientBoostedTrees(
-            continuing: trees, features: features, labels: labels, classCount: classCount, settings: settings)
+            continuing: trees, features: features, labels: labels, classCount: classCount, settings: settings,
+            progress: { _ in progress() })
     }
 }
 

@@ -18,6 +18,12 @@ import Testing
         #expect(bar.summary(done: 3_033_632, elapsed: .seconds(185)) == "fetch db.csv.gz: 3.0 MB in 3 min 05 s")
     }
 
+    @Test func `steps that are counted in thousandths show one decimal`() {
+        let bar = ProgressBar(title: "learning", total: 150_000, unit: .thousandths("steps"))
+        #expect(bar.plain(done: 37_460, elapsed: .seconds(10)) == "learning: 24 %, 37.5 of 150 steps, 3.7 steps/s, 30 s left")
+        #expect(bar.summary(done: 150_000, elapsed: .seconds(41)) == "learning: 150 steps in 41 s")
+    }
+
     @Test func `without a total, before the first half second, at nothing and beyond the end nothing is made up`() {
         let open = ProgressBar(title: "read", total: nil, unit: .things("rows"))
         #expect(open.plain(done: 84_918, elapsed: .milliseconds(100)) == "read: 84,918 rows")

@@ -4,6 +4,8 @@ package struct ProgressBar: Sendable, Equatable {
     package enum Unit: Sendable, Equatable {
         /// Plural noun: "rounds", "rows".
         case things(String)
+        /// Plural noun of which thousandths are counted.
+        case thousandths(String)
         case bytes
     }
 
@@ -67,6 +69,7 @@ package struct ProgressBar: Sendable, Equatable {
     private func number(_ count: Int) -> String {
         switch unit {
         case .things: Self.grouped(count)
+        case .thousandths: Self.decimal(Double(count) / 1000, digits: 1)
         case .bytes: Self.decimal(Double(count) / 1e6, digits: 1)
         }
     }
@@ -74,6 +77,7 @@ package struct ProgressBar: Sendable, Equatable {
     private func amount(_ count: Int) -> String {
         switch unit {
         case .things(let noun): "\(Self.grouped(count)) \(noun)"
+        case .thousandths(let noun): "\(Self.grouped((count + 500) / 1000)) \(noun)"
         case .bytes: "\(Self.decimal(Double(count) / 1e6, digits: 1)) MB"
         }
     }
@@ -81,6 +85,7 @@ package struct ProgressBar: Sendable, Equatable {
     private func perSecond(_ rate: Double) -> String {
         switch unit {
         case .things(let noun): "\(rate < 10 ? Self.decimal(rate, digits: 1) : Self.grouped(Int(rate))) \(noun)/s"
+        case .thousandths(let noun): "\(Self.decimal(rate / 1000, digits: 1)) \(noun)/s"
         case .bytes: "\(Self.decimal(rate / 1e6, digits: 1)) MB/s"
         }
     }

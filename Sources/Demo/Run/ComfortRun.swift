@@ -1,7 +1,6 @@
-import Crypto
 package import KnowledgeBase
 import Learning
-import Storage
+import Synchronization
 package import ThermalComfort
 package import Training
 package import Workers
@@ -111,7 +110,7 @@ package struct ComfortRun {
         results.edge = served.edge
         timings["total"] = Self.seconds(ContinuousClock.now - start)
         results.timingsS = timings
-        results.peakMemoryMB = ((PeakMemory.ofThisProcess + served.workerPeak) * 10).rounded() / 10
+        results.peakMemoryMB = ((PeakMemory.ofThisProcess + served.workerPeak) * 1.048576 * 10).rounded() / 10
         let knowledge = taught.remembered.records(judgedBy: taught.evaluations[taught.ours.name]!)
         return Findings(results: results, models: deployed.contents, knowledge: knowledge)
     }
@@ -152,7 +151,7 @@ extension ComfortRun {
     private func teach(_ experiment: ComfortExperiment, _ source: ComfortSource) throws -> Taught {
         // Tables of all rows are large: each is made when its first job begins and dropped with its last.
         let (database, rows, seed) = (source.database, source.rows, settings.seed)
-        let leakyMethods = ["skerry", "single_task", "sedna_multitask"]
+        let leakyMethods = LeakyClaim.methods.sorted { Self.cost($0) > Self.cost($1) }
         let leaky = SharedValue(uses: leakyMethods.count) {
             ComfortExperiment(
                 database: database, rows: ComfortSplit.randomRow(database, seed: seed), budget: .full, featureSets: [.base, .physics])
@@ -179,13 +178,13 @@ extension ComfortRun {
             add(Self.newCityCost) { .newCities(try cities.use { try newCities($0, fold: fold, progress) }) }
         }
         add(Self.unseenCost) {
-            defer { progress.add(Self.unseenCost) }
+            defer { progress.portion(Self.unseenCost).finish() }
             return .unseen(try experiment.unseenSites())
         }
         for name in Self.methods where name != "skerry" {
             add(Self.cost(name) * rounds) { .honest(try judged(name, experiment, 1, isLeaky: false, progress)) }
         }
-        display.begin("learning", total: total, unit: .things("steps"))
+        display.begin("learning", total: total * Steps.unit, unit: .thousandths("steps"))
         defer { display.end() }
         return taught(try ParallelWork.run(threads: settings.threads, lessons))
     }
@@ -214,31 +213,33 @@ extension ComfortRun {
     private static let newCityCost = 8
     private static let unseenCost = 8
 
-    private func methods(isLeaky: Bool) -> ComfortMethods {
+    private func methods(isLeaky: Bool, _ portion: Steps.Portion) -> ComfortMethods {
         let few = settings.labels == .few && !isLeaky
         let (library, seed) = (tools.xgboost, settings.seed)
         return ComfortMethods(
-            boosting: XGBoostEstimator(library, .sedna(seed: seed)),
-            further: XGBoostEstimator(library, .sedna(seed: seed).with(rounds: 100)),
-            pooled: XGBoostEstimator(library, .pooled(fewLabels: few, seed: seed)),
+            boosting: XGBoostEstimator(library, .sedna(seed: seed), progress: portion.tick),
+            further: XGBoostEstimator(library, .sedna(seed: seed).with(rounds: 100), progress: portion.tick),
+            pooled: XGBoostEstimator(library, .pooled(fewLabels: few, seed: seed), progress: portion.tick),
             blended: isLeaky
-                ? BlendTrainer(library, settings: .claim(seed: seed), classCount: Preference.allCases.count) : blended(fewLabels: few))
+                ? BlendTrainer(library, settings: .claim(seed: seed), classCount: Preference.allCases.count, progress: portion.tick)
+                : blended(fewLabels: few, portion))
     }
 
-    private func blended(fewLabels: Bool) -> BlendTrainer {
+    private func blended(fewLabels: Bool, _ portion: Steps.Portion) -> BlendTrainer {
         BlendTrainer(
             tools.xgboost,
             settings: .pooled(fewLabels: fewLabels, indicatorColumns: PhysicsFeatures.indicatorColumns, seed: settings.seed),
-            classCount: Preference.allCases.count)
+            classCount: Preference.allCases.count, progress: portion.tick)
     }
 
     private func judged(
         _ name: String, _ experiment: ComfortExperiment, _ factor: Int, isLeaky: Bool, _ progress: Steps
     ) throws -> MethodEvaluation {
         let start = ContinuousClock.now
+        let portion = progress.portion(Self.cost(name) * factor)
         let evaluation = try experiment.evaluate(
-            try methods(isLeaky: isLeaky).method(name), seconds: { Self.seconds(ContinuousClock.now - start) },
-            onRound: { _ in progress.add(Self.cost(name) * factor) })
+            try methods(isLeaky: isLeaky, portion).method(name), seconds: { Self.seconds(ContinuousClock.now - start) },
+            onRound: { _ in portion.finish() })
         if !isLeaky { tell(evaluation) }
         return evaluation
     }
@@ -247,14 +248,15 @@ extension ComfortRun {
         let (seed, isSynthetic) = (settings.seed, source.isSynthetic)
         var stages = LifelongStages.comfort
         stages.relationDiscovery = TransferRelationDiscovery(XGBoostEstimator(tools.xgboost, .transfer(seed: seed)))
-        let skerry = SkerryMethod(blended(fewLabels: settings.labels == .few), stages: stages)
+        let portion = progress.portion(Self.cost("skerry"))
+        let skerry = SkerryMethod(blended(fewLabels: settings.labels == .few, portion), stages: stages)
         var method = RememberingMethod(skerry, from: try origin(source)) { model in
             let file = try DeployedComfort.file(model, seed: seed, isSynthetic: isSynthetic)
             return .init(digest: file.digest, sizeBytes: file.bytes.count)
         }
         let start = ContinuousClock.now
         let evaluation = try experiment.evaluate(
-            &method, seconds: { Self.seconds(ContinuousClock.now - start) }, onRound: { _ in progress.add(Self.cost("skerry")) })
+            &method, seconds: { Self.seconds(ContinuousClock.now - start) }, onRound: { _ in portion.finish() })
         tell(evaluation)
         return .ours(evaluation, method)
     }
@@ -270,8 +272,10 @@ extension ComfortRun {
     }
 
     private func newCities(_ experiment: NewCityExperiment, fold: Int, _ progress: Steps) throws -> NewCityEvaluation {
-        let trainer = BlendTrainer(tools.xgboost, settings: .newCity(seed: settings.seed), classCount: Preference.allCases.count)
-        defer { progress.add(Self.newCityCost) }
+        let portion = progress.portion(Self.newCityCost)
+        let trainer = BlendTrainer(
+            tools.xgboost, settings: .newCity(seed: settings.seed), classCount: Preference.allCases.count, progress: portion.tick)
+        defer { portion.finish() }
         return try experiment.evaluate(fold: fold, NewCityService(frozen: trainer, retrained: trainer))
     }
 
@@ -325,11 +329,12 @@ extension ComfortRun {
     private func decisions(_ rounds: [LifelongRound]) -> [ComfortResults.Decision] {
         rounds.flatMap { round -> [ComfortResults.Decision] in
             if let reason = round.reasonToWait {
-                return [.init(round: round.number, subject: "all tasks", action: "keep", old: nil, new: nil, reason: reason)]
+                return [.init(round: round.number, subject: "all tasks", action: "keep", reason: reason)]
             }
             return round.decisions.map {
                 .init(
-                    round: round.number, subject: $0.task, action: $0.deploys ? "deploy" : "keep", old: nil, new: nil, reason: $0.reason)
+                    round: round.number, subject: $0.task, action: $0.deploys ? "deploy" : "keep", difference: $0.difference,
+                    standardError: $0.standardError, reason: $0.reason)
             }
         }
     }
@@ -371,11 +376,50 @@ package enum RunError: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// Steps done by several threads.
+/// Steps done by several threads, in thousandths, so that a boosting round shows.
 private final class Steps: Sendable {
+    /// Of a step.
+    static let unit = 1000
     private let done = Counter()
     private let display: ProgressDisplay
     init(_ display: ProgressDisplay) { self.display = display }
 
-    func add(_ count: Int) { done.add(count) { display.update($0) } }
+    /// A part of the work that is done over and over, each time in so many steps.
+    func portion(_ steps: Int) -> Portion { Portion(self, size: steps * Self.unit) }
+
+    private func add(_ count: Int) { done.add(count) { display.update($0) } }
+
+    /// Moves by ticks whose number nobody knows beforehand: each takes a share of what is left, and the end the rest.
+    final class Portion: Sendable {
+        /// About as many ticks as a round of boosting one model has.
+        private static let usualTicks = 500
+        private let steps: Steps
+        private let size: Int
+        private let left: Mutex<Int>
+
+        fileprivate init(_ steps: Steps, size: Int) {
+            (self.steps, self.size) = (steps, size)
+            left = Mutex(size)
+        }
+
+        /// - Returns: true: go on.
+        @Sendable func tick() -> Bool {
+            steps.add(take { $0 / Self.usualTicks })
+            return true
+        }
+
+        /// All of it is done; the next time begins.
+        func finish() {
+            steps.add(take { $0 })
+            left.withLock { $0 = size }
+        }
+
+        private func take(_ share: (Int) -> Int) -> Int {
+            left.withLock {
+                let taken = share($0)
+                $0 -= taken
+                return taken
+            }
+        }
+    }
 }

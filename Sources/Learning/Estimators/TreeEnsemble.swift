@@ -55,10 +55,8 @@ package struct TreeEnsemble: Sendable, Equatable {
 
     /// Classes; margins a row.
     package var targetCount: Int { baseMargins.count }
-    /// Over all trees; with `splitCount` the size of the model.
+    /// Over all trees; one more than splits a tree.
     package var leafCount: Int { nodes.count { $0.isLeaf } }
-    /// Over all trees; each tree has one fewer than leaves.
-    package var splitCount: Int { nodes.count - leafCount }
     /// One more than the last round of any tree.
     package var roundCount: Int { (trees.map(\.round).max() ?? -1) + 1 }
 

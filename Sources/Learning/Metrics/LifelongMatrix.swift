@@ -58,9 +58,6 @@ package struct LifelongMatrix: Sendable, Equatable {
             })
     }
 
-    /// Mean accuracy over the rounds after the last one was learned.
-    package var finalMean: Double? { Self.mean(values[roundCount - 1]) }
-
     /// Backward transfer as KubeEdge Ianvs computes it: the mean change from one row to the next over all cells.
     ///
     /// 1/T² Σ_{i<T} Σ_{j<T} (R[i+1][j] − R[i][j]) of a matrix whose row 0 is the initial model (kubeedge/ianvs,

@@ -98,7 +98,7 @@ struct EdgeSections {
             let parts = stages.map { "\(escaped($0.key)) \(Shown.number($0.value, decimals: 1)) s" }.joined(separator: ", ")
             facts.append(("Time of the whole run", "\(Shown.number(total, decimals: 1)) s\(parts.isEmpty ? "" : " (\(parts))")"))
         }
-        if let peak = results.peakMemoryMB { facts.append(("Most memory in use", "\(Shown.number(peak, decimals: 0)) MiB")) }
+        if let peak = results.peakMemoryMB { facts.append(("Most memory in use", "\(Shown.number(peak, decimals: 0)) MB")) }
         if let base = results.knowledgeBase { facts.append(("Knowledge base", "<code>\(escaped(base))</code>")) }
         guard !facts.isEmpty else { return "" }
         let rows = facts.map { "<tr><th scope=\"row\">\($0.0)</th><td class=\"left\">\($0.1)</td></tr>" }

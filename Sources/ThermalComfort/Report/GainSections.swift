@@ -25,7 +25,6 @@ struct GainSections {
             <figcaption>Gain in right predictions over \(MethodName.overBaseline), after the last round. Lines are 95\u{a0}% intervals over \
             buildings.</figcaption></figure>
             \(table(names))
-            \(seeds)
             </section>
             """
     }
@@ -59,16 +58,6 @@ struct GainSections {
             <td class="num">\(Shown.number(method.macroF1, decimals: 3))</td><td class="num">\(Shown.number(method.logLoss, decimals: 3))</td>\
             <td class="num">\(Shown.count(method.samplesUsed))</td></tr>
             """
-    }
-
-    /// How much chance in training moves the figures.
-    private var seeds: String {
-        let gains = (results.seeds ?? [:]).compactMap { seed, methods in
-            methods[MethodName.ours].map { (seed, $0.relativeGainVsSingle.value) }
-        }.sorted { ($0.0.count, $0.0) < ($1.0.count, $1.0) }
-        guard gains.count > 1 else { return "" }
-        let words = gains.map { "\(Shown.gain($0.1)) with seed \(escaped($0.0))" }.joined(separator: ", ")
-        return "<p class=\"note\">Trained anew with other random seeds, Skerry’s gain over \(MethodName.overBaseline) is \(words).</p>"
     }
 
     var cities: String {

@@ -85,12 +85,12 @@ struct RoundSections {
     }
 
     private func table(_ decisions: [ComfortResults.Decision]) -> String {
-        let hasFigures = decisions.contains { $0.old != nil || $0.new != nil }
+        let hasFigures = decisions.contains { $0.difference != nil }
         let rows = decisions.prefix(Self.decisionsShown).map { decision in
             """
             <tr><td>\(decision.round)</td><td class="left">\(escaped(decision.subject))</td><td class="left">\(escaped(decision.action))</td>\
-            \(hasFigures ? "<td class=\"num\">\(Shown.number(decision.old, decimals: 4))</td>" : "")\
-            \(hasFigures ? "<td class=\"num\">\(Shown.number(decision.new, decimals: 4))</td>" : "")\
+            \(hasFigures ? "<td class=\"num\">\(Shown.number(decision.difference, decimals: 4))</td>" : "")\
+            \(hasFigures ? "<td class=\"num\">\(Shown.number(decision.standardError, decimals: 4))</td>" : "")\
             <td class="left">\(escaped(decision.reason))</td></tr>
             """
         }
@@ -99,7 +99,7 @@ struct RoundSections {
         return """
             <div class="scroll"><table>
             <thead><tr><th scope="col">Round</th><th scope="col" class="left">About</th><th scope="col" class="left">Decision</th>\
-            \(hasFigures ? "<th scope=\"col\">Before</th><th scope=\"col\">After</th>" : "")<th scope="col" class="left">Why</th></tr></thead>
+            \(hasFigures ? "<th scope=\"col\">Log-loss, new − old</th><th scope=\"col\">Standard error</th>" : "")<th scope="col" class="left">Why</th></tr></thead>
             <tbody>\(rows.joined(separator: "\n"))</tbody></table></div>\(note)
             """
     }

@@ -21,8 +21,6 @@ package struct ComfortResults: Codable, Sendable, Equatable {
     /// Figures after the last round by method: `majority`, `single_task` (the baseline), `finetune`, `sedna_multitask`, `sedna_lifelong`,
     /// `skerry`, and any further one.
     package var methods: [String: Method]
-    /// The same run with other seeds: by seed in decimal, then by method. Nil when only `seed` was run.
-    package var seeds: [String: [String: SeedFigures]]?
     /// What the first labels of a new city are worth; nil where no city was judged.
     package var labelCurve: LabelCurve?
     /// Nil where it was not measured.
@@ -37,9 +35,9 @@ package struct ComfortResults: Codable, Sendable, Equatable {
     package var edge: Edge?
     /// Nil where nothing was deployed.
     package var model: Model?
-    /// Wall-clock seconds by stage: `read`, `train`, `evaluate`, `serve`, `total`, …
+    /// Wall-clock seconds by stage: `read`, `learn`, `predictions`, `serve`, `total`.
     package var timingsS: [String: Double] = [:]
-    /// Largest resident set of the program and its workers, MiB.
+    /// Largest resident set of the program and its workers, MB (10^6 bytes).
     package var peakMemoryMB: Double?
     /// Path of the knowledge base the run has left.
     package var knowledgeBase: String?
@@ -56,7 +54,7 @@ package struct ComfortResults: Codable, Sendable, Equatable {
     }
 
     enum CodingKeys: String, CodingKey {
-        case schema, dataset, split, labels, seed, rounds, methods, seeds, relations, decisions, edge, model, versions
+        case schema, dataset, split, labels, seed, rounds, methods, relations, decisions, edge, model, versions
         case labelCurve = "label_curve"
         case unseenSites = "unseen_sites"
         case leakyRandomSplit = "leaky_random_split"
@@ -304,33 +302,6 @@ extension ComfortResults {
         }
     }
 
-    /// The figures of one method with one seed.
-    package struct SeedFigures: Codable, Sendable, Equatable {
-        /// Share of test rows predicted rightly.
-        package var accuracy: Double
-        /// Mean over test rows, nats.
-        package var logLoss: Double
-        /// As in `Method`.
-        package var cityMacroAccuracy: Double
-        /// Against `single_task` with the same seed.
-        package var relativeGainVsSingle: Gain
-
-        /// A short form of `Method`, for runs that differ in the seed alone.
-        package init(accuracy: Double, logLoss: Double, cityMacroAccuracy: Double, relativeGainVsSingle: Gain) {
-            self.accuracy = accuracy
-            self.logLoss = logLoss
-            self.cityMacroAccuracy = cityMacroAccuracy
-            self.relativeGainVsSingle = relativeGainVsSingle
-        }
-
-        enum CodingKeys: String, CodingKey {
-            case accuracy
-            case logLoss = "log_loss"
-            case cityMacroAccuracy = "city_macro_accuracy"
-            case relativeGainVsSingle = "relative_gain_vs_single"
-        }
-    }
-
     /// How few labels a new city needs: cities held out completely, then given a few labels.
     package struct LabelCurve: Codable, Sendable, Equatable {
         /// Labels given to the city, ascending, from 0.
@@ -493,21 +464,27 @@ extension ComfortResults {
         package var subject: String
         /// `deploy`, `keep`, `update`, …
         package var action: String
-        /// The figure the rule compared, before and after; nil where there was none yet.
-        package var old: Double?
-        /// See `old`.
-        package var new: Double?
+        /// What the gate looked at: mean log-loss of the new model minus that of the old one on the same labelled votes; nil where nothing
+        /// was compared.
+        package var difference: Double?
+        /// Of the difference, over buildings; nil where nothing was compared.
+        package var standardError: Double?
         /// For people.
         package var reason: String
 
         /// Made from the gate's decisions, and one for a round in which nothing was trained.
-        package init(round: Int, subject: String, action: String, old: Double?, new: Double?, reason: String) {
+        package init(round: Int, subject: String, action: String, difference: Double? = nil, standardError: Double? = nil, reason: String) {
             self.round = round
             self.subject = subject
             self.action = action
-            self.old = old
-            self.new = new
+            self.difference = difference
+            self.standardError = standardError
             self.reason = reason
+        }
+
+        private enum CodingKeys: String, CodingKey {
+            case round, subject, action, difference, reason
+            case standardError = "standard_error"
         }
     }
 

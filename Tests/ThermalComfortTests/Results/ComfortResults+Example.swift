@@ -18,14 +18,6 @@ extension ComfortResults {
             .init(years: $0, labelledRows: $1.0, testRows: $1.1, cities: 12, buildings: 110)
         }
         for (name, figures) in exampleMethods { results.methods[name] = figures.method(name, &random) }
-        results.seeds = ["27": [:], "28": [:]]
-        for seed in ["27", "28"] {
-            results.seeds![seed] = results.methods.mapValues {
-                .init(
-                    accuracy: $0.accuracy, logLoss: $0.logLoss, cityMacroAccuracy: $0.cityMacroAccuracy,
-                    relativeGainVsSingle: $0.relativeGainVsSingle)
-            }
-        }
         fillSections(&results)
         return results
     }
@@ -144,14 +136,14 @@ extension ComfortResults {
         ]
         results.decisions = [
             .init(
-                round: 1, subject: "global model", action: "deploy", old: 0.5834, new: 0.5902,
-                reason: "accuracy on held-out labels at least as good"),
+                round: 1, subject: "global model", action: "deploy", difference: -0.0131, standardError: 0.0042,
+                reason: "log-loss on held-out labels at least as good"),
             .init(
-                round: 2, subject: "site 27/winter", action: "keep", old: 0.71, new: 0.66,
+                round: 2, subject: "site 27/winter", action: "keep", difference: 0.0502, standardError: 0.0113,
                 reason: "the new bias was worse on the site's newest labels"),
             .init(
-                round: 3, subject: "global model", action: "deploy", old: 0.5951, new: 0.6012,
-                reason: "accuracy on held-out labels at least as good"),
+                round: 3, subject: "global model", action: "deploy", difference: -0.0097, standardError: 0.0038,
+                reason: "log-loss on held-out labels at least as good"),
         ]
         results.edge = .init(nodes: ["edge-1", "edge-2"], predictionsServed: 42591, p50US: 12.1, p99US: 44.8)
         results.model = .init(
