@@ -36,6 +36,30 @@ import Testing
         try FileManager.default.removeItem(atPath: folder)
     }
 
+    @Test func `a cloud runs beside a server that its kubeconfig names, and says what it leaves to it`() async throws {
+        try await Cloud.with { server in
+            let folder = try Cloud.newFolder()
+            let beside = ServingProgram(
+                "\(ServingProgram.builtFolder)/skerry",
+                ["cloud", "--data-dir", folder, "--kubeconfig", "\(server.folder)/admin.kubeconfig", "--context", "skerry"], folder: folder)
+            while !beside.error.contains("every kind of ours") || !beside.error.contains("controllers") {
+                guard kill(beside.pid, 0) == 0, waitpid(beside.pid, nil, WNOHANG) == 0 else { throw Cloud.Failed(text: beside.error) }
+                try await Task.sleep(for: .milliseconds(10))
+            }
+            #expect(beside.error.contains("running beside https://127.0.0.1:"))
+            #expect(beside.error.contains("not run here") && beside.error.contains("garbage-collector"))
+            #expect(beside.error.contains("the server has every kind of ours"), "\(beside.error)")
+            beside.signal(SIGTERM)
+            #expect(await beside.wait().status == 0)
+            let wrong = await ServingProgram(
+                "\(ServingProgram.builtFolder)/skerry",
+                ["cloud", "--data-dir", folder, "--kubeconfig", "\(server.folder)/admin.kubeconfig", "--context", "nowhere"], folder: folder
+            ).wait()
+            #expect(wrong.status == 1 && wrong.error.contains("no context \"nowhere\"; found [\"skerry\"]"), "\(wrong.error)")
+            try FileManager.default.removeItem(atPath: folder)
+        }
+    }
+
     @Test func `a second cloud is kept out of the first one's folder`() async throws {
         try await Cloud.with { cloud in
             let second = await ServingProgram(

@@ -17,7 +17,7 @@ struct NodeRoom: ViewIndex {
     }
 
     private(set) var loads: [String: Load] = [:]
-    /// Pods without a node that have not ended.
+    /// Pods without a node that have not ended and are ours to place.
     private(set) var waiting: Set<ObjectKey> = []
     /// Placed Pods that keep others away by a required term.
     private(set) var shunning: Set<ObjectKey> = []
@@ -30,7 +30,7 @@ struct NodeRoom: ViewIndex {
 
     private mutating func count(_ pod: JSON, _ key: ObjectKey, by sign: Int) {
         guard let node = PodFacts.nodeName(pod) else {
-            if sign > 0, PodFacts.isActive(pod) { waiting.insert(key) } else { waiting.remove(key) }
+            if sign > 0, PodFacts.isActive(pod), PlacementPlan.isOurs(pod) { waiting.insert(key) } else { waiting.remove(key) }
             return
         }
         var load = loads.removeValue(forKey: node) ?? Load()

@@ -181,11 +181,14 @@ struct PlacementPlan {
 
     // MARK: Writing it down
 
+    /// Whether no other scheduler is named.
+    static func isOurs(_ pod: JSON) -> Bool { (pod["spec"]?["schedulerName"]?.string ?? scheduler) == scheduler }
+
     /// The writes for all Pods that wait, in order of priority, then age.
     static func plan(nodes: [JSON], room: NodeRoom, now: Timestamp, find: @escaping (ObjectKey) -> JSON?) -> ObjectPlan {
         var placement = PlacementPlan(nodes: nodes, room: room, find: find)
         var plan = ObjectPlan()
-        let waiting = room.waiting.compactMap(find).filter { ($0["spec"]?["schedulerName"]?.string ?? scheduler) == scheduler }
+        let waiting = room.waiting.compactMap(find)
         func rank(_ pod: JSON) -> (Int64, Int64, ObjectKey) {
             (-(pod["spec"]?["priority"]?.integer ?? 0), pod.created.seconds, ObjectKey(pod))
         }

@@ -38,6 +38,10 @@ struct CloudServeCommand: AsyncParsableCommand {
     @OptionGroup var options: CloudOptions
     @Option(help: "Address and port to listen on; port 0 lets the system choose.")
     var listen = "127.0.0.1:7443"
+    @Option(help: "Kubeconfig of a Kubernetes to run beside, instead of the embedded API.")
+    var kubeconfig: String?
+    @Option(help: "Context of --kubeconfig; its current one if none is named.")
+    var context: String?
 
     private func address() throws -> (host: String, port: Int) {
         guard let colon = listen.lastIndex(of: ":"), let port = UInt16(listen[listen.index(after: colon)...]), colon > listen.startIndex
@@ -48,9 +52,17 @@ struct CloudServeCommand: AsyncParsableCommand {
         return (String(host), Int(port))
     }
 
-    func validate() throws { _ = try address() }
+    func validate() throws {
+        _ = try address()
+        if context != nil, kubeconfig == nil { throw ValidationError("--context \(context!): there is no --kubeconfig to take it from") }
+    }
 
     func run() async throws {
+        HeapKeeper.prepare()
+        if let kubeconfig {
+            let cluster = try ForeignCluster(kubeconfig: kubeconfig, context: context, version: Skerry.configuration.version)
+            return try await cluster.run(time: Self.environment.now, random: Self.environment.random)
+        }
         let signals = TerminationSignals()
         let (host, port) = try address()
         let directory = try CloudDirectory(options.dataDir)
@@ -73,6 +85,7 @@ struct CloudServeCommand: AsyncParsableCommand {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
                 group.addTask { await HistoryKeeper(store).run() }
+                group.addTask { await HeapKeeper.run() }
             }
         }
         await signals.first()
