@@ -61,7 +61,12 @@ actor ForeignServer {
     func start() async throws {
         while running == nil {
             // The last streams of the server before may still be about to let go of its store.
-            do { running = try await Self.serve(folder, authority, tokens, port: port) } catch RevisionError.inUse(_) {
+            do {
+                running = try await Self.serve(folder, authority, tokens, port: port)
+            } catch RevisionError.inUse(_) {
+                try await Task.sleep(for: .milliseconds(10))
+            } catch let error where "\(error)".contains("Address already in use") {
+                // Another test may have been given this port meanwhile.
                 try await Task.sleep(for: .milliseconds(10))
             }
         }

@@ -38,8 +38,12 @@ package final class RevisionStore: Sendable {
 
     deinit { close() }
 
-    /// Finishes the writes that were accepted; later ones fail with `.closed`. Blocks until the last commit is done.
-    package func close() { thread.close() }
+    /// Finishes the writes that were accepted; later ones fail with `.closed`. Blocks until the last commit is done; others may open the
+    /// store from then on.
+    package func close() {
+        thread.close()
+        lock?.release()
+    }
 
     /// The newest revision; 0 for an empty store.
     package var revision: Int64 { core.state.withLock { $0.revision } }
