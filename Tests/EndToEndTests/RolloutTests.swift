@@ -19,10 +19,21 @@ import Testing
 
     private static let room = #"{"cpu":"8","memory":"8Gi","pods":"100"}"#
 
-    /// Marks every Pod as running and ready, and deletes those that are being deleted.
+    /// Has the node say that it is ready, with room for Pods; each time with another moment, as a heartbeat.
+    private static func beat(_ cloud: Cloud, _ count: Int) async -> Int32 {
+        let moment = "2026-01-01T00:\(String(100 + count / 60 % 60).dropFirst()):\(String(100 + count % 60).dropFirst())Z"
+        let ready = #"[{"type":"Ready","status":"True","lastHeartbeatTime":"\#(moment)"}]"#
+        let status = #"{"status":{"capacity":\#(room),"allocatable":\#(room),"conditions":\#(ready)}}"#
+        return await cloud.kubectl(["patch", "node", "n1", "--subresource=status", "--type=merge", "-p", status]).status
+    }
+
+    /// Keeps the node alive, marks every Pod as running and ready, and deletes those that are being deleted.
     private static func tend(_ cloud: Cloud) async {
         let running = #"{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#
+        var count = 0
         while !Task.isCancelled {
+            count += 1
+            _ = await beat(cloud, count)
             let template = #"jsonpath={range .items[*]}{.metadata.name}={.metadata.deletionTimestamp}{"\n"}{end}"#
             let pods = await cloud.kubectl(["get", "pods", "-l", "app=web", "-o", template])
             for line in pods.output.split(separator: "\n") {
@@ -40,8 +51,7 @@ import Testing
         try await Cloud.with { cloud in
             try cloud.write("web.yaml", Self.manifest)
             #expect(await cloud.kubectl("apply -f \(cloud.folder)/web.yaml").status == 0)
-            let node = #"{"status":{"capacity":\#(Self.room),"allocatable":\#(Self.room)}}"#
-            #expect(await cloud.kubectl("patch node n1 --subresource=status --type=merge -p \(node)").status == 0)
+            #expect(await Self.beat(cloud, 0) == 0)
             let agent = Task { await Self.tend(cloud) }
             func image() async -> String {
                 await cloud.kubectl("get deployment web -o jsonpath={.spec.template.spec.containers[0].image}").output

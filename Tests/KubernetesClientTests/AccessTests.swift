@@ -105,6 +105,20 @@ private struct Greeting: HTTPResponder {
         }
     }
 
+    @Test func `a token made for another service is refused`() async throws {
+        try await ForeignServer.with { server, client in
+            let account = try await client.get(.serviceAccount, ObjectKey(namespace: "default", name: "default"))
+            for (audience, isTaken) in [("elsewhere", false), (ServiceTokens.issuer, true)] {
+                let token = try await server.token(account, audiences: [audience])
+                let stranger = try server.client(server.access(token: .fixed(token)))
+                let refused = try await refusal { () async throws(APIStatus) in try await stranger.list(.node, ListQuery()) }
+                // Who is known is told what it may not.
+                #expect(refused.code == (isTaken ? 403 : 401), "\(refused)")
+                await stranger.close()
+            }
+        }
+    }
+
     @Test func `a server that does not run is named`() async throws {
         let server = try await ForeignServer()
         let client = try server.client()
@@ -117,11 +131,11 @@ private struct Greeting: HTTPResponder {
 
 extension ForeignServer {
     /// A token of a service account, good for an hour.
-    func token(_ account: JSON) throws -> String {
+    func token(_ account: JSON, audiences: [String] = [ServiceTokens.issuer]) throws -> String {
         let now = Int64(Date().timeIntervalSince1970)
         return try sign(
             ServiceTokens.Claims(
                 namespace: "default", account: "default", accountUID: account["metadata"]?["uid"]?.string ?? "",
-                audiences: [ServiceTokens.issuer], issuedAt: now, expiresAt: now + 3600, id: "1"))
+                audiences: audiences, issuedAt: now, expiresAt: now + 3600, id: "1"))
     }
 }

@@ -27,9 +27,11 @@ package struct Authenticator: Sendable {
         return .anonymous
     }
 
-    /// The user of a token whose service account still exists.
-    func user(token: String) -> User? {
-        guard let claims = tokens.read(token, now: service.environment.now().seconds),
+    /// The user of a token that was made for one of the audiences and whose service account still exists.
+    ///
+    /// - Parameter audiences: this server's own unless another service asks on its own behalf (TokenReview).
+    func user(token: String, audiences: [String] = [ServiceTokens.issuer]) -> User? {
+        guard let claims = tokens.read(token, now: service.environment.now().seconds), claims.audiences.contains(where: audiences.contains),
             let account = try? service.get(Self.accounts, namespace: claims.namespace, name: claims.account),
             account["metadata"]?["uid"]?.string == claims.accountUID, account["metadata"]?["deletionTimestamp"] == nil
         else { return nil }

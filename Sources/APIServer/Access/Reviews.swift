@@ -26,11 +26,15 @@ struct Reviews {
             answer["status"] = try verdict(definition, spec, subject)
         case "SelfSubjectRulesReview": answer["status"] = try rules(spec["namespace"]?.string ?? "", user)
         case "TokenReview":
-            let found = authenticator.user(token: spec["token"]?.string ?? "")
+            var audiences = (spec["audiences"]?.array ?? []).compactMap(\.string)
+            if audiences.isEmpty { audiences = [ServiceTokens.issuer] }
+            let token = spec["token"]?.string ?? ""
+            // One by one: the answer names those that the token was made for.
+            let met = audiences.filter { authenticator.user(token: token, audiences: [$0]) != nil }
             answer["status"] =
-                found.map { ["authenticated": true, "user": Self.json($0)] } ?? [
-                    "authenticated": false, "error": "the token is unknown or expired",
-                ]
+                authenticator.user(token: token, audiences: audiences).map {
+                    ["authenticated": true, "user": Self.json($0), "audiences": .array(met.map { .string($0) })]
+                } ?? ["authenticated": false, "error": "the token is unknown, expired or made for another audience"]
             answer[path: ["spec", "token"]] = nil
         default: throw .noSuchPath
         }
