@@ -1,5 +1,11 @@
 import Testing
 
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
 /// What unmodified kubectl does over time: roll out, look back, go back, empty a node. A loop stands in for the node's agent: it reports
 /// Pods as running and lets those go that are to end.
 @Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(4))) struct RolloutTests {
@@ -19,26 +25,26 @@ import Testing
 
     private static let room = #"{"cpu":"8","memory":"8Gi","pods":"100"}"#
 
-    /// Has the node say that it is ready, with room for Pods; each time with another moment, as a heartbeat.
-    private static func beat(_ cloud: Cloud, _ count: Int) async -> Int32 {
-        let moment = "2026-01-01T00:\(String(100 + count / 60 % 60).dropFirst()):\(String(100 + count % 60).dropFirst())Z"
+    /// Has the node say that it is ready, with room for Pods; a heartbeat.
+    private static func beat(_ cloud: Cloud) async -> Int32 {
+        let moment = Date().ISO8601Format()
         let ready = #"[{"type":"Ready","status":"True","lastHeartbeatTime":"\#(moment)"}]"#
         let status = #"{"status":{"capacity":\#(room),"allocatable":\#(room),"conditions":\#(ready)}}"#
         return await cloud.kubectl(["patch", "node", "n1", "--subresource=status", "--type=merge", "-p", status]).status
     }
 
-    /// Keeps the node alive, marks every Pod as running and ready, and deletes those that are being deleted.
+    /// Keeps the node alive, marks every Pod that has a node as running and ready, and deletes those that are being deleted.
     private static func tend(_ cloud: Cloud) async {
         let running = #"{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#
-        var count = 0
         while !Task.isCancelled {
-            count += 1
-            _ = await beat(cloud, count)
-            let template = #"jsonpath={range .items[*]}{.metadata.name}={.metadata.deletionTimestamp}{"\n"}{end}"#
+            _ = await beat(cloud)
+            let template = #"jsonpath={range .items[*]}{.metadata.name}={.spec.nodeName}={.metadata.deletionTimestamp}{"\n"}{end}"#
             let pods = await cloud.kubectl(["get", "pods", "-l", "app=web", "-o", template])
             for line in pods.output.split(separator: "\n") {
                 let parts = line.split(separator: "=", omittingEmptySubsequences: false)
-                if parts.count == 2, parts[1].isEmpty {
+                // Not yet its node's business.
+                guard parts.count == 3, !parts[1].isEmpty else { continue }
+                if parts[2].isEmpty {
                     _ = await cloud.kubectl("patch pod \(parts[0]) --subresource=status --type=merge -p \(running)")
                 } else {
                     _ = await cloud.kubectl("delete pod \(parts[0]) --grace-period=0 --force")
@@ -51,7 +57,7 @@ import Testing
         try await Cloud.with { cloud in
             try cloud.write("web.yaml", Self.manifest)
             #expect(await cloud.kubectl("apply -f \(cloud.folder)/web.yaml").status == 0)
-            #expect(await Self.beat(cloud, 0) == 0)
+            #expect(await Self.beat(cloud) == 0)
             let agent = Task { await Self.tend(cloud) }
             func image() async -> String {
                 await cloud.kubectl("get deployment web -o jsonpath={.spec.template.spec.containers[0].image}").output
