@@ -274,8 +274,19 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
                 end(context, isKept: false)
             case .gathering, .answering, .closing: break
             }
+        } else if case ChannelEvent.inputClosed = event {
+            inputClosed(context)
         }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    /// The client will send nothing more (a half-closed connection): what it has asked for wholly is answered still.
+    private func inputClosed(_ context: ChannelHandlerContext) {
+        switch state {
+        case .answering: isDraining = true
+        case .idle, .gathering, .streaming: context.close(promise: nil)
+        case .closing: break
+        }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }

@@ -68,18 +68,14 @@ import Testing
             if count <= 0 { break }
             rest = rest.dropFirst(count)
         }
-        // A complete request is answered before the end of the sending side is seen.
+        shutdown(descriptor, Int32(SHUT_WR))
         var received: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        var wait = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        if poll(&wait, 1, 20) == 0 { shutdown(descriptor, Int32(SHUT_WR)) }
         while true {
             let count = recv(descriptor, &buffer, buffer.count, 0)
             if count < 0, errno == EAGAIN { return nil }
             if count <= 0 { break }
             received += buffer.prefix(count)
-            wait.revents = 0
-            if poll(&wait, 1, 0) == 0 { shutdown(descriptor, Int32(SHUT_WR)) }
         }
         return statuses(received)
     }

@@ -55,6 +55,20 @@ private final class CountedStream: HTTPBodyStream {
         }
     }
 
+    @Test func `a client that has ended its sending side is answered still, and the connection closed`() async throws {
+        try await withServer { server, responder in
+            let client = PlainClient(port: server.port)
+            client.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\nGET /echo?second HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.endSending()
+            try await Task.sleep(for: .milliseconds(50))
+            responder.gate.continuation.yield()
+            let text = String(decoding: await client.receiveAll(), as: UTF8.self)
+            #expect(text.contains("done"))
+            #expect(text.contains("second"))
+            while server.connectionCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
+        }
+    }
+
     @Test func `a body beyond the limit is refused by its length and by its bytes`() async throws {
         var limits = HTTPLimits()
         limits.bodyBytesMax = 1000

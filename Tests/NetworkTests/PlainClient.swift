@@ -40,6 +40,9 @@ final class PlainClient: @unchecked Sendable {
         }
     }
 
+    /// Ends the sending side; answers still come.
+    func endSending() { shutdown(descriptor, Int32(SHUT_WR)) }
+
     private func run<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result {
         await withCheckedContinuation { continuation in queue.async { continuation.resume(returning: body()) } }
     }
