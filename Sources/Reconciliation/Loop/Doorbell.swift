@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Wakes one task that waits, or the next that will.
-final class Doorbell: Sendable {
+package final class Doorbell: Sendable {
     private struct State {
         var isRung = false
         var waiters: [(id: UInt64, continuation: CheckedContinuation<Void, Never>)] = []
@@ -10,7 +10,11 @@ final class Doorbell: Sendable {
 
     private let state = Mutex(State())
 
-    func ring() {
+    /// Not rung yet.
+    package init() {}
+
+    /// Wakes the task that has waited longest, or the next that comes.
+    package func ring() {
         let waiter = state.withLock { state -> CheckedContinuation<Void, Never>? in
             if state.waiters.isEmpty {
                 state.isRung = true
@@ -22,7 +26,7 @@ final class Doorbell: Sendable {
     }
 
     /// Returns at a ring, also one from before; at once when its task is cancelled.
-    func wait() async {
+    package func wait() async {
         let id = state.withLock { state -> UInt64 in
             state.nextID += 1
             return state.nextID
