@@ -15,12 +15,15 @@ import Testing
     @Test(arguments: ["docs/guides/knowledge-base.md"])
     func `every command of a guide works`(_ path: String) throws { try check(path) }
 
+    @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
+    func `every command of the guide to the cloud works`() throws { try check("docs/guides/cloud.md") }
+
     private func check(_ path: String) throws {
         let folder = try TemporaryFolder()
         let work = try Self.workplace(in: folder)
         let commands = Self.commands(String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self))
         #expect(commands.count > 5)
-        let script = ["set -e", "cd \(work)", "skerry() { \(Program.path) \"$@\"; }", Self.make] + commands.map { Self.checked($0) }
+        let script = ["set -e", Self.tidy, "cd \(work)", "PATH=\(try Self.programs(in: folder)):$PATH", Self.make] + commands.map(Self.checked)
         let result = try Program.run(["-c", script.joined(separator: "\n")], executable: "/bin/sh", in: folder)
         #expect(result.status == 0, "\(result.errors)")
         #expect(!result.output.isEmpty)
@@ -39,6 +42,23 @@ import Testing
         }
         return work
     }
+
+    /// A folder with the program under its name; a cloud that it serves takes any free port.
+    private static func programs(in folder: TemporaryFolder) throws -> String {
+        let script = """
+            #!/bin/sh
+            if [ "$1 $2" = "cloud --data-dir" ]; then shift; exec \(Program.path) cloud --listen 127.0.0.1:0 "$@"; fi
+            exec \(Program.path) "$@"
+            """
+        let bin = folder.path + "/bin"
+        try FileManager.default.createDirectory(atPath: bin, withIntermediateDirectories: false)
+        try Data(script.utf8).write(to: URL(filePath: bin + "/skerry"))
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: bin + "/skerry")
+        return bin
+    }
+
+    /// Whatever happens, no server is left behind.
+    private static let tidy = #"trap '[ -z "$!" ] || kill $! 2>/dev/null || true' EXIT"#
 
     /// `make X` does what the Makefile says skerry does for X; the build and the tests are what runs already.
     private static let make = """
