@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build test test-xgboost-1.7 demo format describe bench models prove-knowledge prove-storage fuzz prove-interruption
+.PHONY: build test test-xgboost-1.7 demo format describe bench models prove-knowledge prove-storage fuzz simulate prove-interruption
 
 build:
 	scripts/bootstrap
@@ -8,7 +8,7 @@ build:
 
 # Suites of servers, which answer in time only while nothing else holds both cores; the others compute for minutes.
 # A few tests at once: with hundreds, each waits for all.
-SERVERS = ^(APIServer|Controllers|FuzzTests|HouseRules|Identity|KubernetesClient|Network|Reconciliation|Resources|Storage)[A-Za-z]*\.|^EndToEndTests\.(Cloud|Kubectl|Python|Rollout)
+SERVERS = ^(APIServer|Controllers|FuzzTests|HouseRules|HubProtocol|Identity|KubernetesClient|Network|Reconciliation|Resources|Simulation|Storage)[A-Za-z]*\.|^EndToEndTests\.(Cloud|Kubectl|Python|Rollout)
 
 # Everything CI runs. Release, because the tests work on the whole database.
 test:
@@ -53,6 +53,12 @@ fuzz:
 	scripts/bootstrap
 	$(SWIFT_BUILD) --build-tests
 	SKERRY_FUZZ_SECONDS=$${FUZZ_SECONDS:-1200} swift test -c release --skip-build --filter FuzzTests
+
+# Runs cloud and edges through SEEDS random lives with everything that can go wrong; a seed that fails is printed, and SEED=n runs it again.
+simulate:
+	scripts/bootstrap
+	$(SWIFT_BUILD) --build-tests
+	env SKERRY_SEEDS=$${SEEDS:-10000} $${SEED:+SKERRY_SEED=$$SEED} swift test -c release --skip-build --filter SimulationTests
 
 # Presses Ctrl-C at many random moments of a small demo; the same test runs with a few in `make test`.
 prove-interruption:

@@ -40,7 +40,10 @@ let package = Package(
         .target(name: "KubernetesClient", dependencies: ["Network", "Resources"], swiftSettings: strict),
         .target(name: "Reconciliation", dependencies: ["Resources"], swiftSettings: strict),
         .target(name: "Controllers", dependencies: ["Reconciliation", "Resources"], swiftSettings: strict),
+        .target(name: "HubProtocol", dependencies: ["Resources"], swiftSettings: strict),
+        .target(name: "CloudHub", dependencies: ["HubProtocol", "Resources"], swiftSettings: strict),
         .target(name: "Storage", dependencies: ["CSQLite", "CZlib"], swiftSettings: strict),
+        .target(name: "EdgeHub", dependencies: ["HubProtocol", "Resources", "Storage", crypto], swiftSettings: strict),
         .target(name: "Learning", dependencies: [crypto], swiftSettings: strict),
         .target(name: "KnowledgeBase", dependencies: ["Storage"], swiftSettings: strict),
         .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
@@ -78,9 +81,13 @@ let package = Package(
             name: "ReconciliationTests", dependencies: ["Learning", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "ControllersTests", dependencies: ["Controllers", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
+        .testTarget(name: "HubProtocolTests", dependencies: ["HubProtocol", "Learning", "Resources"], swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["CloudHub", "HubProtocol", "Learning", "Resources"], swiftSettings: strict),
         .testTarget(name: "StorageTests", dependencies: ["CSQLite", "Storage", "TestKit"], swiftSettings: strict),
         .testTarget(
-            name: "FuzzTests", dependencies: ["APIServer", "Identity", "Network", "Resources", "Storage", "TestKit"], exclude: ["Corpus"],
+            name: "FuzzTests", dependencies: ["APIServer", "HubProtocol", "Identity", "Network", "Resources", "Storage", "TestKit"],
+            exclude: ["Corpus"],
             swiftSettings: strict),
         .testTarget(
             name: "KnowledgeBaseTests", dependencies: ["KnowledgeBase", "Storage", "TestKit"], exclude: ["Fixtures"], swiftSettings: strict),

@@ -18,6 +18,9 @@ import Testing
         "KubernetesClient": ["Network", "Resources", "Synchronization"],
         "Reconciliation": ["Resources", "Synchronization"],
         "Controllers": ["Reconciliation", "Resources"],
+        "HubProtocol": ["Resources", "Synchronization"],
+        "CloudHub": ["HubProtocol", "Resources", "Synchronization"],
+        "EdgeHub": ["Crypto", "FoundationEssentials", "Foundation", "HubProtocol", "Resources", "Storage", "Synchronization"],
         // The C library for logarithms only, FoundationEssentials for JSON: neither is used for files, clocks or the network.
         "Learning": ["Crypto", "FoundationEssentials", "Foundation"] + platform,
         // FoundationEssentials for JSON: it has no network and no processes.
@@ -66,7 +69,8 @@ import Testing
 
     /// Rooms that are told everything: what time it is, what is drawn by lot, what a file holds.
     static let pure = [
-        "Controllers", "Identity", "Inference", "KnowledgeBase", "Learning", "Reconciliation", "Resources", "ThermalComfort", "Training",
+        "Controllers", "HubProtocol", "Identity", "Inference", "KnowledgeBase", "Learning", "Reconciliation", "Resources", "ThermalComfort",
+        "Training",
     ]
     /// What a pure room would have to write to find out by itself.
     static let hands = [

@@ -116,37 +116,3 @@ struct NodeAccess {
         return forbidden.isEmpty ? nil : "is not allowed to set the following labels: \(forbidden.sorted().joined(separator: ", "))"
     }
 }
-
-/// ConfigMaps and Secrets that a Pod names.
-struct PodReferences {
-    private var names: Set<String> = []
-
-    init(_ pod: JSON) {
-        let spec = pod["spec"] ?? [:]
-        for volume in spec["volumes"]?.array ?? [] {
-            add("configmaps", volume["configMap"]?["name"])
-            add("secrets", volume["secret"]?["secretName"])
-            for source in volume["projected"]?["sources"]?.array ?? [] {
-                add("configmaps", source["configMap"]?["name"])
-                add("secrets", source["secret"]?["name"])
-            }
-        }
-        for secret in spec["imagePullSecrets"]?.array ?? [] { add("secrets", secret["name"]) }
-        for container in (spec["containers"]?.array ?? []) + (spec["initContainers"]?.array ?? []) {
-            for source in container["envFrom"]?.array ?? [] {
-                add("configmaps", source["configMapRef"]?["name"])
-                add("secrets", source["secretRef"]?["name"])
-            }
-            for variable in container["env"]?.array ?? [] {
-                add("configmaps", variable["valueFrom"]?["configMapKeyRef"]?["name"])
-                add("secrets", variable["valueFrom"]?["secretKeyRef"]?["name"])
-            }
-        }
-    }
-
-    private mutating func add(_ resource: String, _ name: JSON?) {
-        if let name = name?.string { names.insert("\(resource)/\(name)") }
-    }
-
-    func contains(resource: String, name: String) -> Bool { names.contains("\(resource)/\(name)") }
-}
