@@ -42,8 +42,10 @@ let package = Package(
         .target(name: "Controllers", dependencies: ["Reconciliation", "Resources"], swiftSettings: strict),
         .target(name: "HubProtocol", dependencies: ["Resources"], swiftSettings: strict),
         .target(name: "CloudHub", dependencies: ["HubProtocol", "Resources"], swiftSettings: strict),
-        .target(name: "Storage", dependencies: ["CSQLite", "CZlib"], swiftSettings: strict),
+        .target(name: "Storage", dependencies: ["CSQLite", "CZlib", crypto], swiftSettings: strict),
         .target(name: "EdgeHub", dependencies: ["HubProtocol", "Resources", "Storage", crypto], swiftSettings: strict),
+        .target(
+            name: "EdgeAccess", dependencies: ["Identity", "Network", "Reconciliation", "Resources", "Storage"], swiftSettings: strict),
         .target(name: "Learning", dependencies: [crypto], swiftSettings: strict),
         .target(name: "KnowledgeBase", dependencies: ["Storage"], swiftSettings: strict),
         .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
@@ -58,7 +60,7 @@ let package = Package(
         .executableTarget(
             name: "skerry",
             dependencies: [
-                "APIServer", "Controllers", "Identity", "KubernetesClient", "Network", "Reconciliation", "Resources",
+                "APIServer", "Controllers", "EdgeAccess", "Identity", "KubernetesClient", "Network", "Reconciliation", "Resources",
                 "Demo", "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -68,7 +70,7 @@ let package = Package(
         .testTarget(name: "NetworkTests", dependencies: ["Network"], swiftSettings: strict),
         .testTarget(
             name: "APIServerTests",
-            dependencies: ["APIServer", "Controllers", "Identity", "Network", "Reconciliation", "Resources", "Storage"],
+            dependencies: ["APIServer", "Controllers", "Identity", "Network", "Reconciliation", "Resources", "Storage", "TestKit"],
             exclude: ["authorization-matrix.txt"], swiftSettings: strict),
         .testTarget(
             name: "KubernetesClientTests",
@@ -76,6 +78,9 @@ let package = Package(
                 "APIServer", "Controllers", "Identity", "KubernetesClient", "Network", "Reconciliation", "Resources", "Storage",
             ],
             swiftSettings: strict),
+        .testTarget(
+            name: "EdgeAccessTests",
+            dependencies: ["APIServer", "EdgeAccess", "Identity", "Network", "Resources", "Storage", "TestKit"], swiftSettings: strict),
         .target(name: "TestKit", dependencies: ["Learning", "Reconciliation", "Resources"], path: "Tests/TestKit", swiftSettings: strict),
         .testTarget(
             name: "ReconciliationTests", dependencies: ["Learning", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),

@@ -75,8 +75,7 @@ package struct Authority: Sendable {
         var serializer = DER.Serializer()
         // It was serialized before, when the authority was made.
         try! serializer.serialize(certificate)
-        return SHA256.hash(data: serializer.serializedBytes).map { byte in String(byte >> 4, radix: 16) + String(byte & 15, radix: 16) }
-            .joined()
+        return Hexadecimal.encode(SHA256.hash(data: serializer.serializedBytes))
     }
 
     /// A certificate for a server that is reached by these names and IPv4 or IPv6 addresses.
@@ -96,24 +95,14 @@ package struct Authority: Sendable {
         return Issued(certificatePEM: pem, keyPEM: key.pemRepresentation)
     }
 
-    /// A certificate for the key of a signing request; whatever the request says about names is ignored.
-    ///
-    /// - Parameter request: PEM, at most 16 KiB.
-    /// - Throws: `IdentityError` for what is no request, or one that its key has not signed.
-    package func issueUser(name: String, groups: [String], request: String, now: Date, validFor: TimeInterval) throws -> String {
-        guard request.utf8.count <= 16 << 10 else {
-            throw IdentityError("the signing request has \(request.utf8.count) bytes, at most 16384 are read")
-        }
-        let parsed: CertificateSigningRequest
-        do {
-            parsed = try CertificateSigningRequest(pemEncoded: request)
-        } catch {
-            throw IdentityError("the signing request cannot be read: \(error); send a PKCS #10 request in PEM")
-        }
-        guard parsed.publicKey.isValidSignature(parsed.signature, for: parsed) else {
-            throw IdentityError("the signing request is not signed by its own key")
-        }
-        return try sign(try Self.subject(name, groups), parsed.publicKey, [.clientAuth], [], now, validFor)
+    /// A client's certificate for a key that somebody else holds.
+    func issueClient(name: String, groups: [String], _ key: Certificate.PublicKey, now: Date, validFor: TimeInterval) throws -> String {
+        try sign(try Self.subject(name, groups), key, [.clientAuth], [], now, validFor)
+    }
+
+    /// Whether a certificate bears this authority's signature; its times are not looked at.
+    func hasSigned(_ other: Certificate) -> Bool {
+        other.issuer == certificate.subject && certificate.publicKey.isValidSignature(other.signature, for: other)
     }
 
     private static func subject(_ name: String, _ groups: [String]) throws -> DistinguishedName {

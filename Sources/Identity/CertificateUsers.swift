@@ -1,3 +1,4 @@
+import Crypto
 import SwiftASN1
 import Synchronization
 import X509
@@ -12,25 +13,39 @@ import X509
 package final class CertificateUsers: Sendable {
     /// At this many the memory begins anew.
     private static let countMax = 1024
-    private let known = Mutex<[[UInt8]: User]>([:])
+    /// Who shows a certificate, and which one it is.
+    package struct Holder: Sendable, Equatable {
+        /// The common name with the organizations as groups.
+        package let user: User
+        /// SHA-256 of the certificate (DER) in hexadecimal.
+        package let fingerprint: String
+    }
+
+    private let known = Mutex<[[UInt8]: Holder]>([:])
 
     /// Remembers nobody yet.
     package init() {}
 
+    /// Who a certificate is of; nil for one without a name, or of an authority or a server.
+    ///
+    /// - Parameter certificate: DER.
+    package func holder(_ certificate: [UInt8]) -> Holder? {
+        if let holder = known.withLock({ $0[certificate] }) { return holder }
+        guard let user = Self.read(certificate) else { return nil }
+        let holder = Holder(user: user, fingerprint: Hexadecimal.encode(SHA256.hash(data: certificate)))
+        known.withLock { known in
+            if known.count >= Self.countMax { known = [:] }
+            known[certificate] = holder
+        }
+        return holder
+    }
+
     /// The common name with the organizations as groups; nil for a certificate without a name, or of an authority.
     ///
     /// - Parameter certificate: DER.
-    package func user(_ certificate: [UInt8]) -> User? {
-        if let user = known.withLock({ $0[certificate] }) { return user }
-        guard let user = Self.read(certificate) else { return nil }
-        known.withLock { known in
-            if known.count >= Self.countMax { known = [:] }
-            known[certificate] = user
-        }
-        return user
-    }
+    package func user(_ certificate: [UInt8]) -> User? { holder(certificate)?.user }
 
-    private static func read(_ bytes: [UInt8]) -> User? {
+    static func read(_ bytes: [UInt8]) -> User? {
         guard let certificate = try? Certificate(derEncoded: bytes) else { return nil }
         // The authority's own certificate, and a server's, are no users.
         if let constraints = try? certificate.extensions.basicConstraints, case .isCertificateAuthority = constraints { return nil }

@@ -253,6 +253,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
                 state = .idle
                 stream.stop()
                 return end(context, isKept: isKept && !isDraining)
+            case .failed:
+                state = .closing
+                stream.stop()
+                return context.close(promise: nil)
             }
         }
         if isWritten { context.flush() }

@@ -95,6 +95,8 @@ package enum HTTPBodyStep: Sendable {
     /// Nothing now; the stream wakes its connection when there is.
     case wait
     case end
+    /// The rest cannot be had: the connection is closed, so that its peer does not take what it has for the whole.
+    case failed
 }
 
 /// A body that is pulled by its connection, so that nothing is buffered for a peer that does not read.

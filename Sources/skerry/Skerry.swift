@@ -6,7 +6,7 @@ struct Skerry: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "skerry", abstract: "Edge AI collaboration: learn across cloud and edge.", version: "0.1.0",
         subcommands: [
-            CloudCommand.self,
+            CloudCommand.self, EdgeCommand.self, TokenCommand.self,
             DemoCommand.self, DatasetCommand.self, KnowledgeCommand.self, BenchCommand.self, ShippedModelsCommand.self, WorkerCommand.self,
         ])
 

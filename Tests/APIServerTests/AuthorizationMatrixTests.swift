@@ -118,7 +118,7 @@ import Testing
                     "involvedObject": ["kind": "Node", "name": .string(node)],
                 ])
         }
-        let agent = try api.certificate("system:node:n1", ["system:nodes"])
+        let agent = try await api.agent("n1")
         let count: JSON = ["count": 2]
         #expect(try await api.send("PATCH", path + "/e-n1", count, type: "application/merge-patch+json", as: agent).status == 200)
         #expect(try await api.send("PATCH", path + "/e-n2", count, type: "application/merge-patch+json", as: agent).status == 403)

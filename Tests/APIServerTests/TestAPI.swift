@@ -17,9 +17,10 @@ final class TestAPI: Sendable {
     let store: RevisionStore
     let service: ObjectService
     let server: APIServer
-    private let authority: Authority
+    let authority: Authority
 
-    init() async throws {
+    /// - Parameter doors: what the server has beside objects.
+    init(doors: (TestAPI.Parts) throws -> [any ServerDoor] = { _ in [] }) async throws {
         store = try RevisionStore(.memory)
         let clock = Clock()
         service = try ObjectService(
@@ -28,8 +29,17 @@ final class TestAPI: Sendable {
                 now: { Timestamp(seconds: Self.start.seconds + clock.seconds.load(ordering: .relaxed)) }, random: clock.next))
         self.clock = clock
         authority = try Authority.make(name: "test", now: Date(timeIntervalSince1970: Double(Self.start.seconds)))
-        server = APIServer(service: service, tokens: try ServiceTokens(keyPEM: ServiceTokens.newKeyPEM()), programVersion: "test")
+        server = APIServer(
+            service: service, tokens: try ServiceTokens(keyPEM: ServiceTokens.newKeyPEM()), programVersion: "test",
+            doors: try doors(Parts(service: service, authority: authority)))
         try await InitialObjects.make(in: service)
+    }
+
+    /// What doors are made of.
+    struct Parts {
+        let service: ObjectService
+        let authority: Authority
+        var client: ServiceClient { ServiceClient(service, user: User(name: "test", groups: ["system:masters"])) }
     }
 
     final class Clock: Sendable {
@@ -49,6 +59,16 @@ final class TestAPI: Sendable {
         let issued = try authority.issueUser(
             name: name, groups: groups, now: Date(timeIntervalSince1970: Double(Self.start.seconds)), validFor: 3600)
         return Base64.decode(issued.certificatePEM.split(separator: "\n").filter { !$0.hasPrefix("-") }.joined())!
+    }
+
+    /// DER of a node's certificate, which is recorded on its Node; the Node is made if it is not there.
+    func agent(_ node: String) async throws -> [UInt8] {
+        let certificate = try certificate("system:node:\(node)", ["system:nodes"])
+        let record = NodeIdentityRecord(certificate: try NodeCertificate(der: certificate).fingerprint)
+        let object: JSON = ["metadata": ["name": .string(node), "annotations": record.annotations]]
+        let patched = try await send("PATCH", "/api/v1/nodes/\(node)", object, type: "application/merge-patch+json")
+        if patched.status == 404 { _ = try await create("/api/v1/nodes", object) }
+        return certificate
     }
 
     func admin() throws -> [UInt8] { try certificate("admin", ["system:masters"]) }
@@ -100,7 +120,7 @@ func lines(_ stream: any HTTPBodyStream) throws -> [JSON] {
     loop: while true {
         switch stream.next() {
         case .chunk(let chunk): bytes += chunk
-        case .wait, .end: break loop
+        case .wait, .end, .failed: break loop
         }
     }
     return try bytes.split(separator: 0x0a).map { try JSONParser.parse($0) }

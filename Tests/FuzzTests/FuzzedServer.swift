@@ -29,9 +29,18 @@ final class FuzzedServer: Sendable {
         }
         admin = try certificate("admin", ["system:masters"])
         node = try certificate("system:node:n1", ["system:nodes"])
-        api = APIServer(service: service, tokens: try ServiceTokens(keyPEM: ServiceTokens.newKeyPEM()), programVersion: "fuzz")
+        api = APIServer(
+            service: service, tokens: try ServiceTokens(keyPEM: ServiceTokens.newKeyPEM()), programVersion: "fuzz",
+            doors: [
+                try JoinDoor(
+                    client: ServiceClient(service, user: User(name: "fuzz", groups: ["system:masters"])), authority: authority,
+                    now: { Self.time })
+            ])
         try await InitialObjects.make(in: service)
-        for (path, object) in Self.objects {
+        let record = NodeIdentityRecord(certificate: try NodeCertificate(der: node).fingerprint)
+        for (path, plain) in Self.objects {
+            var object = plain
+            if path == "/api/v1/nodes" { object[path: ["metadata", "annotations"]] = record.annotations }
             let answer = await send("POST", path, "", ["Content-Type": "application/json"], object.bytes())
             precondition(answer.status == 201, "\(path): \(answer)")
         }
@@ -120,6 +129,14 @@ final class FuzzedServer: Sendable {
             while count < 1000, case .chunk = stream.next() { count += 1 }
             return Answer(status: response.status, bytes: [], type: type, watched: count)
         }
+    }
+
+    /// Posts to the door where machines join, each time from another address.
+    func join(_ path: String, _ body: [UInt8]) async -> (status: Int, message: String) {
+        let response = await api.respond(
+            to: HTTPRequest(method: "POST", path: path, body: body, peer: "[IPv4]\(UInt64.random(in: 0 ... .max)):1"))
+        guard case .bytes(let bytes) = response.body else { return (response.status, "") }
+        return (response.status, (try? JSONParser.parse(bytes))?["message"]?.string ?? "")
     }
 
     /// Sends a request as a corpus file writes it: `METHOD TARGET`, header lines, an empty line, the body.

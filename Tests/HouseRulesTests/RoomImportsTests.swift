@@ -10,12 +10,13 @@ import Testing
 @Suite struct RoomImportsTests {
     static let platform: Set<String> = ["Glibc", "Darwin"]
     static let allowed: [String: Set<String>] = [
-        "Storage": ["CSQLite", "CZlib", "Synchronization"] + platform,
+        "Storage": ["CSQLite", "CZlib", "Crypto", "Synchronization"] + platform,
         "Resources": [],
         "Identity": ["Crypto", "SwiftASN1", "X509", "FoundationEssentials", "Foundation", "Synchronization"],
         "Network": ["CZlib", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOWebSocket", "Synchronization"],
         "APIServer": ["Identity", "Network", "Resources", "Storage", "Synchronization"],
         "KubernetesClient": ["Network", "Resources", "Synchronization"],
+        "EdgeAccess": ["Identity", "Network", "Reconciliation", "Resources", "Storage", "Synchronization"] + platform,
         "Reconciliation": ["Resources", "Synchronization"],
         "Controllers": ["Reconciliation", "Resources"],
         "HubProtocol": ["Resources", "Synchronization"],
@@ -32,7 +33,7 @@ import Testing
         "Demo": ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"]
             + platform,
         "skerry": [
-            "APIServer", "Controllers", "Identity", "KubernetesClient", "Network", "Reconciliation", "Resources", "Dispatch",
+            "APIServer", "Controllers", "EdgeAccess", "Identity", "KubernetesClient", "Network", "Reconciliation", "Resources", "Dispatch",
             "Synchronization", "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage",
             "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",

@@ -1,4 +1,3 @@
-import Crypto
 import Identity
 import SwiftASN1
 import Testing
@@ -37,30 +36,6 @@ import X509
         let other = try Authority.make(name: "test", now: now)
         #expect(throws: IdentityError.self) { try Authority(certificatePEM: authority.certificatePEM, keyPEM: other.keyPEM) }
         #expect(throws: IdentityError.self) { try Authority(certificatePEM: "nonsense", keyPEM: authority.keyPEM) }
-    }
-
-    @Test func `a signing request gives its key and nothing else`() throws {
-        let authority = try Authority.make(name: "test", now: now)
-        let key = Certificate.PrivateKey(P256.Signing.PrivateKey())
-        let request = try CertificateSigningRequest(
-            version: .v1,
-            subject: try DistinguishedName {
-                OrganizationName("system:masters")
-                CommonName("root")
-            }, privateKey: key, attributes: .init(), signatureAlgorithm: .ecdsaWithSHA256)
-        let pem = try request.serializeAsPEM().pemString
-        let issued = try authority.issueUser(name: "system:node:n1", groups: ["system:nodes"], request: pem, now: now, validFor: 3600)
-        let user = try #require(CertificateUsers().user(try der(issued)))
-        #expect(user.name == "system:node:n1")
-        #expect(user.groups == ["system:nodes", "system:authenticated"])
-        #expect(user.nodeName == "n1")
-        #expect(try Certificate(pemEncoded: issued).publicKey == key.publicKey)
-        var changed = try PEMDocument(pemString: pem).derBytes
-        changed[changed.count - 1] ^= 1
-        let tampered = PEMDocument(type: "CERTIFICATE REQUEST", derBytes: changed).pemString
-        for bad in ["", "nonsense", String(repeating: "x", count: 20_000), tampered] {
-            #expect(throws: IdentityError.self) { try authority.issueUser(name: "x", groups: [], request: bad, now: now, validFor: 1) }
-        }
     }
 
     @Test func `no certificate outlives its authority`() throws {

@@ -7,24 +7,29 @@ package struct Authenticator: Sendable {
     let service: ObjectService
     let tokens: ServiceTokens
     private let certificates = CertificateUsers()
+    private let nodes: NodeIdentities
 
     /// The service is asked whether a token's account still exists.
     package init(service: ObjectService, tokens: ServiceTokens) {
         self.service = service
         self.tokens = tokens
+        nodes = NodeIdentities(service.store)
     }
 
     private static let accounts = BuiltInKinds.all.first { $0.kind == "ServiceAccount" }!
 
-    /// - Throws: `APIStatus` 401 for a token that is not valid; a request without any is anonymous.
+    /// - Throws: `APIStatus` 401 for a token that is not valid, and for the certificate of a node that is gone or has another one now; a request
+    ///   without any is anonymous.
     func user(_ request: HTTPRequest) throws(APIStatus) -> User {
         if let header = request.headers["authorization"] {
             let parts = header.split(separator: " ", maxSplits: 1)
             guard parts.count == 2, parts[0].lowercased() == "bearer", let user = user(token: String(parts[1])) else { throw .unauthorized }
             return user
         }
-        if let certificate = request.certificate, let user = certificates.user(certificate) { return user }
-        return .anonymous
+        guard let certificate = request.certificate, let holder = certificates.holder(certificate) else { return .anonymous }
+        // A node's certificate holds as long as its Node says so: that is how nodes are revoked, and copies of replaced certificates end.
+        if let node = holder.user.nodeName, !nodes.accepts(node: node, fingerprint: holder.fingerprint) { throw JoinDoor.replaced(node) }
+        return holder.user
     }
 
     /// The user of a token that was made for one of the audiences and whose service account still exists.

@@ -92,10 +92,23 @@ struct NodeAccess {
         if old["metadata"]?["ownerReferences"] != new["metadata"]?["ownerReferences"] { return "node \"\(node)\" may not change owners" }
         guard definition.kind == "Node" else { return nil }
         if old["spec"]?["taints"] != new["spec"]?["taints"] { return "node \"\(node)\" is not allowed to modify taints" }
+        if identity(old) != identity(new) { return "node \"\(node)\" may not change the annotations \(NodeIdentityRecord.prefix)*" }
         let before = old["metadata"]?["labels"]?.object ?? [:]
         let after = new["metadata"]?["labels"]?.object ?? [:]
         let changed = Set(before.keys + after.keys).filter { $0.hasPrefix(Self.restricted) && before[$0] != after[$0] }
         return changed.isEmpty ? nil : "is not allowed to modify labels: \(changed.sorted().joined(separator: ", "))"
+    }
+
+    /// What a Node says of its certificates.
+    private func identity(_ node: JSON) -> [String: JSON] {
+        let annotations = node["metadata"]?["annotations"]?.object ?? [:]
+        return Dictionary(uniqueKeysWithValues: annotations.filter { $0.0.hasPrefix(NodeIdentityRecord.prefix) }.map { ($0.0, $0.1) })
+    }
+
+    /// Why an object that a node wants to make is refused; nil if it is within its rights.
+    func refusalOfNew(_ definition: KindDefinition, _ object: JSON) -> String? {
+        guard definition.kind == "Node", !identity(object).isEmpty else { return nil }
+        return "node \"\(node)\" may not set the annotations \(NodeIdentityRecord.prefix)*"
     }
 
     /// Labels that say where a node may be used, which the node itself does not decide.

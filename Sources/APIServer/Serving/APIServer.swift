@@ -13,12 +13,18 @@ package struct APIServer: HTTPResponder {
     /// Version of this program.
     let programVersion: String
     private let audit: AuditLog?
+    private let doors: [any ServerDoor]
 
     /// `tokens` signs and reads what service accounts show; the version stands in `/version`, behind that of Kubernetes.
     ///
-    /// - Parameter audit: takes a line a request; nil for none.
-    package init(service: ObjectService, tokens: ServiceTokens, programVersion: String, audit: AuditLog? = nil) {
+    /// - Parameters:
+    ///   - audit: takes a line a request; nil for none.
+    ///   - doors: answer what is no object; the first that is meant by a path.
+    package init(
+        service: ObjectService, tokens: ServiceTokens, programVersion: String, audit: AuditLog? = nil, doors: [any ServerDoor] = []
+    ) {
         self.audit = audit
+        self.doors = doors
         self.service = service
         authenticator = Authenticator(service: service, tokens: tokens)
         self.programVersion = programVersion
@@ -47,12 +53,15 @@ package struct APIServer: HTTPResponder {
     private func answered(_ request: HTTPRequest, _ entry: inout AuditLog.Entry) async throws(APIStatus) -> HTTPResponse {
         let target = try RequestTarget(path: request.path, query: request.query)
         entry.path = ResourcePath(target.segments)
+        let door = doors.first { $0.isMeant(by: request.path) }
+        if let door, door.isOpen { return try await door.answer(request, .anonymous, &entry.notes) }
         var user = try authenticator.user(request)
         entry.user = user
         if let name = request.headers["impersonate-user"] {
             user = try impersonated(name, request, by: user)
             entry.impersonated = user
         }
+        if let door { return try await door.answer(request, user, &entry.notes) }
         if let path = ResourcePath(target.segments),
             let definition = service.registry.definition(groupVersion: path.groupVersion, plural: path.plural)
         {

@@ -30,6 +30,8 @@ package final class AuditLog: Sendable {
         var impersonated: User?
         var verb = ""
         var path: ResourcePath?
+        /// What a door says of the request: the token's id, the node's name.
+        var notes: [String: String] = [:]
     }
 
     func write(_ entry: Entry, _ request: HTTPRequest, status: Int, id: String, from received: Timestamp, to answered: Timestamp) {
@@ -44,6 +46,9 @@ package final class AuditLog: Sendable {
         ]
         if let user = entry.impersonated { event["impersonatedUser"] = Self.json(user) }
         if let path = entry.path { event["objectRef"] = Self.json(path) }
+        if !entry.notes.isEmpty {
+            event["annotations"] = .object(JSONObject(entry.notes.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value)) }))
+        }
         event["responseStatus"] = ["metadata": [:], "code": .integer(Int64(status))]
         event["requestReceivedTimestamp"] = .string(Self.text(received))
         event["stageTimestamp"] = .string(Self.text(answered))
@@ -82,7 +87,7 @@ package final class AuditLog: Sendable {
     }
 
     /// The address without its port, of NIO's `[IPv4]127.0.0.1:4711` and `[IPv4]name/127.0.0.1:4711`.
-    private static func address(_ peer: String) -> String {
+    static func address(_ peer: String) -> String {
         var text = peer[...]
         if let bracket = text.firstIndex(of: "]") { text = text[text.index(after: bracket)...] }
         if let slash = text.firstIndex(of: "/") { text = text[text.index(after: slash)...] }

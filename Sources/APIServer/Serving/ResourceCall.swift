@@ -256,6 +256,9 @@ struct ResourceCall {
             return APIServer.json(answer, status: 201)
         }
         try refuseForeign(body)
+        if let node = user.nodeName, !user.isMaster, let reason = NodeAccess(node: node, service: service).refusalOfNew(definition, body) {
+            throw .forbidden(definition, name: body["metadata"]?["name"]?.string ?? "", reason)
+        }
         try refuseEscalation(body)
         return try answer(try await service.create(definition, namespace: namespace, body, options))
     }

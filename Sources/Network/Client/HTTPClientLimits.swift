@@ -63,6 +63,9 @@ package struct TLSTrust: Sendable, Equatable {
     package var keyPEM = ""
     /// The name that the server's certificate must carry, unless it carries the address that was dialled; empty for the host.
     package var serverName = ""
+    /// Whoever answers is talked to. Only for asking what is public and is then recognised by itself, as an authority by its digest:
+    /// nothing secret may be sent, and no certificate is shown.
+    package var isUnverified = false
 
     /// The system's authorities, and no certificate of our own.
     package init() {}

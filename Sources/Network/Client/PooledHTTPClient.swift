@@ -188,6 +188,8 @@ extension TLSContexts {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
         configuration.applicationProtocols = ["http/1.1"]
+        precondition(!trust.isUnverified || trust.chainPEM.isEmpty, "no certificate is shown to a server that is not known")
+        if trust.isUnverified { configuration.certificateVerification = .none }
         do {
             if !trust.trustedPEM.isEmpty {
                 configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(trust.trustedPEM.utf8)))

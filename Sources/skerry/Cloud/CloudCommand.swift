@@ -71,9 +71,15 @@ struct CloudServeCommand: AsyncParsableCommand {
         let store = try RevisionStore(.file(directory.store))
         let service = try ObjectService(store: store, environment: Self.environment)
         try await InitialObjects.make(in: service)
+        let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
+        let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let api = APIServer(
             service: service, tokens: try directory.tokens(), programVersion: Skerry.configuration.version,
-            audit: try directory.auditLog())
+            audit: try directory.auditLog(),
+            doors: [
+                try JoinDoor(client: keeper, authority: authority, now: Self.environment.now),
+                ArtifactDoor(service: service, store: artifacts),
+            ])
         let identity = try Self.serverIdentity(authority, host, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, responder: api)
         let name = host.contains(":") ? "[\(host)]" : host
@@ -85,6 +91,9 @@ struct CloudServeCommand: AsyncParsableCommand {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
                 group.addTask { await HistoryKeeper(store).run() }
+                group.addTask {
+                    await LeftoverKeeper(service: service, tokens: JoinTokens(keeper), artifacts: artifacts) { writeError($0) }.run()
+                }
                 group.addTask { await HeapKeeper.run() }
             }
         }

@@ -20,6 +20,7 @@ struct CloudDirectory {
     let path: String
 
     var store: String { "\(path)/objects.db" }
+    var artifacts: String { "\(path)/artifacts" }
     var kubeconfig: String { "\(path)/admin.kubeconfig" }
 
     /// Opens the folder, and makes it if it is not there; only its owner may look into it.

@@ -58,7 +58,7 @@ struct ForeignCluster {
     }
 
     /// A file of at most `Kubeconfig.bytesMax` bytes.
-    @Sendable private static func read(_ path: String) throws -> [UInt8] {
+    @Sendable static func read(_ path: String) throws -> [UInt8] {
         guard let file = fopen(path, "re") else { throw CloudError(String(cString: strerror(errno))) }
         defer { fclose(file) }
         // One more than is taken, so that a longer file is noticed and refused.

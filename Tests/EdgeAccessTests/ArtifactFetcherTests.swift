@@ -1,0 +1,250 @@
+import APIServer
+import EdgeAccess
+import Network
+import Storage
+import Synchronization
+import TestKit
+import Testing
+
+@Suite struct ArtifactFetcherTests {
+    private static let bytes = (0..<5_000_000).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 9) }
+    private let digest = ArtifactDigest(of: bytes)
+
+    /// A cloud, a node of it, and the node's own files.
+    private struct Scene {
+        let cloud: TestCloud
+        let folder = try! TemporaryFolder()
+        let edge: EdgeMembership
+        let files: ArtifactStore
+
+        init() async throws {
+            cloud = try await TestCloud()
+            edge = try await cloud.enter(folder.path + "/edge", token: try await cloud.token(node: "n1"))
+            let clock = cloud.clock
+            files = try ArtifactStore(folder: folder.path + "/files", now: { clock.now })
+        }
+
+        func fetcher(_ change: (inout ArtifactFetcher.Limits) -> Void = { _ in }) -> ArtifactFetcher {
+            var limits = ArtifactFetcher.Limits()
+            limits.failuresMax = 3
+            change(&limits)
+            let edge = edge
+            return ArtifactFetcher(
+                store: files, host: "127.0.0.1", port: cloud.port, userAgent: "test", limits: limits, jitter: { 0 }, trust: { edge.trust })
+        }
+
+        /// Keeps requests for files as `METHOD RANGE`, and lets `answer` answer them.
+        func watch(_ answer: @escaping @Sendable (HTTPRequest, APIServer, Int) async -> HTTPResponse? = { _, _, _ in nil }) -> Requests {
+            let requests = Requests()
+            cloud.interpose { request, api in
+                guard request.path.hasPrefix("/artifacts") else { return nil }
+                let number = requests.add("\(request.method) \(request.headers["range"] ?? request.headers["content-range"] ?? "")")
+                return await answer(request, api, number)
+            }
+            return requests
+        }
+    }
+
+    private final class Requests: Sendable {
+        private let lines = Mutex<[String]>([])
+        var all: [String] { lines.withLock { $0 } }
+        func add(_ line: String) -> Int {
+            lines.withLock {
+                $0.append(line)
+                return $0.count
+            }
+        }
+    }
+
+    /// Gives a stream's first bytes and then breaks the connection.
+    private final class Broken: HTTPBodyStream {
+        private let rest: Mutex<[UInt8]?>
+        init(_ bytes: [UInt8]) { rest = Mutex(bytes) }
+        func start(wake: @escaping @Sendable () -> Void) {}
+        func next() -> HTTPBodyStep {
+            rest.withLock { rest in
+                defer { rest = nil }
+                return rest.map { .chunk($0) } ?? .failed
+            }
+        }
+        func stop() {}
+    }
+
+    private func put(_ scene: Scene) async throws {
+        _ = try scene.cloud.artifacts.append(Self.bytes, to: digest, at: 0, of: Int64(Self.bytes.count))
+        try await scene.cloud.name(digest, for: "n1")
+    }
+
+    private func read(_ store: ArtifactStore) throws -> [UInt8] { try store.open(digest).read(at: 0, count: Self.bytes.count) }
+
+    @Test func `a file is fetched once and verified`() async throws {
+        let scene = try await Scene()
+        try await put(scene)
+        let requests = scene.watch()
+        let fetcher = scene.fetcher()
+        try await fetcher.fetch(digest)
+        try await fetcher.fetch(digest)
+        #expect(try read(scene.files) == Self.bytes)
+        #expect(requests.all == ["GET "])
+        await scene.cloud.stop()
+    }
+
+    @Test func `two that want the same file at once fetch it once`() async throws {
+        let scene = try await Scene()
+        try await put(scene)
+        let requests = scene.watch()
+        let fetcher = scene.fetcher()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<4 { group.addTask { try await fetcher.fetch(self.digest) } }
+            try await group.waitForAll()
+        }
+        #expect(try read(scene.files) == Self.bytes)
+        #expect(requests.all == ["GET "])
+        await scene.cloud.stop()
+    }
+
+    @Test func `a break is gone on from where it was`() async throws {
+        let scene = try await Scene()
+        try await put(scene)
+        let size = Self.bytes.count
+        let requests = scene.watch { _, _, number in
+            guard number == 1 else { return nil }
+            return HTTPResponse(
+                status: 200, headers: ["Content-Length": String(size)], body: .stream(Broken(Array(Self.bytes[..<2_000_000]))))
+        }
+        try await scene.fetcher().fetch(digest)
+        #expect(try read(scene.files) == Self.bytes)
+        #expect(requests.all == ["GET ", "GET bytes=2000000-"])
+        await scene.cloud.stop()
+    }
+
+    @Test func `a part of a former life is gone on with`() async throws {
+        let scene = try await Scene()
+        try await put(scene)
+        _ = try scene.files.append(Array(Self.bytes[..<1_234_567]), to: digest, at: 0, of: Int64(Self.bytes.count))
+        let requests = scene.watch()
+        try await scene.fetcher().fetch(digest)
+        #expect(try read(scene.files) == Self.bytes)
+        #expect(requests.all == ["GET bytes=1234567-"])
+        await scene.cloud.stop()
+    }
+
+    @Test func `a cloud that is away for a while is waited for`() async throws {
+        let scene = try await Scene()
+        try await put(scene)
+        await scene.cloud.stop()
+        let fetcher = scene.fetcher { $0.failuresMax = nil }
+        async let fetched: Void = fetcher.fetch(digest)
+        try await Task.sleep(for: .milliseconds(50))
+        try await scene.cloud.restart()
+        try await fetched
+        #expect(try read(scene.files) == Self.bytes)
+        await scene.cloud.stop()
+    }
+
+    @Test func `a file that no object of the node names, or that is not there, is refused and not tried again`() async throws {
+        let scene = try await Scene()
+        _ = try scene.cloud.artifacts.append([1], to: ArtifactDigest(of: [1]), at: 0, of: 1)
+        let requests = scene.watch()
+        for (digest, status) in [(ArtifactDigest(of: [1]), 403), (ArtifactDigest(of: [2]), 404)] {
+            if status == 404 { try await scene.cloud.name(digest, for: "n1") }
+            do throws(EdgeAccessError) {
+                try await scene.fetcher { $0.failuresMax = nil }.fetch(digest)
+                Issue.record("fetched")
+            } catch { #expect(error.code == .refused(status: status), "\(error)") }
+        }
+        #expect(requests.all.count == 2)
+        await scene.cloud.stop()
+    }
+
+    @Test func `a file that arrives as another is not kept, and given up after three times`() async throws {
+        let scene = try await Scene()
+        var wrong = Self.bytes
+        wrong[4_999_999] ^= 1
+        let body = wrong
+        let requests = scene.watch { _, _, _ in HTTPResponse(status: 200, body: .bytes(body)) }
+        do throws(EdgeAccessError) {
+            try await scene.fetcher { $0.failuresMax = nil }.fetch(digest)
+            Issue.record("fetched")
+        } catch { #expect(error.code == .malformed && error.description.contains("nothing of it was kept"), "\(error)") }
+        #expect(requests.all.count == 3)
+        #expect(scene.files.size(digest) == nil && scene.files.progress(digest) == nil)
+        await scene.cloud.stop()
+    }
+
+    @Test func `an answer that lies about its size or place is refused before it is kept`() async throws {
+        for (status, headers): (Int, HTTPHeaders) in [
+            (200, ["Content-Length": "99999999999999999"]), (206, ["Content-Range": "bytes 5-9/10"]), (206, ["Content-Range": "bytes 0-9"]),
+            (206, [:]), (204, [:]),
+        ] {
+            let scene = try await Scene()
+            _ = scene.watch { _, _, _ in HTTPResponse(status: status, headers: headers, body: .stream(Broken([1, 2, 3]))) }
+            await #expect(throws: EdgeAccessError.self) { try await scene.fetcher { $0.failuresMax = 1 }.fetch(digest) }
+            #expect(scene.files.size(digest) == nil && scene.files.progress(digest) == nil, "\(status) \(headers.fields)")
+            await scene.cloud.stop()
+        }
+    }
+
+    @Test func `a file is sent in parts, and a break is gone on from`() async throws {
+        let scene = try await Scene()
+        _ = try scene.files.append(Self.bytes, to: digest, at: 0, of: Int64(Self.bytes.count))
+        let requests = scene.watch { request, api, number in
+            guard number == 3 else { return nil }
+            // Taken, and its answer is lost.
+            _ = await api.respond(to: request)
+            return HTTPResponse(status: 503)
+        }
+        try await scene.fetcher().send(digest)
+        #expect(try read(scene.cloud.artifacts) == Self.bytes)
+        let part = 1 << 20
+        #expect(
+            requests.all.prefix(5) == [
+                "PUT bytes */5000000", "PUT bytes 0-\(part - 1)/5000000", "PUT bytes \(part)-\(2 * part - 1)/5000000",
+                "PUT bytes */5000000",
+                "PUT bytes \(2 * part)-\(3 * part - 1)/5000000",
+            ], "\(requests.all)")
+        let count = requests.all.count
+        try await scene.fetcher().send(digest)
+        #expect(requests.all.count == count + 1)
+        await scene.cloud.stop()
+    }
+
+    @Test func `an empty file travels both ways`() async throws {
+        let scene = try await Scene()
+        let empty = ArtifactDigest(of: [])
+        _ = try scene.files.append([], to: empty, at: 0, of: 0)
+        try await scene.fetcher().send(empty)
+        #expect(scene.cloud.artifacts.size(empty) == 0)
+        let other = try await Scene()
+        _ = try other.cloud.artifacts.append([], to: empty, at: 0, of: 0)
+        try await other.cloud.name(empty, for: "n1")
+        try await other.fetcher().fetch(empty)
+        #expect(other.files.size(empty) == 0)
+        await scene.cloud.stop()
+        await other.cloud.stop()
+    }
+
+    @Test func `a rate is kept, with a burst after a rest`() {
+        var bucket = TokenBucket(bytesPerSecond: 1000, burstSeconds: 0.25)
+        let start = ContinuousClock.now
+        #expect(bucket.take(250, now: start) == .zero)
+        #expect(bucket.take(500, now: start) == .milliseconds(500))
+        #expect(bucket.take(100, now: start + .milliseconds(500)) == .milliseconds(100))
+        #expect(bucket.take(250, now: start + .seconds(100)) == .zero)
+        #expect(bucket.take(1, now: start + .seconds(100)) == .milliseconds(1))
+    }
+
+    @Test func `a fetch whose task is cancelled ends, and the next one goes on`() async throws {
+        let scene = try await Scene()
+        try await put(scene)
+        // At this rate the file would take days.
+        let slow = scene.fetcher { $0.bytesPerSecond = 100 }
+        let task = Task { try await slow.fetch(digest) }
+        while scene.files.progress(digest) == nil { await Task.yield() }
+        task.cancel()
+        await #expect(throws: EdgeAccessError(.cancelled, "cancelled")) { try await task.value }
+        try await scene.fetcher().fetch(digest)
+        #expect(try read(scene.files) == Self.bytes)
+        await scene.cloud.stop()
+    }
+}
