@@ -256,7 +256,11 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             case .failed:
                 state = .closing
                 stream.stop()
-                return context.close(promise: nil)
+                // Behind what was written: that much is right.
+                let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+                return context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer())))).whenComplete { _ in
+                    bound.value.close(promise: nil)
+                }
             }
         }
         if isWritten { context.flush() }

@@ -129,16 +129,19 @@ import Testing
         await scene.cloud.stop()
     }
 
-    @Test func `a cloud that is away for a while is waited for`() async throws {
+    @Test func `a cloud that is away, or does not answer, is tried again`() async throws {
         let scene = try await Scene()
         try await put(scene)
         await scene.cloud.stop()
-        let fetcher = scene.fetcher { $0.failuresMax = nil }
-        async let fetched: Void = fetcher.fetch(digest)
-        try await Task.sleep(for: .milliseconds(50))
+        do throws(EdgeAccessError) {
+            try await scene.fetcher { $0.failuresMax = 1 }.fetch(digest)
+            Issue.record("fetched from nowhere")
+        } catch { #expect(error.code == .unreachable, "\(error)") }
         try await scene.cloud.restart()
-        try await fetched
+        let requests = scene.watch { _, _, number in number < 3 ? HTTPResponse(status: 503) : nil }
+        try await scene.fetcher().fetch(digest)
         #expect(try read(scene.files) == Self.bytes)
+        #expect(requests.all == ["GET ", "GET ", "GET "])
         await scene.cloud.stop()
     }
 

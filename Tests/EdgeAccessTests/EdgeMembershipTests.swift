@@ -139,7 +139,7 @@ final class Lost: Sendable {
         let old = try await cloud.enter(folder.path)
         #expect(await edge.step() > .seconds(1))
         #expect(edge.identity == before)
-        cloud.clock.ahead.store(80 * 86400, ordering: .relaxed)
+        cloud.edgeClock.ahead.store(80 * 86400, ordering: .relaxed)
         _ = await edge.step()
         let after = edge.identity
         #expect(after.keyPEM != before.keyPEM && after.certificatePEM != before.certificatePEM && after.isConfirmed)
@@ -170,7 +170,7 @@ final class Lost: Sendable {
         let cloud = try await TestCloud()
         let folder = try TemporaryFolder()
         let edge = try await cloud.enter(folder.path, token: try await cloud.token())
-        cloud.clock.ahead.store(80 * 86400, ordering: .relaxed)
+        cloud.edgeClock.ahead.store(80 * 86400, ordering: .relaxed)
         cloud.interpose { request, _ in request.path == "/join/v1/confirmation" ? HTTPResponse(status: 503) : nil }
         _ = await edge.step()
         #expect(!edge.identity.isConfirmed)

@@ -15,7 +15,7 @@ import TestKit
 
 /// A cloud on loopback with TLS, doors and a clock that is set; it can be stopped and started again on the same port.
 final class TestCloud: Sendable {
-    /// What clocks of cloud and edges show beyond the real time. TLS knows the real time only.
+    /// Shows the real time and what it is ahead of it. TLS knows the real time only.
     final class Clock: Sendable {
         let ahead = Atomic<Int64>(0)
         var now: Int64 { Int64(Date().timeIntervalSince1970) + ahead.load(ordering: .relaxed) }
@@ -23,6 +23,8 @@ final class TestCloud: Sendable {
 
     let folder = try! TemporaryFolder()
     let clock: Clock
+    /// Of the edges.
+    let edgeClock = Clock()
     let authority: Authority
     let service: ObjectService
     let artifacts: ArtifactStore
@@ -94,7 +96,7 @@ final class TestCloud: Sendable {
 
     var environment: EdgeMembership.Environment {
         EdgeMembership.Environment(
-            now: { [clock] in clock.now }, report: { [self] line in reports.withLock { $0.append(line) } }, userAgent: "test")
+            now: { [edgeClock] in edgeClock.now }, report: { [self] line in reports.withLock { $0.append(line) } }, userAgent: "test")
     }
 
     func enter(_ folder: String, token: String? = nil, name: String? = nil, host: String = "machine") async throws(EdgeAccessError)

@@ -50,6 +50,9 @@ package struct ArtifactDoor: ServerDoor {
         self.limits = limits
     }
 
+    /// Gives a file or takes a part of one.
+    ///
+    /// - Throws: 403, 404 for a path that is no digest, 429 for a node beyond its budget.
     package func answer(
         _ request: HTTPRequest, _ user: User, _ notes: inout [String: String]
     ) async throws(APIStatus) -> HTTPResponse {

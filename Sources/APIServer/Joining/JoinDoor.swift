@@ -63,6 +63,9 @@ package struct JoinDoor: ServerDoor {
         pinned = try PinnedAuthority(pem: authority.certificatePEM)
     }
 
+    /// Answers a machine or a node; who it is, the token, the certificate or the proof says.
+    ///
+    /// - Throws: 401 for what proves nobody, 403 and 409 for a token or name that is somebody else's, 413, 422, 429.
     package func answer(
         _ request: HTTPRequest, _ user: User, _ notes: inout [String: String]
     ) async throws(APIStatus) -> HTTPResponse {

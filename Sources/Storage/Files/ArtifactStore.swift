@@ -254,7 +254,7 @@ package final class ArtifactStore: Sendable {
     package func append(_ bytes: [UInt8], to digest: ArtifactDigest, at offset: Int64, of size: Int64) throws(ArtifactError) -> Int64 {
         if let size = self.size(digest) { return size }
         guard size >= 0, offset >= 0, Int64(bytes.count) <= size - min(offset, size) else {
-            throw .wrongSize(digest, size: size, expected: offset + Int64(bytes.count))
+            throw .wrongSize(digest, size: size, expected: max(0, min(offset, .max - Int64(bytes.count))) + Int64(bytes.count))
         }
         guard size <= limits.bytesMax else { throw .tooLarge(digest, size: size, max: limits.bytesMax) }
         var part = try begin(digest, offset: offset, size: size)

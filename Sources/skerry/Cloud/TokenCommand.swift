@@ -52,8 +52,6 @@ struct TableOptions: ParsableArguments {
     @Option(name: [.customShort("o"), .customLong("output")], help: "table, json or csv.") var format: AlignedTable.Format = .table
 }
 
-extension AlignedTable.Format: ExpressibleByArgument {}
-
 /// A span of time as people write it: `90s`, `30m`, `1h`, `7d`.
 struct Lifetime: ExpressibleByArgument, CustomStringConvertible {
     let seconds: Int64
