@@ -51,7 +51,8 @@ package struct JoinTokens: Sendable {
 
     /// Every token, used and expired ones among them, in the order of their names.
     package func list() async throws(APIStatus) -> [JoinGrant] {
-        try await client.listAll(Self.kind, Resources.ListQuery(namespace: Self.namespace, labelSelector: "\(Self.label)=true", limit: 500)).items
+        try await client.listAll(Self.kind, Resources.ListQuery(namespace: Self.namespace, labelSelector: "\(Self.label)=true", limit: 500))
+            .items
             .compactMap(Self.grant)
     }
 

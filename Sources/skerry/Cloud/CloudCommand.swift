@@ -38,6 +38,8 @@ struct CloudServeCommand: AsyncParsableCommand {
     @OptionGroup var options: CloudOptions
     @Option(help: "Address and port to listen on; port 0 lets the system choose.")
     var listen = "127.0.0.1:7443"
+    @Option(help: "A further name or address by which edges and clients reach this cloud; may be given more than once.")
+    var alsoKnownAs: [String] = []
     @Option(help: "Kubeconfig of a Kubernetes to run beside, instead of the embedded API.")
     var kubeconfig: String?
     @Option(help: "Context of --kubeconfig; its current one if none is named.")
@@ -80,7 +82,7 @@ struct CloudServeCommand: AsyncParsableCommand {
                 try JoinDoor(client: keeper, authority: authority, now: Self.environment.now),
                 ArtifactDoor(service: service, store: artifacts),
             ])
-        let identity = try Self.serverIdentity(authority, host, now)
+        let identity = try Self.serverIdentity(authority, [host] + alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, responder: api)
         let name = host.contains(":") ? "[\(host)]" : host
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
@@ -118,17 +120,48 @@ struct CloudServeCommand: AsyncParsableCommand {
     }
 
     /// A certificate for this run: names and addresses may be others the next time.
-    private static func serverIdentity(_ authority: Authority, _ host: String, _ now: Date) throws -> TLSIdentity {
+    private static func serverIdentity(_ authority: Authority, _ places: [String], _ now: Date) throws -> TLSIdentity {
         var name = [CChar](repeating: 0, count: 256)
         var names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
         if gethostname(&name, name.count - 1) == 0 {
             names.append(String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
         }
         var addresses: [[UInt8]] = [[127, 0, 0, 1], [UInt8](repeating: 0, count: 15) + [1]]
-        let own = bytes(ofAddress: host)
-        if let own, !addresses.contains(own) { addresses.append(own) } else if own == nil { names.append(host) }
-        let issued = try authority.issueServer(names: names, addresses: addresses, now: now, validFor: 365 * 86400)
+        for place in places {
+            let address = bytes(ofAddress: place)
+            // Whoever listens everywhere is reached at every address of the machine.
+            if let address, address.allSatisfy({ $0 == 0 }) {
+                addresses += ownAddresses()
+            } else if let address {
+                addresses.append(address)
+            }
+            if address == nil, !names.contains(place) { names.append(place) }
+        }
+        var known: Set<[UInt8]> = []
+        let issued = try authority.issueServer(
+            names: names, addresses: addresses.filter { known.insert($0).inserted }, now: now, validFor: 365 * 86400)
         return TLSIdentity(chainPEM: issued.certificatePEM, keyPEM: issued.keyPEM, trustedPEM: authority.certificatePEM)
+    }
+
+    /// The addresses of this machine's interfaces.
+    private static func ownAddresses() -> [[UInt8]] {
+        var first: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&first) == 0 else { return [] }
+        defer { freeifaddrs(first) }
+        return sequence(first: first) { $0?.pointee.ifa_next }.prefix { $0 != nil }.compactMap { entry -> [UInt8]? in
+            guard let address = entry?.pointee.ifa_addr else { return nil }
+            switch Int32(address.pointee.sa_family) {
+            case AF_INET:
+                return address.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
+                    withUnsafeBytes(of: $0.pointee.sin_addr) { Array($0) }
+                }
+            case AF_INET6:
+                return address.withMemoryRebound(to: sockaddr_in6.self, capacity: 1) {
+                    withUnsafeBytes(of: $0.pointee.sin6_addr) { Array($0) }
+                }
+            default: return nil
+            }
+        }
     }
 
     /// Four or sixteen bytes of an address; nil for a name.
