@@ -7,12 +7,6 @@ import Testing
     import Darwin
 #endif
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 /// `skerry token` and `skerry edge` against a running `skerry cloud`.
 @Suite struct JoinCommandTests {
     private static func run(_ arguments: [String], _ cloud: Cloud) async -> ServingProgram.Result {
@@ -25,7 +19,7 @@ import Testing
     private static func token(_ cloud: Cloud, _ options: [String] = []) async throws -> String {
         let result = await run(["token", "create"] + options, cloud)
         #expect(result.status == 0, "\(result.error)")
-        return result.output.trimmingCharacters(in: .whitespacesAndNewlines)
+        return String(result.output.prefix { $0 != "\n" })
     }
 
     /// Starts an edge and waits until it is in.
