@@ -35,7 +35,7 @@ let package = Package(
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .target(name: "Resources", swiftSettings: strict),
         .target(name: "Identity", dependencies: x509 + [crypto], swiftSettings: strict),
-        .target(name: "Network", dependencies: nio + ["CZlib"], swiftSettings: strict),
+        .target(name: "Network", dependencies: nio + ["CZlib", "HubProtocol"], swiftSettings: strict),
         .target(name: "APIServer", dependencies: ["Identity", "Network", "Resources", "Storage"], swiftSettings: strict),
         .target(name: "KubernetesClient", dependencies: ["Network", "Resources"], swiftSettings: strict),
         .target(name: "Reconciliation", dependencies: ["Resources"], swiftSettings: strict),
@@ -86,6 +86,10 @@ let package = Package(
             name: "ReconciliationTests", dependencies: ["Learning", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "ControllersTests", dependencies: ["Controllers", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
+        .testTarget(
+            name: "CloudHubTests",
+            dependencies: ["APIServer", "CloudHub", "EdgeHub", "HubProtocol", "Identity", "Network", "Resources", "Storage"],
+            swiftSettings: strict),
         .testTarget(name: "HubProtocolTests", dependencies: ["HubProtocol", "Learning", "Resources"], swiftSettings: strict),
         .testTarget(
             name: "SimulationTests", dependencies: ["CloudHub", "HubProtocol", "Learning", "Resources"], swiftSettings: strict),

@@ -167,7 +167,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     ) {
         timer?.cancel()
         state = .closing
-        WebSocketUpgrade.perform(context, request, peer, limits.webSocket, load) { headers in
+        WebSocketUpgrade.perform(context, request, peer, response.upgradeLimits ?? limits.webSocket, load) { headers in
             guard let headers, !self.isDraining else {
                 peer.closed(code: 1006)
                 self.state = .idle

@@ -80,6 +80,8 @@ package struct HTTPResponse: Sendable {
     /// What takes the connection over as a WebSocket; status and body are then not sent, and a request that did not ask for it properly is
     /// answered by 400.
     package var upgrade: (any WebSocketPeer)?
+    /// Bounds of that WebSocket; nil for the server's.
+    package var upgradeLimits: WebSocketLimits?
 
     /// Nothing is checked; the server writes it as it is.
     package init(status: Int, headers: HTTPHeaders = [:], body: Body = .bytes([])) {

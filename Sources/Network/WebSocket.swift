@@ -25,6 +25,15 @@ package struct WebSocketLimits: Sendable {
     package init() {}
 }
 
+/// Which end of a WebSocket this is: clients mask what they send, servers do not.
+enum WebSocketSide {
+    /// The server's counts of connections.
+    case server(HTTPServer.Load)
+    case client
+
+    var isClient: Bool { if case .client = self { true } else { false } }
+}
+
 /// What a program does with a WebSocket. All calls come from the connection's thread, in order, and must be quick.
 package protocol WebSocketPeer: AnyObject, Sendable {
     /// Called once, before any message.
@@ -38,12 +47,14 @@ package protocol WebSocketPeer: AnyObject, Sendable {
 package final class WebSocket: Sendable {
     private let channel: any Channel
     private let limits: WebSocketLimits
+    private let isMasked: Bool
     /// Bytes handed over and not yet written.
     private let pendingBytes = Atomic(0)
 
-    init(channel: any Channel, limits: WebSocketLimits) {
+    init(channel: any Channel, limits: WebSocketLimits, isMasked: Bool) {
         self.channel = channel
         self.limits = limits
+        self.isMasked = isMasked
     }
 
     /// Sends a message.
@@ -61,10 +72,11 @@ package final class WebSocket: Sendable {
             close(code: 1013)
             return false
         }
+        let mask = isMasked ? WebSocketMaskingKey.random() : nil
         let frame =
             switch message {
-            case .text(let text): WebSocketFrame(fin: true, opcode: .text, data: channel.allocator.buffer(string: text))
-            case .binary(let bytes): WebSocketFrame(fin: true, opcode: .binary, data: channel.allocator.buffer(bytes: bytes))
+            case .text(let text): WebSocketFrame(fin: true, opcode: .text, maskKey: mask, data: channel.allocator.buffer(string: text))
+            case .binary(let bytes): WebSocketFrame(fin: true, opcode: .binary, maskKey: mask, data: channel.allocator.buffer(bytes: bytes))
             }
         channel.writeAndFlush(frame).whenComplete { [self] _ in pendingBytes.subtract(count, ordering: .relaxed) }
         return true
@@ -86,21 +98,25 @@ final class WebSocketConnection: ChannelDuplexHandler {
 
     private let peer: any WebSocketPeer
     private let limits: WebSocketLimits
-    private let load: HTTPServer.Load
+    private let side: WebSocketSide
     /// Frames of the message that is on its way.
     private var parts: (isText: Bool, bytes: ByteBuffer, count: Int)?
     private var closeCode: Int?
     private var isAwaitingPong = false
     private var timer: RepeatedTask?
 
-    init(peer: any WebSocketPeer, limits: WebSocketLimits, load: HTTPServer.Load) {
+    init(peer: any WebSocketPeer, limits: WebSocketLimits, side: WebSocketSide) {
         self.peer = peer
         self.limits = limits
-        self.load = load
+        self.side = side
+    }
+
+    private func frame(_ opcode: WebSocketOpcode, _ data: ByteBuffer) -> NIOAny {
+        wrapOutboundOut(WebSocketFrame(fin: true, opcode: opcode, maskKey: side.isClient ? .random() : nil, data: data))
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        peer.opened(WebSocket(channel: context.channel, limits: limits))
+        peer.opened(WebSocket(channel: context.channel, limits: limits, isMasked: side.isClient))
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         let interval = TimeAmount(limits.pingInterval)
@@ -109,8 +125,10 @@ final class WebSocketConnection: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         timer?.cancel()
-        let id = ObjectIdentifier(context.channel)
-        load.counts.withLock { _ = $0.connections.removeValue(forKey: id) }
+        if case .server(let load) = side {
+            let id = ObjectIdentifier(context.channel)
+            load.counts.withLock { _ = $0.connections.removeValue(forKey: id) }
+        }
         peer.closed(code: closeCode ?? 1006)
         context.fireChannelInactive()
     }
@@ -118,7 +136,7 @@ final class WebSocketConnection: ChannelDuplexHandler {
     private func ping(_ context: ChannelHandlerContext) {
         guard !isAwaitingPong else { return close(context, 1011) }
         isAwaitingPong = true
-        context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .ping, data: ByteBuffer())), promise: nil)
+        context.writeAndFlush(frame(.ping, ByteBuffer()), promise: nil)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -128,13 +146,13 @@ final class WebSocketConnection: ChannelDuplexHandler {
             if frame.opcode == .connectionClose { context.close(promise: nil) }
             return
         }
-        // RFC 6455, section 5.1: a client masks everything it sends.
-        guard frame.maskKey != nil, !frame.rsv1, !frame.rsv2, !frame.rsv3 else { return close(context, 1002) }
+        // RFC 6455, section 5.1: a client masks everything it sends, a server nothing.
+        guard (frame.maskKey != nil) != side.isClient, !frame.rsv1, !frame.rsv2, !frame.rsv3 else { return close(context, 1002) }
         if frame.opcode.isControlOpcode, !frame.fin || frame.length > 125 { return close(context, 1002) }
         isAwaitingPong = false
         let bytes = frame.unmaskedData
         switch frame.opcode {
-        case .ping: context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .pong, data: bytes)), promise: nil)
+        case .ping: context.writeAndFlush(self.frame(.pong, bytes), promise: nil)
         case .pong: break
         case .connectionClose: answerGoodbye(context, bytes)
         case .text, .binary:
@@ -171,7 +189,7 @@ final class WebSocketConnection: ChannelDuplexHandler {
         var data = context.channel.allocator.buffer(capacity: 2)
         data.writeInteger(UInt16(code))
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        let done = context.writeAndFlush(wrapOutboundOut(WebSocketFrame(fin: true, opcode: .connectionClose, data: data)))
+        let done = context.writeAndFlush(frame(.connectionClose, data))
         if isAnswer { done.whenComplete { _ in bound.value.close(promise: nil) } }
         // A peer that neither reads nor answers is not waited for.
         context.eventLoop.scheduleTask(in: TimeAmount(limits.goodbyeTimeout)) { bound.value.close(promise: nil) }
@@ -239,7 +257,7 @@ enum WebSocketUpgrade {
             shouldUpgrade: { channel, _ in channel.eventLoop.makeSucceededFuture([:]) },
             upgradePipelineHandler: { channel, _ in
                 channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(WebSocketConnection(peer: peer, limits: limits, load: load))
+                    try channel.pipeline.syncOperations.addHandler(WebSocketConnection(peer: peer, limits: limits, side: .server(load)))
                 }
             })
     }

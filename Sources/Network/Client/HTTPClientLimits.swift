@@ -43,6 +43,10 @@ package struct HTTPClientError: Error, Sendable, Equatable, CustomStringConverti
     package let code: Code
     /// One sentence: what was seen, and the bound where one was met.
     package let description: String
+    /// Of an answer that opened no WebSocket: its code; 0 for everything else.
+    package var status = 0
+    /// Seconds after which that answer asks to come again; 0 for none.
+    package var retryAfterSeconds = 0
 
     /// Made by clients; the description is taken as it is.
     package init(_ code: Code, _ description: String) {

@@ -1,0 +1,184 @@
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+import NIOWebSocket
+import Synchronization
+
+/// Opens WebSockets to one server, over TLS or plain, on one thread of its own.
+package final class WebSocketClient: Sendable {
+    private let host: String
+    private let port: Int
+    private let trust: @Sendable () -> TLSTrust?
+    private let limits: WebSocketLimits
+    private let connectTimeout: Duration
+    private let handshakeTimeout: Duration
+    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
+    /// - Parameters:
+    ///   - host: a name or an address, without brackets.
+    ///   - trust: asked before each connection, so that renewed certificates are shown; nil speaks plain text.
+    ///   - handshakeTimeout: for TLS and the server's answer, behind the connection.
+    package init(
+        host: String, port: Int, limits: WebSocketLimits = WebSocketLimits(), connectTimeout: Duration = .seconds(10),
+        handshakeTimeout: Duration = .seconds(20), trust: @escaping @Sendable () -> TLSTrust?
+    ) {
+        self.host = host
+        self.port = port
+        self.limits = limits
+        self.connectTimeout = connectTimeout
+        self.handshakeTimeout = handshakeTimeout
+        self.trust = trust
+    }
+
+    /// Ends the thread. To be called once, when every WebSocket is closed.
+    package func close() async { try? await group.shutdownGracefully() }
+
+    /// Connects, and hands what comes to the peer from then on; `opened` is called before this returns.
+    ///
+    /// - Throws: `.unreachable`, `.untrusted`, `.timedOut`, `.cancelled`; `.busy` with the seconds asked for when the server answers 429 or 503,
+    ///   `.malformed` for every other answer that is no WebSocket.
+    package func connect(path: String, headers: HTTPHeaders = [:], _ peer: any WebSocketPeer) async throws(HTTPClientError) {
+        let context: NIOSSLContext?
+        let name: String
+        do {
+            let trust = trust()
+            context = try trust.map { try TLSContexts.client($0) }
+            name = trust.map { $0.serverName.isEmpty ? host : $0.serverName } ?? host
+        } catch { throw HTTPClientError(.untrusted, "\(error)") }
+        let opened = Mutex<(any Channel)?>(nil)
+        do {
+            let answer = try await withTaskCancellationHandler {
+                try await dial(path, headers, peer, context, name) { channel in opened.withLock { $0 = channel } }
+            } onCancel: {
+                opened.withLock { $0 }?.close(promise: nil)
+            }
+            if case .refused(let answer) = answer { throw try await answer.get() }
+        } catch let error as HTTPClientError {
+            throw error
+        } catch {
+            if Task.isCancelled { throw .cancelled }
+            throw Self.explained(error, "\(host):\(port)")
+        }
+    }
+
+    /// What becomes of a request for a WebSocket.
+    private enum Outcome: Sendable {
+        case opened
+        /// The answer is read once the handler of the upgrade is gone.
+        case refused(EventLoopFuture<HTTPClientError>)
+    }
+
+    private func dial(
+        _ path: String, _ headers: HTTPHeaders, _ peer: any WebSocketPeer, _ context: NIOSSLContext?, _ name: String,
+        made: @escaping @Sendable (any Channel) -> Void
+    ) async throws -> Outcome {
+        var fields = NIOHTTP1.HTTPHeaders([("Host", host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)")])
+        for (field, value) in headers.fields { fields.add(name: field, value: value) }
+        let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: path, headers: fields)
+        // An address is no name to ask for; the certificate must then be for the address that was dialled.
+        let serverName = (try? SocketAddress(ipAddress: name, port: port)) == nil ? name : nil
+        let limits = limits
+        let upgrade = try await ClientBootstrap(group: group)
+            .connectTimeout(TimeAmount(connectTimeout))
+            .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelOption(.socketOption(.so_keepalive), value: 1)
+            .connect(host: host, port: port) { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    made(channel)
+                    let pipeline = channel.pipeline.syncOperations
+                    if let context { try pipeline.addHandler(NIOSSLClientHandler(context: context, serverHostname: serverName)) }
+                    let upgrader = NIOTypedWebSocketClientUpgrader<Outcome>(
+                        maxFrameSize: limits.messageBytesMax, enableAutomaticErrorHandling: false,
+                        upgradePipelineHandler: { channel, _ in
+                            channel.eventLoop.makeCompletedFuture {
+                                try channel.pipeline.syncOperations.addHandler(
+                                    WebSocketConnection(peer: peer, limits: limits, side: .client))
+                                return .opened
+                            }
+                        })
+                    let configuration = NIOTypedHTTPClientUpgradeConfiguration<Outcome>(
+                        upgradeRequestHead: head, upgraders: [upgrader],
+                        notUpgradingCompletionHandler: { channel in
+                            channel.eventLoop.makeCompletedFuture {
+                                let promise = channel.eventLoop.makePromise(of: HTTPClientError.self)
+                                try channel.pipeline.syncOperations.addHandler(WebSocketRefusal(promise))
+                                return .refused(promise.futureResult)
+                            }
+                        })
+                    return try pipeline.configureUpgradableHTTPClientPipeline(configuration: .init(upgradeConfiguration: configuration))
+                }
+            }
+        return try await settled(upgrade)
+    }
+
+    private func settled(_ upgrade: EventLoopFuture<Outcome>) async throws -> Outcome {
+        let loop = upgrade.eventLoop
+        let promise = loop.makePromise(of: Outcome.self)
+        let isDone = NIOLoopBoundBox.makeBoxSendingValue(false, eventLoop: loop)
+        upgrade.whenComplete { result in
+            guard !isDone.value else { return }
+            isDone.value = true
+            promise.completeWith(result)
+        }
+        let timeout = handshakeTimeout
+        let timer = loop.scheduleTask(in: TimeAmount(timeout)) {
+            guard !isDone.value else { return }
+            isDone.value = true
+            promise.fail(HTTPClientError(.timedOut, "no WebSocket within \(timeout)"))
+        }
+        defer { timer.cancel() }
+        return try await promise.futureResult.get()
+    }
+
+    private static func explained(_ error: any Error, _ server: String) -> HTTPClientError {
+        switch error {
+        case let error as NIOSSLExtraError:
+            HTTPClientError(.untrusted, "the certificate of \(server) is not for this address: \(error)")
+        case NIOSSLError.handshakeFailed(let reason): HTTPClientError(.untrusted, "no trust between \(server) and this client: \(reason)")
+        case let error as NIOSSLError: HTTPClientError(.untrusted, "TLS with \(server): \(error)")
+        case let error as BoringSSLError: HTTPClientError(.untrusted, "TLS with \(server): \(error)")
+        case let error as HTTPParserError: HTTPClientError(.malformed, "the answer of \(server) is no HTTP/1.1: \(error)")
+        default: HTTPClientError(.unreachable, "cannot connect to \(server): \(error)")
+        }
+    }
+}
+
+/// Reads the head of an answer that is no WebSocket, and the beginning of its body.
+private final class WebSocketRefusal: ChannelInboundHandler {
+    typealias InboundIn = HTTPClientResponsePart
+    /// Bytes of a refusal's body that are read.
+    private static let bodyBytesMax = 4096
+    private let promise: EventLoopPromise<HTTPClientError>
+    private var head: HTTPResponseHead?
+    private var body: [UInt8] = []
+    private var isDone = false
+
+    init(_ promise: EventLoopPromise<HTTPClientError>) { self.promise = promise }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head): self.head = head
+        case .body(let part): body += part.readableBytesView.prefix(max(0, Self.bodyBytesMax - body.count))
+        case .end: finish(context)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { finish(context) }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) { finish(context) }
+
+    private func finish(_ context: ChannelHandlerContext) {
+        guard !isDone else { return }
+        isDone = true
+        context.close(promise: nil)
+        guard let head else { return promise.succeed(HTTPClientError(.closedEarly, "the server closed the connection before it answered")) }
+        let text = String(decoding: body.prefix(300), as: UTF8.self).map { $0.asciiValue.map { $0 < 0x20 } ?? false ? " " : $0 }
+        var error = HTTPClientError(
+            [429, 503].contains(head.status.code) ? .busy : .malformed,
+            "the server opens no WebSocket (\(head.status.code)): \(String(text))")
+        error.status = Int(head.status.code)
+        error.retryAfterSeconds = head.headers.first(name: "retry-after").flatMap { Int($0) }.map { max(0, min($0, 3600)) } ?? 0
+        promise.succeed(error)
+    }
+}

@@ -1,0 +1,109 @@
+package import HubProtocol
+import Synchronization
+
+/// A WebSocket as a link: one binary message each.
+package final class WebSocketLink: Link {
+    private let socket: WebSocket
+
+    init(_ socket: WebSocket) { self.socket = socket }
+
+    /// Bounds of such sockets: frames as the protocol bounds them; that the other side lives is asked by the protocol's own heartbeats.
+    package static var limits: WebSocketLimits {
+        var limits = WebSocketLimits()
+        limits.messageBytesMax = HubLimits.frameBytesMax
+        limits.framesMax = 64
+        limits.pendingBytesMax = 8 << 20
+        limits.pingInterval = .seconds(24 * 3600)
+        return limits
+    }
+
+    @discardableResult
+    package func send(_ message: [UInt8]) -> Bool { socket.send(.binary(message)) }
+
+    package func close() { socket.close() }
+}
+
+/// The server's end: what a request for a link is answered with, as `HTTPResponse.upgrade` with `WebSocketLink.limits`.
+package final class LinkUpgrade: WebSocketPeer {
+    private struct State {
+        var socket: WebSocket?
+        var peer: (any LinkPeer)?
+        var isClosed = false
+    }
+
+    private let accept: @Sendable (any Link) -> any LinkPeer
+    private let state = Mutex(State())
+
+    /// - Parameter accept: called once the socket is open; what comes over the link goes to its result.
+    package init(accept: @escaping @Sendable (any Link) -> any LinkPeer) { self.accept = accept }
+
+    package func opened(_ socket: WebSocket) {
+        let peer = accept(WebSocketLink(socket))
+        state.withLock {
+            $0.socket = socket
+            $0.peer = peer
+        }
+    }
+
+    package func received(_ message: WebSocketMessage) {
+        let (socket, peer) = state.withLock { ($0.socket, $0.peer) }
+        switch message {
+        case .binary(let bytes): peer?.received(bytes)
+        // Nothing of ours is text.
+        case .text: socket?.close(code: 1003)
+        }
+    }
+
+    package func closed(code: Int) {
+        let peer = state.withLock { state -> (any LinkPeer)? in
+            defer {
+                state.peer = nil
+                state.socket = nil
+            }
+            return state.peer
+        }
+        peer?.closed()
+    }
+}
+
+/// Dials a cloud's hub.
+package struct WebSocketDialer: LinkDialer {
+    private let client: WebSocketClient
+    private let path: String
+
+    /// - Parameter path: `/hub/v1`.
+    package init(_ client: WebSocketClient, path: String) {
+        self.client = client
+        self.path = path
+    }
+
+    package func dial(_ peer: any LinkPeer) async throws(LinkError) -> any Link {
+        let end = DialledEnd(peer)
+        do throws(HTTPClientError) { try await client.connect(path: path, end) } catch {
+            throw LinkError(error.description, retryAfterSeconds: error.retryAfterSeconds)
+        }
+        guard let link = end.link else { throw LinkError("the WebSocket was closed before it was open") }
+        return link
+    }
+}
+
+/// The client's end of a link.
+private final class DialledEnd: WebSocketPeer {
+    private let peer: any LinkPeer
+    private let socket = Mutex<WebSocket?>(nil)
+
+    init(_ peer: any LinkPeer) { self.peer = peer }
+
+    var link: WebSocketLink? { socket.withLock { $0 }.map { WebSocketLink($0) } }
+
+    func opened(_ socket: WebSocket) { self.socket.withLock { $0 = socket } }
+
+    func received(_ message: WebSocketMessage) {
+        switch message {
+        case .binary(let bytes): peer.received(bytes)
+        case .text: socket.withLock { $0 }?.close(code: 1003)
+        }
+    }
+
+    func closed(code: Int) { peer.closed() }
+}

@@ -1,0 +1,132 @@
+import APIServer
+import CloudHub
+import EdgeHub
+import HubProtocol
+import Identity
+import Network
+import Resources
+import Storage
+import Synchronization
+import Testing
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Answers `/hub/v1` for whoever shows a node's certificate of the authority; keeps the links, to cut them.
+private final class HubResponder: HTTPResponder {
+    private let hub: CloudHub
+    private let users = CertificateUsers()
+    let links = Mutex<[any Link]>([])
+
+    init(_ hub: CloudHub) { self.hub = hub }
+
+    func respond(to request: HTTPRequest) async -> HTTPResponse {
+        guard let certificate = request.certificate, let node = users.user(certificate)?.nodeName else { return HTTPResponse(status: 403) }
+        var response = HTTPResponse(status: 101)
+        response.upgradeLimits = WebSocketLink.limits
+        response.upgrade = LinkUpgrade { [hub, self] link in
+            links.withLock { $0.append(link) }
+            return hub.accept(node: node, link)
+        }
+        return response
+    }
+}
+
+@Suite(.timeLimit(.minutes(2))) struct HubOverTLSTests {
+    private static func trust(_ authority: Authority, _ name: String, _ groups: [String], pinned: Authority? = nil) throws -> TLSTrust {
+        let issued = try authority.issueUser(name: name, groups: groups, now: Date(), validFor: 3600)
+        var trust = TLSTrust()
+        trust.trustedPEM = (pinned ?? authority).certificatePEM
+        trust.chainPEM = issued.certificatePEM
+        trust.keyPEM = issued.keyPEM
+        return trust
+    }
+
+    private func serving(_ world: HubWorld, _ authority: Authority) async throws -> (HTTPServer, HubResponder) {
+        let issued = try authority.issueServer(names: ["localhost"], addresses: [[127, 0, 0, 1]], now: Date(), validFor: 3600)
+        let identity = TLSIdentity(chainPEM: issued.certificatePEM, keyPEM: issued.keyPEM, trustedPEM: authority.certificatePEM)
+        let responder = HubResponder(world.hub)
+        return (try await HTTPServer.start(host: "127.0.0.1", port: 0, tls: identity, responder: responder), responder)
+    }
+
+    @Test func `over TLS a change reaches the edge and a report the API, and a cut link is resumed without a resync`() async throws {
+        let world = try await HubWorld()
+        try await world.makeNode("edge-1")
+        let authority = try Authority.make(name: "test", now: Date())
+        let (server, responder) = try await serving(world, authority)
+        let trust = try Self.trust(authority, "system:node:edge-1", ["system:nodes"])
+        let client = WebSocketClient(host: "127.0.0.1", port: server.port, limits: WebSocketLink.limits) { trust }
+        let store = try EdgeStore(.memory, key: NodeKey(NodeKey.newBytes())!, random: { UInt64.random(in: 0 ... .max) })
+        let edge = try EdgeHub(store: store, program: "test", environment: HubWorld.environment { _ in })
+        let task = Task { await edge.run(WebSocketDialer(client, path: "/hub/v1")) }
+        try await world.create(.pod, HubWorld.pod("web", node: "edge-1"))
+        try await eventually { (try? await edge.get(.pod, HubWorld.key("web"))) != nil }
+        for round in 1...3 {
+            var pod = try await edge.get(.pod, HubWorld.key("web"))
+            pod[path: ["status", "message"]] = .string("round \(round)")
+            try await edge.updateStatus(.pod, pod)
+            try await eventually {
+                try await world.admin.get(.pod, HubWorld.key("web"))["status"]?["message"]?.string == "round \(round)"
+            }
+            _ = try await world.admin.patch(
+                .pod, HubWorld.key("web"), ObjectPatch(.merge, ["metadata": ["labels": ["round": .string("\(round)")]]]), part: .whole)
+            try await eventually { try await edge.get(.pod, HubWorld.key("web"))["metadata"]?["labels"]?["round"]?.string == "\(round)" }
+            // A large object goes through as well as a small one.
+            let links = responder.links.withLock { links in
+                defer { links = [] }
+                return links
+            }
+            #expect(!links.isEmpty || round > 1)
+            for link in links { link.close() }
+        }
+        try await eventually { await edge.status.isSynced }
+        task.cancel()
+        await task.value
+        await client.close()
+        await server.stop()
+    }
+
+    @Test func `an object as large as the API keeps goes over the link`() async throws {
+        let world = try await HubWorld()
+        try await world.makeNode("edge-1")
+        let authority = try Authority.make(name: "test", now: Date())
+        let (server, _) = try await serving(world, authority)
+        let trust = try Self.trust(authority, "system:node:edge-1", ["system:nodes"])
+        let client = WebSocketClient(host: "127.0.0.1", port: server.port, limits: WebSocketLink.limits) { trust }
+        let store = try EdgeStore(.memory, key: NodeKey(NodeKey.newBytes())!, random: { UInt64.random(in: 0 ... .max) })
+        let edge = try EdgeHub(store: store, program: "test", environment: HubWorld.environment { _ in })
+        let task = Task { await edge.run(WebSocketDialer(client, path: "/hub/v1")) }
+        let text = String(repeating: "0123456789", count: 100_000)
+        try await world.create(
+            NodeNeeds.configMap, ["metadata": ["namespace": "default", "name": "large"], "data": ["a": .string(text)]])
+        try await world.create(.pod, HubWorld.pod("web", node: "edge-1", settings: "large"))
+        try await eventually { (try? await edge.get(NodeNeeds.configMap, HubWorld.key("large")))?["data"]?["a"]?.string == text }
+        task.cancel()
+        await task.value
+        await client.close()
+        await server.stop()
+    }
+
+    @Test func `who is no node, or of another authority, or looks for another cloud, gets no link and is told why`() async throws {
+        let world = try await HubWorld()
+        let authority = try Authority.make(name: "test", now: Date())
+        let other = try Authority.make(name: "other", now: Date())
+        let (server, _) = try await serving(world, authority)
+        let cases: [(TLSTrust, String)] = [
+            (try Self.trust(authority, "admin", ["system:masters"]), "403"),
+            (try Self.trust(other, "system:node:edge-1", ["system:nodes"], pinned: authority), ""),
+            (try Self.trust(authority, "system:node:edge-1", ["system:nodes"], pinned: other), ""),
+        ]
+        for (trust, expected) in cases {
+            let client = WebSocketClient(host: "127.0.0.1", port: server.port, limits: WebSocketLink.limits) { trust }
+            let failure = await #expect(throws: LinkError.self) { try await WebSocketDialer(client, path: "/hub/v1").dial(RawLink()) }
+            #expect(failure?.description.contains(expected) ?? false, "\(String(describing: failure))")
+            await client.close()
+        }
+        #expect(world.hub.connectedNodes.isEmpty)
+        await server.stop()
+    }
+}
