@@ -155,6 +155,7 @@ private final class ServiceWatch: Sendable {
     private let end: ContinuousClock.Instant?
     private let state: Mutex<State>
     private let listener = Mutex<Int?>(nil)
+    private let timer = Mutex<Task<Void, Never>?>(nil)
 
     init(_ view: ObjectView, _ query: WatchQuery, from revision: Int64) {
         self.view = view
@@ -163,9 +164,16 @@ private final class ServiceWatch: Sendable {
         state = Mutex(State(cursor: revision))
         let number = view.service.store.addListener(view.definition.collection) { [weak self] in self?.ring() }
         listener.withLock { $0 = number }
+        // One for the whole watch: a sleep that is cancelled keeps its place among the system's timers until its time has come.
+        guard let end else { return }
+        let task = Task { [weak self] in if (try? await Task.sleep(until: end)) != nil { self?.ring() } }
+        timer.withLock { $0 = task }
     }
 
-    deinit { if let number = listener.withLock({ $0 }) { view.service.store.removeListener(number) } }
+    deinit {
+        if let number = listener.withLock({ $0 }) { view.service.store.removeListener(number) }
+        timer.withLock { $0 }?.cancel()
+    }
 
     private func ring() {
         state.withLock { state -> CheckedContinuation<Void, Never>? in
@@ -223,13 +231,6 @@ private final class ServiceWatch: Sendable {
     }
 
     private func wait() async {
-        let end = end
-        let timer = end.map { end in
-            Task { [weak self] in
-                try? await Task.sleep(until: end)
-                self?.ring()
-            }
-        }
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let isOver = state.withLock { state -> Bool in
@@ -245,6 +246,5 @@ private final class ServiceWatch: Sendable {
         } onCancel: {
             ring()
         }
-        timer?.cancel()
     }
 }

@@ -16,6 +16,10 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
     private let workersEach: Int
     private var loop: ReconcileLoop
     private var bells: [Doorbell]
+    /// When each reconciler's bell is to be rung for what is due then; nil while nothing waits for its time.
+    private var alarms: [Duration?]
+    /// Rung for an alarm that is earlier than the one before.
+    private let alarmBells: [Doorbell]
     private let kindsBell = Doorbell()
 
     /// - Parameters:
@@ -40,6 +44,8 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
         start = clock.now
         loop = ReconcileLoop(reconcilers)
         bells = reconcilers.map { _ in Doorbell() }
+        alarms = reconcilers.map { _ in nil }
+        alarmBells = reconcilers.map { _ in Doorbell() }
     }
 
     /// Objects of a page of a list.
@@ -54,6 +60,7 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
             if loop.needsDiscovery { group.addTask { await self.discover() } }
             for index in loop.reconcilers.indices {
                 for _ in 0..<workersEach { group.addTask { await self.work(index) } }
+                group.addTask { await self.sound(index) }
             }
             await group.waitForAll()
         }
@@ -180,15 +187,35 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
     }
 
     private func waitForWork(_ index: Int) async {
-        let bell = bells[index]
-        guard let due = loop.isSynced(index) ? loop.nextDue(index) : nil else { return await bell.wait() }
-        let wait = max(due - now, .zero)
-        let clock = clock
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await bell.wait() }
-            group.addTask { try? await clock.sleep(for: wait) }
-            await group.next()
-            group.cancelAll()
+        if loop.isSynced(index), let due = loop.nextDue(index), alarms[index].map({ due < $0 }) ?? true {
+            alarms[index] = due
+            alarmBells[index].ring()
+        }
+        await bells[index].wait()
+    }
+
+    /// Rings a reconciler's bell whenever something is due. One sleep is under way at a time, and only an earlier alarm ends it: one that is
+    /// cancelled keeps its place among the system's timers until its time has come.
+    private func sound(_ index: Int) async {
+        let alarmBell = alarmBells[index]
+        while !Task.isCancelled {
+            guard let due = alarms[index] else {
+                await alarmBell.wait()
+                continue
+            }
+            let wait = due - now
+            guard wait > .zero else {
+                alarms[index] = nil
+                bells[index].ring()
+                continue
+            }
+            let clock = clock
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await alarmBell.wait() }
+                group.addTask { try? await clock.sleep(for: wait) }
+                await group.next()
+                group.cancelAll()
+            }
         }
     }
 }

@@ -130,7 +130,8 @@ package struct ObjectView: Sendable {
     package mutating func failed(_ kind: ResourceKind, _ status: APIStatus, now: Duration) { mirrors[kind]?.failed(status, now: now) }
 
     private mutating func index(_ change: ObjectChange, replacing before: JSON?) {
-        for id in indexes.keys { indexes[id]!.replace(change.kind, change.key, before, by: change.new) }
+        // Not over the dictionary itself: while that is being walked, each index would be copied before it is changed.
+        for id in Array(indexes.keys) { indexes[id]!.replace(change.kind, change.key, before, by: change.new) }
         let old = before?["metadata"]?["ownerReferences"]?.array ?? []
         let new = change.new?["metadata"]?["ownerReferences"]?.array ?? []
         guard !old.isEmpty || !new.isEmpty else { return }
