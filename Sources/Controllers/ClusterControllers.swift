@@ -11,7 +11,8 @@ package enum ClusterControllers {
             GarbageReconciler(client: client), NamespaceReconciler(client: client),
             NodeLifecycleReconciler(client: client, rules: NodeLifecyclePlan(graceSeconds: nodeGraceSeconds)),
             PlacementReconciler(client: client), DeploymentReconciler(client: client), ReplicaSetReconciler(client: client),
-            DaemonSetReconciler(client: client), ServiceAccountReconciler(client: client), EventExpiry(client: client),
+            DaemonSetReconciler(client: client), ServiceAccountReconciler(client: client), RoleAggregationReconciler(client: client),
+            EventExpiry(client: client),
         ]
     }
 }

@@ -18,6 +18,8 @@ package struct ClusterAccess: Sendable, CustomStringConvertible {
     package var basePath: String
     /// Nil for plain text, which is taken on loopback only.
     package var trust: TLSTrust?
+    /// Files that `trust` shows the certificate and key of, to be read again as they are renewed; nil where the kubeconfig holds them.
+    package var certificateFiles: CertificateFiles?
     /// Sent with each request, as `Authorization: Bearer`.
     package var token: TokenSource
     /// The namespace of commands that name none.
@@ -42,6 +44,20 @@ package struct ClusterAccess: Sendable, CustomStringConvertible {
     /// The server's URL; nothing secret.
     package var description: String {
         "\(trust == nil ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(port)\(basePath)"
+    }
+}
+
+/// The files of a client's certificate and its key; they may be one.
+package struct CertificateFiles: Sendable, Equatable {
+    /// PEM: the certificate first, then those that signed it.
+    package var chainPath: String
+    /// PEM of its key.
+    package var keyPath: String
+
+    /// Nothing is read here.
+    package init(chainPath: String, keyPath: String) {
+        self.chainPath = chainPath
+        self.keyPath = keyPath
     }
 }
 
@@ -169,6 +185,12 @@ package struct Kubeconfig: Sendable {
         return text
     }
 
+    /// The file that a member names, unless its data stands in the kubeconfig.
+    private func file(_ entry: JSON, _ member: String) -> String? {
+        guard (entry[member + "-data"]?.string ?? "").isEmpty, let file = entry[member]?.string, !file.isEmpty else { return nil }
+        return resolved(file)
+    }
+
     private func resolved(_ file: String) -> String {
         guard !file.hasPrefix("/"), let slash = path.lastIndex(of: "/") else { return file }
         return path[...slash] + file
@@ -188,6 +210,9 @@ package struct Kubeconfig: Sendable {
         if access.trust != nil {
             access.trust?.chainPEM = chain ?? ""
             access.trust?.keyPEM = key ?? ""
+            if let chain = file(user, "client-certificate"), let key = file(user, "client-key") {
+                access.certificateFiles = CertificateFiles(chainPath: chain, keyPath: key)
+            }
         }
         if let file = user["tokenFile"]?.string, !file.isEmpty {
             access.token = .file(path: resolved(file))

@@ -16,7 +16,7 @@ package struct RESTClient: ObjectClient {
     /// - Parameters:
     ///   - fieldManager: who the fields belong to that it sets.
     ///   - userAgent: who it says it is, as `skerry/1.0`.
-    ///   - read: opens the file of a token.
+    ///   - read: opens the files of a token, a certificate, a key; called before each request.
     /// - Throws: `NetworkError` for a certificate or key that cannot be read.
     package init(
         _ access: ClusterAccess, fieldManager: String = "skerry", userAgent: String, limits: HTTPClientLimits = HTTPClientLimits(),
@@ -27,7 +27,21 @@ package struct RESTClient: ObjectClient {
         self.userAgent = userAgent
         self.limits = limits
         self.read = read
-        http = try PooledHTTPClient(host: access.host, port: access.port, trust: access.trust, limits: limits)
+        if let trust = access.trust, let files = access.certificateFiles {
+            http = try PooledHTTPClient(host: access.host, port: access.port, limits: limits) {
+                try Self.renewed(trust, from: files, read)
+            }
+        } else {
+            http = try PooledHTTPClient(host: access.host, port: access.port, trust: access.trust, limits: limits)
+        }
+    }
+
+    private static func renewed(_ trust: TLSTrust, from files: CertificateFiles, _ read: FileReader) throws -> TLSTrust {
+        var trust = trust
+        func text(_ path: String) throws -> String { String(decoding: try read(path).prefix(Kubeconfig.bytesMax), as: UTF8.self) }
+        trust.chainPEM = try text(files.chainPath)
+        trust.keyPEM = try text(files.keyPath)
+        return trust
     }
 
     /// Closes all connections; requests in flight fail. To be called once, last.

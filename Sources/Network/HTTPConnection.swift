@@ -25,14 +25,18 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private let responder: any HTTPResponder
     private let limits: HTTPLimits
     private let load: HTTPServer.Load
+    private let wakes: StreamWakes
     private var state = State.idle
     private var timer: Scheduled<Void>?
     private var isDraining = false
+    /// Who is at the other end: the same for every request of the connection. Nil before the first.
+    private var peer: (certificate: [UInt8]?, address: String)?
 
-    init(responder: any HTTPResponder, limits: HTTPLimits, load: HTTPServer.Load) {
+    init(responder: any HTTPResponder, limits: HTTPLimits, load: HTTPServer.Load, wakes: StreamWakes) {
         self.responder = responder
         self.limits = limits
         self.load = load
+        self.wakes = wakes
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -139,11 +143,14 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         for (name, value) in head.headers { headers.add(name, value) }
         let target = head.uri.utf8
         let mark = target.firstIndex(of: UInt8(ascii: "?"))
-        let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self)
+        if peer == nil {
+            let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self)
+            peer = (try? handler?.peerCertificate?.toDERBytes(), context.remoteAddress?.description ?? "")
+        }
         return HTTPRequest(
             method: head.method.rawValue, path: String(head.uri[..<(mark ?? head.uri.endIndex)]),
             query: mark.map { String(head.uri[head.uri.index(after: $0)...]) } ?? "", headers: headers, body: Array(buffer: body),
-            certificate: try? handler?.peerCertificate?.toDERBytes(), peer: context.remoteAddress?.description ?? "")
+            certificate: peer?.certificate, peer: peer?.address ?? "")
     }
 
     private func finish(_ context: ChannelHandlerContext, _ request: HTTPRequestHead, _ response: HTTPResponse) {
@@ -226,15 +233,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         let loop = context.eventLoop
-        // Wakes that come while one is on its way to the loop are one.
-        let flag = WakeFlag()
-        stream.start {
-            guard flag.raise() else { return }
-            loop.execute {
-                flag.lower()
-                connection.value.pump(bound.value)
-            }
-        }
+        let line = StreamWakes.Line { connection.value.pump(bound.value) }
+        stream.start { [wakes] in wakes.wake(line, on: loop) }
         pump(context)
     }
 
@@ -298,12 +298,4 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
-}
-
-/// A flag that is raised once until it is lowered.
-private final class WakeFlag: Sendable {
-    private let isRaised = Atomic(false)
-    /// True for the caller that raised it.
-    func raise() -> Bool { !isRaised.exchange(true, ordering: .acquiringAndReleasing) }
-    func lower() { isRaised.store(false, ordering: .releasing) }
 }

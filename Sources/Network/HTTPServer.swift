@@ -43,6 +43,7 @@ package final class HTTPServer: Sendable {
     ) async throws -> HTTPServer {
         let context = try tls.map { try TLSContexts.server($0) }
         let load = Load()
+        let wakes = StreamWakes()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 512)
@@ -54,7 +55,7 @@ package final class HTTPServer: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     if let context { try pipeline.addHandler(NIOSSLServerHandler(context: context)) }
-                    try Self.addHTTP(pipeline, HTTPConnection(responder: responder, limits: limits, load: load))
+                    try Self.addHTTP(pipeline, HTTPConnection(responder: responder, limits: limits, load: load, wakes: wakes))
                 }
             }
         do {
@@ -113,22 +114,6 @@ enum TLSContexts {
             return try NIOSSLContext(configuration: configuration)
         } catch {
             throw NetworkError("the server's certificate or key cannot be used: \(error)")
-        }
-    }
-    static func client(_ identity: TLSIdentity) throws -> NIOSSLContext {
-        do {
-            var configuration = TLSConfiguration.makeClientConfiguration()
-            configuration.minimumTLSVersion = .tlsv12
-            configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(identity.trustedPEM.utf8)))
-            configuration.applicationProtocols = ["http/1.1"]
-            if !identity.chainPEM.isEmpty {
-                let chain = try NIOSSLCertificate.fromPEMBytes(Array(identity.chainPEM.utf8))
-                configuration.certificateChain = chain.map { .certificate($0) }
-                configuration.privateKey = .privateKey(try NIOSSLPrivateKey(bytes: Array(identity.keyPEM.utf8), format: .pem))
-            }
-            return try NIOSSLContext(configuration: configuration)
-        } catch {
-            throw NetworkError("the client's certificate, key or trusted certificates cannot be used: \(error)")
         }
     }
 }

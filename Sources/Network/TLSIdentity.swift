@@ -1,4 +1,4 @@
-/// What a server or a client shows and trusts.
+/// What a server shows, and whose certificates it takes from its clients.
 package struct TLSIdentity: Sendable {
     /// PEM: the certificate first, then those that signed it.
     package var chainPEM: String
@@ -7,8 +7,7 @@ package struct TLSIdentity: Sendable {
     /// PEM of the authorities whose certificates peers may show.
     package var trustedPEM: String
 
-    /// Nothing is read here: a server or client that is given it refuses what is no PEM. A client without a certificate leaves the first
-    /// two empty.
+    /// Nothing is read here: a server that is given it refuses what is no PEM.
     package init(chainPEM: String, keyPEM: String, trustedPEM: String) {
         self.chainPEM = chainPEM
         self.keyPEM = keyPEM

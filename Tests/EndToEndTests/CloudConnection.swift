@@ -10,7 +10,7 @@ import Resources
 /// Connections to a cloud as its administrator.
 struct CloudConnection: Sendable {
     let port: Int
-    private let identity: TLSIdentity
+    private let trust: TLSTrust
 
     /// Reads what a kubeconfig names.
     init(kubeconfig path: String) throws {
@@ -26,9 +26,11 @@ struct CloudConnection: Sendable {
         }
         guard let port = try value("server").split(separator: ":").last.flatMap({ Int($0) }) else { throw Missing(key: "port", file: path) }
         self.port = port
-        identity = TLSIdentity(
-            chainPEM: try decoded("client-certificate-data"), keyPEM: try decoded("client-key-data"),
-            trustedPEM: try decoded("certificate-authority-data"))
+        var trust = TLSTrust()
+        trust.chainPEM = try decoded("client-certificate-data")
+        trust.keyPEM = try decoded("client-key-data")
+        trust.trustedPEM = try decoded("certificate-authority-data")
+        self.trust = trust
     }
 
     struct Missing: Error {
@@ -36,11 +38,16 @@ struct CloudConnection: Sendable {
         let file: String
     }
 
-    func open() async throws -> HTTPClient { try await HTTPClient.connect(host: "127.0.0.1", port: port, tls: identity) }
+    /// One connection, made with the first request.
+    func open() throws -> PooledHTTPClient {
+        var limits = HTTPClientLimits()
+        limits.connectionsMax = 1
+        return try PooledHTTPClient(host: "127.0.0.1", port: port, trust: trust, limits: limits)
+    }
 
     /// One request; the status and the object of its answer.
     static func send(
-        _ client: HTTPClient, _ method: String, _ path: String, _ object: JSON? = nil, contentType: String = "application/json"
+        _ client: PooledHTTPClient, _ method: String, _ path: String, _ object: JSON? = nil, contentType: String = "application/json"
     ) async throws -> (status: Int, object: JSON) {
         var request = HTTPRequest(method: method, path: path, headers: ["Accept": "application/json"])
         if let object {
@@ -48,7 +55,6 @@ struct CloudConnection: Sendable {
             request.body = object.bytes()
         }
         let response = try await client.send(request)
-        guard case .bytes(let bytes) = response.body else { return (response.status, .null) }
-        return (response.status, bytes.first == UInt8(ascii: "{") ? try JSONParser.parse(bytes) : .null)
+        return (response.status, response.body.first == UInt8(ascii: "{") ? try JSONParser.parse(response.body) : .null)
     }
 }

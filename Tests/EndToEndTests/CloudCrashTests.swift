@@ -58,7 +58,7 @@ import Testing
     private let promises = Mutex(Promises())
 
     /// Creates, replaces, patches and deletes objects of its own until the connection breaks.
-    private func write(_ writer: Int, over client: HTTPClient, from first: Int) async {
+    private func write(_ writer: Int, over client: PooledHTTPClient, from first: Int) async {
         for number in first... {
             let name = "w\(writer)-\(number % 5)"
             let current = promises.withLock { $0.kept[name] ?? nil }
@@ -94,7 +94,7 @@ import Testing
 
     /// What is there now is what is promised from here on.
     private func check(_ cloud: Cloud, _ life: Int) async throws {
-        let client = try await CloudConnection(kubeconfig: "\(cloud.folder)/admin.kubeconfig").open()
+        let client = try CloudConnection(kubeconfig: "\(cloud.folder)/admin.kubeconfig").open()
         let list = try await CloudConnection.send(client, "GET", Self.maps)
         #expect(list.status == 200)
         var found: [String: State] = [:]
@@ -138,8 +138,8 @@ import Testing
             guard let cloud = try await start(folder, killedAfter: duringStart) else { continue }
             try await check(cloud, life)
             let connection = try CloudConnection(kubeconfig: "\(folder)/admin.kubeconfig")
-            var clients: [HTTPClient] = []
-            for _ in 0..<Self.writerCount { clients.append(try await connection.open()) }
+            var clients: [PooledHTTPClient] = []
+            for _ in 0..<Self.writerCount { clients.append(try connection.open()) }
             let before = promises.withLock { $0.acknowledgedCount }
             await withTaskGroup(of: Void.self) { group in
                 for (writer, client) in clients.enumerated() {

@@ -105,6 +105,62 @@ private struct Greeting: HTTPResponder {
         }
     }
 
+    @Test func `a certificate must bear the name or address that tls-server-name asks for, not the one that was dialled`() async throws {
+        try await ForeignServer.with { server, _ in
+            let issued = try server.authority.issueServer(
+                names: ["*.right.example"], addresses: [[127, 0, 0, 1], [10, 0, 0, 5]], now: Date(), validFor: 3600)
+            let other = try await HTTPServer.start(
+                host: "127.0.0.1", port: 0,
+                tls: TLSIdentity(chainPEM: issued.certificatePEM, keyPEM: issued.keyPEM, trustedPEM: server.authority.certificatePEM),
+                responder: Greeting())
+            for (name, isRight) in [
+                ("", true), ("127.0.0.1", true), ("10.0.0.5", true), ("10.0.0.6", false), ("::1", false), ("wrong.example", false),
+                ("a.right.example", true), ("A.RIGHT.example.", true), ("a.b.right.example", false), ("right.example", false),
+            ] {
+                var access = try server.access()
+                access.port = other.port
+                access.trust?.serverName = name
+                let client = try server.client(access)
+                let answer: Result<String, APIStatus>
+                do throws(APIStatus) { answer = .success(try await client.version()) } catch { answer = .failure(error) }
+                switch answer {
+                case .success: #expect(isRight, "\(name)")
+                case .failure(let refused):
+                    #expect(!isRight && refused.message.contains("not for \(name)") && refused.message.contains("10.0.0.5"), "\(refused)")
+                }
+                await client.close()
+            }
+            await other.stop(grace: .zero)
+        }
+    }
+
+    @Test func `a certificate that is renewed in its file is shown from the next request on`() async throws {
+        try await ForeignServer.with { server, _ in
+            var access = try server.access(user: "anne", groups: ["system:masters"])
+            let files = CertificateFiles(chainPath: "\(server.folder)/client.crt", keyPath: "\(server.folder)/client.key")
+            access.certificateFiles = files
+            func write(_ text: String, _ path: String) throws { try text.write(to: URL(filePath: path), atomically: true, encoding: .utf8) }
+            try write(access.trust!.chainPEM, files.chainPath)
+            try write(access.trust!.keyPEM, files.keyPath)
+            let client = try server.client(access)
+            let review = ResourceKind(
+                group: "authentication.k8s.io", version: "v1", kind: "SelfSubjectReview", plural: "selfsubjectreviews", isNamespaced: false)
+            func name() async throws(APIStatus) -> String? {
+                let answer = try await client.create(review, ["apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"])
+                return answer["status"]?["userInfo"]?["username"]?.string
+            }
+            #expect(try await name() == "anne")
+            let renewed = try server.authority.issueUser(name: "anne-2", groups: ["system:masters"], now: Date(), validFor: 3600)
+            try write(renewed.certificatePEM, files.chainPath)
+            // The key is not there yet: what was holds.
+            #expect(try await name() == "anne")
+            try write(renewed.keyPEM, files.keyPath)
+            #expect(try await name() == "anne-2")
+            #expect(client.connectionCount == 1)
+            await client.close()
+        }
+    }
+
     @Test func `a token made for another service is refused`() async throws {
         try await ForeignServer.with { server, client in
             let account = try await client.get(.serviceAccount, ObjectKey(namespace: "default", name: "default"))

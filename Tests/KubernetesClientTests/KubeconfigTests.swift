@@ -79,6 +79,7 @@ import Testing
         let access = try config(Self.text()).access(context: "other")
         #expect(access.host == "::1" && access.port == 443 && access.basePath == "/k8s/clusters/c-1" && access.namespace == "default")
         #expect(access.trust?.trustedPEM == Self.pem && access.trust?.chainPEM == Self.pem && access.trust?.keyPEM == Self.pem)
+        #expect(access.certificateFiles?.chainPath.hasPrefix("/home/me/.kube/") ?? false)
         guard case .file("/home/me/.kube/token") = access.token else { throw NotRefused(text: "\(access.token)") }
     }
 

@@ -13,7 +13,7 @@ extension AccessBook {
                 Self.rules(object["rules"])
         }
         let clusterRoles = RoleAggregation(try service.all(Self.kinds["ClusterRole"]!))
-        for name in clusterRoles.names { roles[RoleName(namespace: "", name: name)] = clusterRoles.rules(of: name) }
+        for name in clusterRoles.names { roles[RoleName(namespace: "", name: name)] = Self.rules(.array(clusterRoles.rules(of: name))) }
         for kind in ["RoleBinding", "ClusterRoleBinding"] {
             for object in try service.all(Self.kinds[kind]!) {
                 let namespace = Self.text(object["metadata"]?["namespace"])
@@ -50,37 +50,5 @@ extension AccessBook {
             return .serviceAccount(namespace: own.isEmpty ? namespace : own, name: name)
         default: return nil
         }
-    }
-}
-
-/// Roles of the cluster whose rules are gathered from others by their labels, as `aggregationRule` says.
-///
-/// A role's own rules hold as well; roles that gather one another are each read once.
-struct RoleAggregation {
-    private let roles: [String: JSON]
-
-    init(_ clusterRoles: [JSON]) {
-        roles = Dictionary(clusterRoles.map { ($0["metadata"]?["name"]?.string ?? "", $0) }, uniquingKeysWith: { first, _ in first })
-    }
-
-    var names: [String] { Array(roles.keys) }
-
-    func rules(of name: String) -> [AccessRule] {
-        var seen: Set<String> = [name]
-        var pending = [name]
-        var rules: [AccessRule] = []
-        while let next = pending.popLast() {
-            guard let role = roles[next] else { continue }
-            rules += AccessBook.rules(role["rules"])
-            for found in gathered(by: role) where seen.insert(found).inserted { pending.append(found) }
-        }
-        return rules
-    }
-
-    /// Names of the roles that a role gathers, in their order.
-    private func gathered(by role: JSON) -> [String] {
-        let selectors = (role["aggregationRule"]?["clusterRoleSelectors"]?.array ?? []).compactMap { LabelSelector($0) }
-        guard !selectors.isEmpty else { return [] }
-        return roles.filter { _, other in selectors.contains { $0.matches(other["metadata"]?["labels"]?.object) } }.keys.sorted()
     }
 }

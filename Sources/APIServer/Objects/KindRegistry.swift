@@ -45,6 +45,7 @@ package struct KindRegistry: Sendable {
 
     /// The definition in whose version objects are stored.
     package func stored(_ definition: KindDefinition) -> KindDefinition {
+        if let form = definition.storedForm { return byResource[form.groupVersion]?[form.plural] ?? definition }
         guard let version = storedVersions[definition.resourceName], version != definition.version else { return definition }
         let groupVersion = "\(definition.group)/\(version)"
         return byResource[groupVersion]?[definition.plural] ?? definition
@@ -53,13 +54,13 @@ package struct KindRegistry: Sendable {
     /// Every kind once, in the version in which it is stored, that has objects of its own.
     package var stored: [KindDefinition] {
         groupVersions.flatMap { definitions(groupVersion: $0.group.isEmpty ? $0.version : "\($0.group)/\($0.version)") }
-            .filter { $0.verbs.contains("list") && stored($0).version == $0.version }
+            .filter { $0.verbs.contains("list") && stored($0).groupVersion == $0.groupVersion }
     }
 }
 
 extension KindDefinition {
-    /// Where the kind's objects lie in the store, the same for every version.
-    package var collection: String { resourceName }
+    /// Where the kind's objects lie in the store, the same for every version and every view of them.
+    package var collection: String { storedForm?.resourceName ?? resourceName }
 
     /// An object's name in its collection.
     package func key(namespace: String, name: String) -> String { isNamespaced ? "\(namespace)/\(name)" : name }

@@ -45,10 +45,20 @@ struct ObjectAdmission {
     }
 
     static func withoutNulls(_ value: JSON) -> JSON {
+        // Most objects have none: those are not built anew.
+        guard hasNulls(value) else { return value }
         switch value {
-        case .object(let object): .object(object.compactMapValues { $1.isNull ? nil : withoutNulls($1) })
-        case .array(let elements): .array(elements.map(withoutNulls))
-        default: value
+        case .object(let object): return .object(object.compactMapValues { $1.isNull ? nil : withoutNulls($1) })
+        case .array(let elements): return .array(elements.map(withoutNulls))
+        default: return value
+        }
+    }
+
+    private static func hasNulls(_ value: JSON) -> Bool {
+        switch value {
+        case .object(let object): object.members.contains { $0.value.isNull || hasNulls($0.value) }
+        case .array(let elements): elements.contains(where: hasNulls)
+        default: false
         }
     }
 

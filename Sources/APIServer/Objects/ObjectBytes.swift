@@ -7,13 +7,22 @@ enum ObjectBytes {
     private static let mark = [UInt8]("\"metadata\":{".utf8)
 
     static func encode(_ object: JSON) -> [UInt8] {
-        var ordered = JSONObject()
-        for key in ["apiVersion", "kind"] { ordered[key] = object[key] }
+        var writer = JSONWriter(capacityBytes: 2048)
+        writer.raw("{")
+        for key in ["apiVersion", "kind"] {
+            guard let value = object[key] else { continue }
+            writer.write(key: key, value)
+            writer.raw(",")
+        }
         var metadata = object["metadata"]?.object ?? [:]
         metadata["resourceVersion"] = nil
-        ordered["metadata"] = .object(metadata)
-        for (key, value) in object.object ?? [:] where ordered[key] == nil { ordered[key] = value }
-        return JSON.object(ordered).bytes()
+        writer.write(key: "metadata", .object(metadata))
+        for member in object.object?.members ?? [] where !["apiVersion", "kind", "metadata"].contains(member.key) {
+            writer.raw(",")
+            writer.write(key: member.key, member.value)
+        }
+        writer.raw("}")
+        return writer.bytes
     }
 
     /// - Throws: `APIStatus` 500 if the bytes are no object; the store's checksums make that a mistake of ours.

@@ -41,11 +41,9 @@ extension ObjectService {
     ) async throws(APIStatus) -> JSON {
         var new = admission.fresh(object)
         try admission.check(new, old: nil)
-        var fields = ManagedFields(nil)
-        fields.recordUpdate(
-            from: nil, to: new, author: author(options, definition, ""), schema: definition.schema, walk: FieldWalk(catalog: catalog),
+        new[path: ["metadata", "managedFields"]] = ManagedFields.json(
+            ofNew: new, author: author(options, definition, ""), schema: definition.schema, walk: FieldWalk(catalog: catalog),
             time: environment.now().text)
-        new[path: ["metadata", "managedFields"]] = fields.json
         return try await store(new, definition, options)
     }
 

@@ -73,6 +73,7 @@ package final class ObjectService: Sendable {
     func decode(_ value: RevisionedValue, _ definition: KindDefinition) throws(APIStatus) -> JSON {
         var object = try ObjectBytes.decode(value)
         guard !ObjectBytes.isStored(value, in: definition) else { return object }
+        if let form = definition.storedForm { return form.shown(object) }
         object["apiVersion"] = .string(definition.groupVersion)
         return definition.schema.defaulted(definition.schema.pruned(object, catalog: catalog).value, catalog: catalog)
     }
@@ -161,7 +162,7 @@ package final class ObjectService: Sendable {
     }
 
     private func storable(_ object: JSON, _ definition: KindDefinition) -> JSON {
-        var object = object
+        var object = definition.storedForm?.stored(object) ?? object
         object["apiVersion"] = .string(registry.stored(definition).groupVersion)
         return object
     }

@@ -240,9 +240,27 @@ struct ResourceCall {
         case .table:
             object = try view().table([result.object], resourceVersion: result.object["metadata"]?["resourceVersion"], hasColumns: true)
         case .partial: object = ObjectView.partial(result.object)
-        default: object = result.object
+        default:
+            if let bytes = storedText(of: result.object) {
+                return APIServer.bytes(bytes, status: result.isNew ? 201 : 200, warnings: result.warnings)
+            }
+            object = result.object
         }
         return APIServer.json(object, status: result.isNew ? 201 : 200, warnings: result.warnings)
+    }
+
+    /// The text of an object as it was just stored, so that it is not written twice; nil if it is stored otherwise than it is shown, was
+    /// not stored at all, or has changed since.
+    private func storedText(of object: JSON) -> [UInt8]? {
+        let key = ObjectKey(object)
+        guard let version = object["metadata"]?["resourceVersion"]?.string, let revision = Int64(version),
+            let value = service.store.get(definition.collection, definition.key(namespace: key.namespace, name: key.name)),
+            value.revision == revision, ObjectBytes.isStored(value, in: definition)
+        else { return nil }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(value.bytes.count + 48)
+        ObjectBytes.text(value, into: &bytes)
+        return bytes
     }
 
     private func create() async throws(APIStatus) -> HTTPResponse {

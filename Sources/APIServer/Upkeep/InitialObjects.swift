@@ -19,15 +19,24 @@ package enum InitialObjects {
         ("ClusterRole", ["metadata": ["name": .string(name), "labels": ["kubernetes.io/bootstrapping": "rbac-defaults"]], "rules": rules])
     }
 
-    /// A role that gathers the rules of those that are labelled for it, as authors of custom kinds do, and beside it its own.
-    private static func gathering(_ name: String, _ rules: JSON, isPartOf whole: String? = nil) -> (String, JSON) {
-        func label(_ role: String) -> String { "rbac.authorization.k8s.io/aggregate-to-\(role)" }
-        let (kind, plain) = role(name, rules)
+    private static func aggregationLabel(_ role: String) -> String { "rbac.authorization.k8s.io/aggregate-to-\(role)" }
+
+    /// A role that gathers the rules of those that are labelled for it: the part made here, and those of authors of custom kinds.
+    private static func gathering(_ name: String, isPartOf whole: String? = nil) -> (String, JSON) {
+        let (kind, plain) = role(name, [])
         var object = plain
         object["aggregationRule"] = [
-            "clusterRoleSelectors": [["matchLabels": .object(JSONObject([(label(name), JSON.string("true"))]))]]
+            "clusterRoleSelectors": [["matchLabels": .object(JSONObject([(aggregationLabel(name), JSON.string("true"))]))]]
         ]
-        if let whole { object[path: ["metadata", "labels", label(whole)]] = "true" }
+        if let whole { object[path: ["metadata", "labels", aggregationLabel(whole)]] = "true" }
+        return (kind, object)
+    }
+
+    /// Rules that a gathering role begins with.
+    private static func part(of whole: String, _ rules: [JSON]) -> (String, JSON) {
+        let (kind, plain) = role("system:aggregate-to-\(whole)", .array(rules))
+        var object = plain
+        object[path: ["metadata", "labels", aggregationLabel(whole)]] = "true"
         return (kind, object)
     }
 
@@ -47,26 +56,25 @@ package enum InitialObjects {
         rule(
             reading, ["apps"],
             ["deployments", "deployments/scale", "daemonsets", "replicasets", "replicasets/scale", "controllerrevisions"]),
-        rule(reading, ["sedna.io"], ["*"]),
+        rule(reading, ["sedna.io"], ["*"]), rule(reading, ["events.k8s.io"], ["events"]),
     ]
     private static let edits: [JSON] = [
         rule(writing, [""], ["pods", "pods/exec", "pods/eviction", "configmaps", "secrets", "events", "services", "serviceaccounts"]),
         rule(reading, [""], ["secrets"]),
         rule(writing, ["apps"], ["deployments", "deployments/scale", "daemonsets", "replicasets", "replicasets/scale"]),
-        rule(writing, ["sedna.io"], ["*"]),
+        rule(writing, ["sedna.io"], ["*"]), rule(writing, ["events.k8s.io"], ["events"]),
     ]
 
     private static let roles: [(String, JSON)] = [
         role("cluster-admin", [rule(["*"], ["*"], ["*"]), ["verbs": ["*"], "nonResourceURLs": ["*"]]]),
-        gathering("view", .array(views), isPartOf: "edit"),
-        gathering("edit", .array(views + edits), isPartOf: "admin"),
-        gathering(
-            "admin",
-            .array(
-                views + edits + [
-                    rule(["*"], ["rbac.authorization.k8s.io"], ["roles", "rolebindings"]),
-                    rule(["create"], ["authorization.k8s.io"], ["localsubjectaccessreviews"]),
-                ])),
+        gathering("view", isPartOf: "edit"), gathering("edit", isPartOf: "admin"), gathering("admin"),
+        part(of: "view", views), part(of: "edit", edits),
+        part(
+            of: "admin",
+            [
+                rule(["*"], ["rbac.authorization.k8s.io"], ["roles", "rolebindings"]),
+                rule(["create"], ["authorization.k8s.io"], ["localsubjectaccessreviews"]),
+            ]),
         role(
             "system:discovery",
             [

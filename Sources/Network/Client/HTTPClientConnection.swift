@@ -131,6 +131,7 @@ final class HTTPClientConnection: ChannelInboundHandler {
 
     private static func explained(_ error: any Error) -> HTTPClientError {
         switch error {
+        case let error as HTTPClientError: error
         case let error as NIOSSLExtraError:
             HTTPClientError(.untrusted, "the server's certificate is not for this address: \(error)")
         case NIOSSLError.handshakeFailed(let reason):

@@ -65,7 +65,7 @@ package struct TLSTrust: Sendable, Equatable {
     package var chainPEM = ""
     /// PEM of its key.
     package var keyPEM = ""
-    /// The name that the server's certificate must carry, unless it carries the address that was dialled; empty for the host.
+    /// The name or address that the server's certificate must bear, and that a server is told if it is a name; empty for the host.
     package var serverName = ""
     /// Whoever answers is talked to. Only for asking what is public and is then recognised by itself, as an authority by its digest:
     /// nothing secret may be sent, and no certificate is shown.

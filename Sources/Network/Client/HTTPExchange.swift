@@ -19,10 +19,15 @@ final class HTTPExchange: Sendable {
     }
 
     private let bufferedBytesMax: Int
+    /// Takes the body as it comes, on the connection's thread, and nil at its end; without it the body waits for a reader.
+    private let sink: (@Sendable ([UInt8]?) -> Void)?
     private let state = Mutex(State())
 
     /// - Parameter bufferedBytesMax: bytes that may wait; more are not read from the connection.
-    init(bufferedBytesMax: Int) { self.bufferedBytesMax = bufferedBytesMax }
+    init(bufferedBytesMax: Int, sink: (@Sendable ([UInt8]?) -> Void)? = nil) {
+        self.bufferedBytesMax = bufferedBytesMax
+        self.sink = sink
+    }
 
     // MARK: The connection's side
 
@@ -47,6 +52,10 @@ final class HTTPExchange: Sendable {
 
     /// - Returns: whether the connection is to stop reading until it is told to go on.
     func received(_ chunk: [UInt8]) -> Bool {
+        if let sink {
+            sink(chunk)
+            return false
+        }
         var mustPause = false
         change { state in
             state.chunks.append(chunk)
@@ -61,10 +70,13 @@ final class HTTPExchange: Sendable {
 
     /// The first outcome stays.
     func finish(_ outcome: Result<Void, HTTPClientError>) {
+        var isFirst = false
         change { state in
-            if state.outcome == nil { state.outcome = outcome }
+            isFirst = state.outcome == nil
+            if isFirst { state.outcome = outcome }
             state.channel = nil
         }
+        if isFirst { sink?(nil) }
     }
 
     // MARK: The reader's side

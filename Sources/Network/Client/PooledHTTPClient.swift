@@ -10,22 +10,25 @@ package final class PooledHTTPClient: Sendable {
     private struct Line: Sendable {
         let channel: any Channel
         let connection: NIOLoopBound<HTTPClientConnection>
+        let generation: Int
     }
 
     private struct Pool {
         var idle: [Line] = []
+        /// What connections that are made now trust and show, and as NIOSSL has it; nil for plain text.
+        var trust: (given: TLSTrust, end: TLSClientEnd)?
         var open: [ObjectIdentifier: any Channel] = [:]
         /// Connections that are being made.
         var dialling = 0
         var isClosed = false
+        /// Counts what `trust` was; a connection of an older one is not used again.
+        var generation = 0
     }
 
     private let host: String
     private let port: Int
-    private let serverName: String?
-    private let context: NIOSSLContext?
+    private let renewedTrust: (@Sendable () throws -> TLSTrust)?
     private let limits: HTTPClientLimits
-    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
     private let pool = Mutex(Pool())
 
     /// - Parameters:
@@ -36,10 +39,41 @@ package final class PooledHTTPClient: Sendable {
         self.host = host
         self.port = port
         self.limits = limits
-        context = try trust.map { try TLSContexts.client($0) }
-        let name = trust.map { $0.serverName.isEmpty ? host : $0.serverName } ?? host
-        // An address is no name to ask for; the certificate must then be for the address that was dialled.
-        serverName = (try? SocketAddress(ipAddress: name, port: port)) == nil ? name : nil
+        renewedTrust = nil
+        if let trust { try take(trust) }
+    }
+
+    /// A client of a server over TLS whose certificates may be renewed while it runs.
+    ///
+    /// - Parameter trust: asked here and before each request, so it must be quick. While it throws, or gives what cannot be read, the last
+    ///   that could is kept; a connection that rests is closed once it was made with another.
+    /// - Throws: what `trust` throws here; `NetworkError` for a certificate or key that cannot be read.
+    package init(
+        host: String, port: Int, limits: HTTPClientLimits = HTTPClientLimits(), renewing trust: @escaping @Sendable () throws -> TLSTrust
+    ) throws {
+        self.host = host
+        self.port = port
+        self.limits = limits
+        renewedTrust = trust
+        try take(try trust())
+    }
+
+    /// What later connections trust and show; those at rest were made with something else.
+    private func take(_ trust: TLSTrust) throws {
+        let end = try TLSClientEnd(trust, host: host)
+        let rested = pool.withLock { pool in
+            pool.trust = (trust, end)
+            pool.generation += 1
+            defer { pool.idle = [] }
+            return pool.idle
+        }
+        for line in rested { line.channel.close(promise: nil) }
+    }
+
+    private func renewTrust() {
+        guard let renewedTrust, let new = try? renewedTrust(), pool.withLock({ $0.trust?.given != new }) else { return }
+        // Written in two files, a certificate may be there before its key: then what was is kept until both are.
+        try? take(new)
     }
 
     /// Connections that are open, those at rest included.
@@ -52,7 +86,6 @@ package final class PooledHTTPClient: Sendable {
             return Array(pool.open.values)
         }
         for channel in open { try? await channel.close() }
-        try? await group.shutdownGracefully()
     }
 
     // MARK: Asking
@@ -91,16 +124,30 @@ package final class PooledHTTPClient: Sendable {
         return HTTPAnswerStream(head, exchange)
     }
 
+    /// Sends a request whose answer is taken as it comes, on the connection's thread: `receive` must be quick. Nil is the end.
+    ///
+    /// - Parameter timeLimit: after so long the answer ends.
+    /// - Returns: the status, as soon as it is there, and what ends the answer before its time.
+    package func follow(
+        _ request: HTTPRequest, timeLimit: Duration, _ receive: @escaping @Sendable ([UInt8]?) -> Void
+    ) async throws(HTTPClientError) -> (status: Int, stop: @Sendable () -> Void) {
+        let (head, exchange) = try await begin(
+            request, HTTPClientConnection.Times(head: min(limits.headTimeout, timeLimit), whole: timeLimit), receive)
+        return (head.status, { exchange.stop() })
+    }
+
     private func begin(
-        _ request: HTTPRequest, _ times: HTTPClientConnection.Times
+        _ request: HTTPRequest, _ times: HTTPClientConnection.Times, _ sink: (@Sendable ([UInt8]?) -> Void)? = nil
     ) async throws(HTTPClientError) -> (HTTPExchange.Head, HTTPExchange) {
-        if let kept = takeIdle() {
+        renewTrust()
+        // What is followed begins on a connection of its own: its end is told once.
+        if sink == nil, let kept = takeIdle() {
             let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax)
             do throws(HTTPClientError) { return (try await ask(kept, request, exchange, times), exchange) } catch {
                 guard error.code == .closedEarly, ["GET", "HEAD"].contains(request.method), !Task.isCancelled else { throw error }
             }
         }
-        let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax)
+        let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax, sink: sink)
         return (try await ask(try await dial(), request, exchange, times), exchange)
     }
 
@@ -121,7 +168,12 @@ package final class PooledHTTPClient: Sendable {
     }
 
     private func rest(_ line: Line) {
-        pool.withLock { pool in if pool.open[ObjectIdentifier(line.channel)] != nil { pool.idle.append(line) } }
+        let isOld = pool.withLock { pool in
+            guard line.generation == pool.generation else { return true }
+            if pool.open[ObjectIdentifier(line.channel)] != nil { pool.idle.append(line) }
+            return false
+        }
+        if isOld { line.channel.close(promise: nil) }
     }
 
     private func forget(_ channel: any Channel) {
@@ -164,43 +216,24 @@ package final class PooledHTTPClient: Sendable {
 
     private func bootstrap(_ made: @escaping @Sendable (Line) -> Void) -> ClientBootstrap {
         let rest: @Sendable (Line) -> Void = { [weak self] line in self?.rest(line) }
-        return ClientBootstrap(group: group)
+        let (end, generation) = pool.withLock { ($0.trust?.end, $0.generation) }
+        return ClientBootstrap(group: NIOSingletons.posixEventLoopGroup)
             .connectTimeout(TimeAmount(limits.connectTimeout))
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
             .channelOption(.socketOption(.so_keepalive), value: 1)
-            .channelInitializer { [context, serverName, limits] channel in
+            .channelInitializer { [limits] channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
-                    if let context { try pipeline.addHandler(NIOSSLClientHandler(context: context, serverHostname: serverName)) }
+                    if let end { try pipeline.addHandler(end.handler()) }
                     try pipeline.addHTTPClientHandlers()
-                    let connection = HTTPClientConnection(idleTimeout: limits.idleTimeout) { connection in
-                        rest(Line(channel: channel, connection: NIOLoopBound(connection, eventLoop: channel.eventLoop)))
+                    @Sendable func line(_ connection: HTTPClientConnection) -> Line {
+                        Line(
+                            channel: channel, connection: NIOLoopBound(connection, eventLoop: channel.eventLoop), generation: generation)
                     }
+                    let connection = HTTPClientConnection(idleTimeout: limits.idleTimeout) { rest(line($0)) }
                     try pipeline.addHandler(connection)
-                    made(Line(channel: channel, connection: NIOLoopBound(connection, eventLoop: channel.eventLoop)))
+                    made(line(connection))
                 }
             }
-    }
-}
-
-extension TLSContexts {
-    static func client(_ trust: TLSTrust) throws -> NIOSSLContext {
-        var configuration = TLSConfiguration.makeClientConfiguration()
-        configuration.minimumTLSVersion = .tlsv12
-        configuration.applicationProtocols = ["http/1.1"]
-        precondition(!trust.isUnverified || trust.chainPEM.isEmpty, "no certificate is shown to a server that is not known")
-        if trust.isUnverified { configuration.certificateVerification = .none }
-        do {
-            if !trust.trustedPEM.isEmpty {
-                configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(trust.trustedPEM.utf8)))
-            }
-        } catch { throw NetworkError("the certificate of the server's authority cannot be read as PEM: \(error)") }
-        do {
-            if !trust.chainPEM.isEmpty {
-                configuration.certificateChain = try NIOSSLCertificate.fromPEMBytes(Array(trust.chainPEM.utf8)).map { .certificate($0) }
-                configuration.privateKey = .privateKey(try NIOSSLPrivateKey(bytes: Array(trust.keyPEM.utf8), format: .pem))
-            }
-            return try NIOSSLContext(configuration: configuration)
-        } catch { throw NetworkError("the client's certificate or key cannot be used: \(error)") }
     }
 }

@@ -39,17 +39,12 @@ package final class WebSocketClient: Sendable {
     /// - Throws: `.unreachable`, `.untrusted`, `.timedOut`, `.cancelled`; `.busy` with the seconds asked for when the server answers 429 or 503,
     ///   `.malformed` for every other answer that is no WebSocket.
     package func connect(path: String, headers: HTTPHeaders = [:], _ peer: any WebSocketPeer) async throws(HTTPClientError) {
-        let context: NIOSSLContext?
-        let name: String
-        do {
-            let trust = trust()
-            context = try trust.map { try TLSContexts.client($0) }
-            name = trust.map { $0.serverName.isEmpty ? host : $0.serverName } ?? host
-        } catch { throw HTTPClientError(.untrusted, "\(error)") }
+        let end: TLSClientEnd?
+        do { end = try trust().map { try TLSClientEnd($0, host: host) } } catch { throw HTTPClientError(.untrusted, "\(error)") }
         let opened = Mutex<(any Channel)?>(nil)
         do {
             let answer = try await withTaskCancellationHandler {
-                try await dial(path, headers, peer, context, name) { channel in opened.withLock { $0 = channel } }
+                try await dial(path, headers, peer, end) { channel in opened.withLock { $0 = channel } }
             } onCancel: {
                 opened.withLock { $0 }?.close(promise: nil)
             }
@@ -70,14 +65,12 @@ package final class WebSocketClient: Sendable {
     }
 
     private func dial(
-        _ path: String, _ headers: HTTPHeaders, _ peer: any WebSocketPeer, _ context: NIOSSLContext?, _ name: String,
+        _ path: String, _ headers: HTTPHeaders, _ peer: any WebSocketPeer, _ end: TLSClientEnd?,
         made: @escaping @Sendable (any Channel) -> Void
     ) async throws -> Outcome {
         var fields = NIOHTTP1.HTTPHeaders([("Host", host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)")])
         for (field, value) in headers.fields { fields.add(name: field, value: value) }
         let head = HTTPRequestHead(version: .http1_1, method: .GET, uri: path, headers: fields)
-        // An address is no name to ask for; the certificate must then be for the address that was dialled.
-        let serverName = (try? SocketAddress(ipAddress: name, port: port)) == nil ? name : nil
         let limits = limits
         let upgrade = try await ClientBootstrap(group: group)
             .connectTimeout(TimeAmount(connectTimeout))
@@ -87,7 +80,7 @@ package final class WebSocketClient: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     made(channel)
                     let pipeline = channel.pipeline.syncOperations
-                    if let context { try pipeline.addHandler(NIOSSLClientHandler(context: context, serverHostname: serverName)) }
+                    if let end { try pipeline.addHandler(end.handler()) }
                     let upgrader = NIOTypedWebSocketClientUpgrader<Outcome>(
                         maxFrameSize: limits.messageBytesMax, enableAutomaticErrorHandling: false,
                         upgradePipelineHandler: { channel, _ in

@@ -86,6 +86,40 @@ package struct FieldWalk {
         return (changed, removed)
     }
 
+    /// What the writer of a new object owns, as FieldsV1: the same as the difference from nothing, without the way by a set.
+    package func fieldsOfNew(_ object: JSON, schema: Schema) -> JSON {
+        let tree = catalog.resolved(schema)
+        var result: [(String, JSON)] = []
+        for root in object.object?.members ?? [] where !ManagedFields.unowned.contains([.field(root.key)]) {
+            let inner = member(root.key, tree).schema
+            guard root.key == "metadata" else {
+                result.append(("f:" + root.key, everythingV1(in: root.value, inner)))
+                continue
+            }
+            let metadataTree = inner.map(catalog.resolved)
+            let own = (root.value.object?.members ?? []).filter { !ManagedFields.unowned.contains([.field("metadata"), .field($0.key)]) }
+                .map { ("f:" + $0.key, everythingV1(in: $0.value, member($0.key, metadataTree).schema)) }
+            if !own.isEmpty { result.append(("f:metadata", Self.sorted(own))) }
+        }
+        return Self.sorted(result)
+    }
+
+    private static func sorted(_ fields: [(String, JSON)]) -> JSON { .object(JSONObject(fields.sorted { $0.0 < $1.0 })) }
+
+    private func everythingV1(in value: JSON, _ schema: Schema?) -> JSON {
+        var fields: [(String, JSON)]
+        switch children(value, schema) {
+        case .none: return [:]
+        case .members(let object, let tree):
+            fields = object.members.map { ("f:" + $0.key, everythingV1(in: $0.value, member($0.key, tree).schema)) }
+        case .elements(let elements, let schema): fields = elements.map { ($0.text, everythingV1(in: $1, schema)) }
+        }
+        guard !fields.isEmpty else { return [:] }
+        fields.sort { $0.0 < $1.0 }
+        fields.insert((".", [:]), at: 0)
+        return .object(JSONObject(fields))
+    }
+
     /// Every field of a value, the composite ones too.
     private func everything(in value: JSON, _ schema: Schema?) -> FieldSet {
         var result = FieldSet.itself

@@ -39,13 +39,9 @@ package struct ManagedFields: Sendable, Equatable {
             ? nil
             : .array(
                 entries.map { entry in
-                    var result: JSON = [
-                        "manager": .string(entry.manager), "operation": entry.isApply ? "Apply" : "Update",
-                        "apiVersion": .string(entry.apiVersion), "time": .string(entry.time), "fieldsType": "FieldsV1",
-                        "fieldsV1": entry.fields.fieldsV1,
-                    ]
-                    if !entry.subresource.isEmpty { result["subresource"] = .string(entry.subresource) }
-                    return result
+                    let author = Author(
+                        manager: entry.manager, isApply: entry.isApply, subresource: entry.subresource, apiVersion: entry.apiVersion)
+                    return Self.json(author, time: entry.time, fields: entry.fields.fieldsV1)
                 })
     }
 
@@ -89,6 +85,21 @@ package struct ManagedFields: Sendable, Equatable {
         } else {
             entries.append(entry)
         }
+    }
+
+    private static func json(_ author: Author, time: String, fields: JSON) -> JSON {
+        var result: JSON = [
+            "manager": .string(author.manager), "operation": author.isApply ? "Apply" : "Update",
+            "apiVersion": .string(author.apiVersion), "time": .string(time), "fieldsType": "FieldsV1", "fieldsV1": fields,
+        ]
+        if !author.subresource.isEmpty { result["subresource"] = .string(author.subresource) }
+        return result
+    }
+
+    /// The field's value for an object that its author has just made, by other means than an apply; nil if there is nothing to own.
+    package static func json(ofNew object: JSON, author: Author, schema: Schema, walk: FieldWalk, time: String) -> JSON? {
+        let fields = walk.fieldsOfNew(object, schema: schema)
+        return fields == [:] ? nil : [json(author, time: time, fields: fields)]
     }
 
     /// Fields that never have an owner.

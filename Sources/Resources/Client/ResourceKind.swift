@@ -44,6 +44,9 @@ package struct ResourceKind: Sendable, Hashable, CustomStringConvertible {
     package static let serviceAccount = ResourceKind(group: "", version: "v1", kind: "ServiceAccount", plural: "serviceaccounts")
     /// `coordination.k8s.io/v1`; a node's heartbeat, or a leader's claim.
     package static let lease = ResourceKind(group: "coordination.k8s.io", version: "v1", kind: "Lease", plural: "leases")
+    /// `rbac.authorization.k8s.io/v1`, of the whole cluster; what may be done, for bindings to grant.
+    package static let clusterRole = ResourceKind(
+        group: "rbac.authorization.k8s.io", version: "v1", kind: "ClusterRole", plural: "clusterroles", isNamespaced: false)
     /// `apps/v1`; keeps replicas of a Pod and rolls out their changes.
     package static let deployment = ResourceKind(group: "apps", version: "v1", kind: "Deployment", plural: "deployments")
     /// `apps/v1`; what a Deployment makes, one for each state of its template.

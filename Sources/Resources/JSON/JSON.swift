@@ -76,20 +76,30 @@ extension JSON {
             }
             return value
         }
-        set {
-            guard let key = path.first else {
-                if let newValue { self = newValue }
-                return
-            }
-            if path.count == 1 {
-                self[key] = newValue
-            } else {
-                guard self[key] != nil || newValue != nil else { return }
-                var inner = self[key] ?? .object([:])
-                inner[path: Array(path.dropFirst())] = newValue
-                self[key] = inner
-            }
+        set { set(path[...], newValue) }
+    }
+
+    /// Changes what lies on the path where it lies: nothing beside the path is copied.
+    private mutating func set(_ path: ArraySlice<String>, _ value: JSON?) {
+        guard let key = path.first else {
+            if let value { self = value }
+            return
         }
+        if path.count == 1 {
+            self[key] = value
+            return
+        }
+        var object = JSONObject()
+        if case .object(let members) = self { object = members } else if value == nil { return }
+        self = .null
+        if let position = object.position(of: key) {
+            object.change(at: position) { $0.set(path.dropFirst(), value) }
+        } else if let value {
+            var inner = JSON.object([:])
+            inner.set(path.dropFirst(), value)
+            object[key] = inner
+        }
+        self = .object(object)
     }
 
     /// The word the API uses for a value's type in its messages.

@@ -119,9 +119,8 @@ package struct JSONParser {
             position += 1
             path.append(key)
             let member = try value(depth: depth + 1)
-            if result.position(of: key) != nil, duplicates.count < Self.duplicatesMax { duplicates.append(path.joined(separator: ".")) }
+            if result.put(key, member), duplicates.count < Self.duplicatesMax { duplicates.append(path.joined(separator: ".")) }
             path.removeLast()
-            result[key] = member
             skipSpace()
             guard position < bytes.count else { throw failure("the text ends inside an object") }
             if bytes[position] == UInt8(ascii: ",") {

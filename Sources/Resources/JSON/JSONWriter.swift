@@ -40,14 +40,20 @@ package struct JSONWriter {
 
     private mutating func write(_ object: JSONObject) {
         bytes.append(UInt8(ascii: "{"))
-        let positions = order == .kept ? Array(object.keys.indices) : object.keys.indices.sorted { object.keys[$0] < object.keys[$1] }
-        for (index, position) in positions.enumerated() {
-            if index > 0 { bytes.append(UInt8(ascii: ",")) }
-            write(object.keys[position])
-            bytes.append(UInt8(ascii: ":"))
-            write(object.values[position])
+        var isFirst = true
+        for member in order == .kept ? object.members : object.members.sorted(by: { $0.key < $1.key }) {
+            if !isFirst { bytes.append(UInt8(ascii: ",")) }
+            isFirst = false
+            write(key: member.key, member.value)
         }
         bytes.append(UInt8(ascii: "}"))
+    }
+
+    /// Appends a member of an object; braces and commas are the caller's.
+    package mutating func write(key: String, _ value: JSON) {
+        write(key)
+        bytes.append(UInt8(ascii: ":"))
+        write(value)
     }
 
     /// Appends text that is JSON already.

@@ -93,6 +93,7 @@ package enum BuiltInKinds {
                 "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type",
             ]
             $0.columns = eventColumns
+            $0.validation = EventRules.coreErrors
         },
         core("Service", "services") {
             $0.shortNames = ["svc"]
@@ -268,7 +269,18 @@ package enum BuiltInKinds {
     private static let other: [KindDefinition] = [
         kind("coordination.k8s.io", "v1", "Lease", "leases", "io.k8s.api.coordination.v1") {
             $0.columns = [.name, .path("Holder", "spec.holderIdentity", missing: "", "Who holds it."), .age]
-        }
+        },
+        kind("events.k8s.io", "v1", "Event", "events", "io.k8s.api.events.v1") {
+            $0.shortNames = ["ev"]
+            $0.selectableFields = EventRules.selectableFields
+            $0.columns = eventColumns.map { column in
+                .init(column.name, type: column.type, format: column.format, isWide: column.isWide, description: column.description) {
+                    column.cell(EventRules.stored($0), $1)
+                }
+            }
+            $0.validation = EventRules.errors
+            $0.storedForm = .init(groupVersion: "v1", plural: "events", shown: EventRules.shown, stored: EventRules.stored)
+        },
     ]
 
     private static let permissions: [KindDefinition] = [

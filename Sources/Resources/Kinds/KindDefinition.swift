@@ -46,6 +46,34 @@ package struct KindDefinition: Sendable {
         }
     }
 
+    /// Where the objects of a kind lie that are another kind's objects under other field names, and how they are turned.
+    package struct StoredForm: Sendable {
+        /// `apiVersion` of the kind as it is stored: `v1`.
+        package let groupVersion: String
+        /// Plural of the kind as it is stored; its group is that of `groupVersion`.
+        package let plural: String
+        /// The object as this kind has it, made of a stored one; everything in `metadata` is the same.
+        package let shown: @Sendable (JSON) -> JSON
+        /// The object as it is stored, made of one of this kind; `stored(shown(object))` says what the object said.
+        package let stored: @Sendable (JSON) -> JSON
+
+        /// Nothing is checked: the kind that is named must be served too.
+        package init(
+            groupVersion: String, plural: String, shown: @escaping @Sendable (JSON) -> JSON, stored: @escaping @Sendable (JSON) -> JSON
+        ) {
+            self.groupVersion = groupVersion
+            self.plural = plural
+            self.shown = shown
+            self.stored = stored
+        }
+
+        /// `events`, or with a group `deployments.apps`.
+        package var resourceName: String {
+            let group = groupVersion.split(separator: "/").dropLast().first ?? ""
+            return group.isEmpty ? plural : "\(plural).\(group)"
+        }
+    }
+
     /// How names of the kind are checked.
     package enum NameRule: Sendable { case subdomain, label, pathSegment }
 
@@ -87,6 +115,8 @@ package struct KindDefinition: Sendable {
     package var defaulting: @Sendable (inout JSON) -> Void = { _ in }
     /// Checks beyond the schema; the old object is nil for a new one.
     package var validation: @Sendable (_ new: JSON, _ old: JSON?) -> [FieldError] = { _, _ in [] }
+    /// Of a kind that is another view of a stored kind; nil for every kind whose objects are stored as they are shown.
+    package var storedForm: StoredForm?
     /// Of a custom kind: its definition's schema as it was given.
     package var customSchema: JSON?
 

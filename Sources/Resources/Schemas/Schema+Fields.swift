@@ -4,9 +4,33 @@ extension Schema {
 
     /// The value without the fields the schema does not know, and their paths in order.
     package func pruned(_ value: JSON, at path: String = "", catalog: SchemaCatalog) -> (value: JSON, unknown: [String]) {
+        // Most objects hold nothing unknown: those are not built anew.
+        if knowsAll(value, catalog, isRoot: path.isEmpty) { return (value, []) }
         var unknown: [String] = []
         let result = prune(value, path, catalog, isRoot: path.isEmpty, &unknown)
         return (result, unknown)
+    }
+
+    private func knowsAll(_ value: JSON, _ catalog: SchemaCatalog, isRoot: Bool) -> Bool {
+        let tree = catalog.resolved(self)
+        switch value {
+        case .object(let object):
+            if tree.shape == .any { return true }
+            return object.members.allSatisfy { member in
+                if let schema = tree.property(member.key) ?? tree.additional {
+                    return schema.knowsAll(member.value, catalog, isRoot: false)
+                }
+                return tree.keeps(member.key, isRoot: isRoot, isEmbedded: isEmbeddedResource)
+            }
+        case .array(let elements):
+            return tree.items.map { items in elements.allSatisfy { items.knowsAll($0, catalog, isRoot: false) } } ?? true
+        default: return true
+        }
+    }
+
+    /// Whether a member stays that no field describes.
+    private func keeps(_ key: String, isRoot: Bool, isEmbedded: Bool) -> Bool {
+        keepsUnknown || ((isRoot || isEmbedded) && ["apiVersion", "kind", "metadata"].contains(key))
     }
 
     private func prune(_ value: JSON, _ path: String, _ catalog: SchemaCatalog, isRoot: Bool, _ unknown: inout [String]) -> JSON {
@@ -20,9 +44,7 @@ extension Schema {
                     if let schema = tree.property(key) ?? tree.additional {
                         return schema.prune(member, place, catalog, isRoot: false, &unknown)
                     }
-                    if tree.keepsUnknown || ((isRoot || isEmbeddedResource) && ["apiVersion", "kind", "metadata"].contains(key)) {
-                        return member
-                    }
+                    if tree.keeps(key, isRoot: isRoot, isEmbedded: isEmbeddedResource) { return member }
                     if unknown.count < Self.unknownMax { unknown.append(place) }
                     return nil
                 })
@@ -36,24 +58,53 @@ extension Schema {
 
     /// The value with the schema's defaults where fields are missing, and without nulls where the schema has a default or no place for one.
     package func defaulted(_ value: JSON, catalog: SchemaCatalog) -> JSON {
+        guard lacksDefaults(value, catalog) else { return value }
+        var result = value
+        applyDefaults(&result, catalog)
+        return result
+    }
+
+    private func lacksDefaults(_ value: JSON, _ catalog: SchemaCatalog) -> Bool {
         let tree = catalog.resolved(self)
         switch value {
         case .object(let object):
-            var result = object.compactMapValues { key, member in
-                guard let schema = tree.property(key) ?? tree.additional else { return member }
-                if member.isNull, !schema.isNullable, schema.defaultValue != nil { return nil }
-                return schema.defaulted(member, catalog: catalog)
+            return object.members.contains { member in
+                guard let schema = tree.property(member.key) ?? tree.additional else { return false }
+                return schema.isReplaced(member.value) || schema.lacksDefaults(member.value, catalog)
+            } || tree.defaults.contains { object[$0] == nil }
+        case .array(let elements): return tree.items.map { items in elements.contains { items.lacksDefaults($0, catalog) } } ?? false
+        default: return false
+        }
+    }
+
+    /// Whether a null gives way to the schema's default.
+    private func isReplaced(_ value: JSON) -> Bool { value.isNull && !isNullable && defaultValue != nil }
+
+    private func applyDefaults(_ value: inout JSON, _ catalog: SchemaCatalog) {
+        let tree = catalog.resolved(self)
+        switch value {
+        case .object(var object):
+            // The value lets go, so that the object is changed where it lies.
+            value = .null
+            func schema(_ key: String) -> Schema? { tree.property(key) ?? tree.additional }
+            if object.members.contains(where: { schema($0.key)?.isReplaced($0.value) ?? false }) {
+                object = object.compactMapValues { key, member in schema(key)?.isReplaced(member) ?? false ? nil : member }
             }
-            for property in tree.properties where result[property.name] == nil {
-                if let value = property.schema.defaultValue {
-                    result[property.name] = property.schema.defaulted(value, catalog: catalog)
-                }
+            for position in object.members.indices {
+                guard let schema = schema(object.members[position].key) else { continue }
+                object.change(at: position) { schema.applyDefaults(&$0, catalog) }
             }
-            return .object(result)
-        case .array(let elements):
-            guard let items = tree.items else { return value }
-            return .array(elements.map { items.defaulted($0, catalog: catalog) })
-        default: return value
+            for name in tree.defaults where object[name] == nil {
+                guard let schema = tree.property(name), let given = schema.defaultValue else { continue }
+                object[name] = schema.defaulted(given, catalog: catalog)
+            }
+            value = .object(object)
+        case .array(var elements):
+            guard let items = tree.items else { return }
+            value = .null
+            for index in elements.indices { items.applyDefaults(&elements[index], catalog) }
+            value = .array(elements)
+        default: break
         }
     }
 }

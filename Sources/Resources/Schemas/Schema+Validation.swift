@@ -6,53 +6,66 @@ extension Schema {
     ///
     /// - Parameter checksRequired: false for Kubernetes' own kinds, whose required fields are checked kind by kind.
     package func errors(in value: JSON, at path: String = "", catalog: SchemaCatalog, checksRequired: Bool = true) -> [FieldError] {
+        var place = FieldPlace(path)
         var found: [FieldError] = []
-        check(value, path, catalog, checksRequired, &found)
+        check(value, &place, catalog, checksRequired, &found)
         return found
     }
 
-    private func check(_ value: JSON, _ path: String, _ catalog: SchemaCatalog, _ checksRequired: Bool, _ found: inout [FieldError]) {
+    private func check(
+        _ value: JSON, _ place: inout FieldPlace, _ catalog: SchemaCatalog, _ checksRequired: Bool, _ found: inout [FieldError]
+    ) {
         guard found.count < Self.errorsMax else { return }
         let tree = catalog.resolved(self)
         guard tree.fits(value, isStrict: !checksRequired) else {
             if value.isNull && (isNullable || !checksRequired) { return }
-            let place = path.isEmpty ? "body" : path
+            let path = place.text
             found.append(
                 FieldError(
                     path, .typeInvalid,
-                    "Invalid value: \"\(value.typeName)\": \(place) in body must be of type \(value.integer == nil || tree.format.isEmpty ? tree.typeWord : tree.format): \"\(value.typeName)\""
+                    "Invalid value: \"\(value.typeName)\": \(path.isEmpty ? "body" : path) in body must be of type \(value.integer == nil || tree.format.isEmpty ? tree.typeWord : tree.format): \"\(value.typeName)\""
                 ))
             return
         }
         if !allowed.isEmpty, !allowed.contains(value), checksRequired || value != "" {
-            found.append(.notSupported(path, value, allowed.map { $0.string ?? $0.text }))
+            found.append(.notSupported(place.text, value, allowed.map { $0.string ?? $0.text }))
         }
-        if let bounds { check(value, bounds, path, catalog, &found) }
+        if let bounds { check(value, bounds, place.text, catalog, &found) }
         switch value {
-        case .object(let object): tree.checkMembers(object, path, catalog, checksRequired, &found)
+        case .object(let object): tree.checkMembers(object, &place, catalog, checksRequired, &found)
         case .array(let elements):
-            for (index, element) in elements.enumerated() {
-                tree.items?.check(element, "\(path)[\(index)]", catalog, checksRequired, &found)
+            if let items = tree.items {
+                for (index, element) in elements.enumerated() {
+                    place.steps.append(.element(index))
+                    items.check(element, &place, catalog, checksRequired, &found)
+                    place.steps.removeLast()
+                }
             }
-            checkKeys(elements, path, catalog, &found)
+            checkKeys(elements, place, catalog, &found)
         default: break
         }
     }
 
     private func checkMembers(
-        _ object: JSONObject, _ path: String, _ catalog: SchemaCatalog, _ checksRequired: Bool, _ found: inout [FieldError]
+        _ object: JSONObject, _ place: inout FieldPlace, _ catalog: SchemaCatalog, _ checksRequired: Bool, _ found: inout [FieldError]
     ) {
-        for (key, member) in object {
-            let place = path.isEmpty ? key : "\(path).\(key)"
-            (property(key) ?? additional)?.check(member, place, catalog, checksRequired, &found)
+        for member in object.members {
+            guard let schema = property(member.key) ?? additional else { continue }
+            place.steps.append(.member(member.key))
+            schema.check(member.value, &place, catalog, checksRequired, &found)
+            place.steps.removeLast()
         }
         guard checksRequired else { return }
         for key in required where object[key] == nil || (object[key]!.isNull && property(key)?.isNullable != true) {
-            found.append(.required(path.isEmpty ? key : "\(path).\(key)"))
+            var missing = place
+            missing.steps.append(.member(key))
+            found.append(.required(missing.text))
         }
     }
 
-    private func checkKeys(_ elements: [JSON], _ path: String, _ catalog: SchemaCatalog, _ found: inout [FieldError]) {
+    private func checkKeys(_ elements: [JSON], _ place: FieldPlace, _ catalog: SchemaCatalog, _ found: inout [FieldError]) {
+        // One element is no other's double.
+        guard elements.count > 1 else { return }
         var seen: Set<JSON> = []
         for (index, element) in elements.enumerated() {
             let identity: JSON
@@ -62,7 +75,7 @@ extension Schema {
             default: return
             }
             guard found.count < Self.errorsMax else { return }
-            if !seen.insert(identity).inserted { found.append(.duplicate("\(path)[\(index)]", identity)) }
+            if !seen.insert(identity).inserted { found.append(.duplicate("\(place.text)[\(index)]", identity)) }
         }
     }
 
@@ -101,7 +114,8 @@ extension Schema {
         if let elements = value.array { bounds.check(elements, path, &found) }
         if let object = value.object { bounds.check(object, path, &found) }
         func holds(_ schema: Schema) -> Bool { schema.errors(in: value, at: path, catalog: catalog).isEmpty }
-        for schema in bounds.allOf { schema.check(value, path, catalog, true, &found) }
+        var place = FieldPlace(path)
+        for schema in bounds.allOf { schema.check(value, &place, catalog, true, &found) }
         if !bounds.anyOf.isEmpty, !bounds.anyOf.contains(where: holds) {
             found.append(.invalid(path, value, "\(path) in body must validate at least one schema (anyOf)"))
         }
@@ -109,6 +123,29 @@ extension Schema {
             found.append(.invalid(path, value, "\(path) in body must validate one and only one schema (oneOf)"))
         }
         if let not = bounds.not, holds(not) { found.append(.invalid(path, value, "\(path) in body must not validate the schema (not)")) }
+    }
+}
+
+/// Where in an object a check is; written as text for refusals only.
+private struct FieldPlace {
+    enum Step {
+        case member(String)
+        case element(Int)
+    }
+
+    private let base: String
+    var steps: [Step] = []
+
+    init(_ base: String) { self.base = base }
+
+    /// `spec.containers[0].name`
+    var text: String {
+        steps.reduce(into: base) { text, step in
+            switch step {
+            case .member(let key): text += text.isEmpty ? key : "." + key
+            case .element(let index): text += "[\(index)]"
+            }
+        }
     }
 }
 
@@ -133,7 +170,7 @@ extension SchemaBounds {
             found.append(.invalid(path, .string(text), "\(path) in body should be at least \(lengthMin) chars long"))
         }
         if let lengthMax, count > lengthMax {
-            found.append(FieldError(path, .tooLong, "Too long: may not be more than \(lengthMax) bytes"))
+            found.append(FieldError(path, .tooLong, "Too long: may not be more than \(lengthMax) characters, found \(count)"))
         }
         if let pattern, let expression = try? Regex(pattern), text.firstMatch(of: expression) == nil {
             found.append(.invalid(path, .string(text), "\(path) in body should match '\(pattern)'"))

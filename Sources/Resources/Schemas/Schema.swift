@@ -48,6 +48,8 @@ package final class Schema: Sendable {
     /// The named fields of an object, each name once, in the order they are explained.
     package let properties: [Property]
     private let index: [String: Int]
+    /// Names of the fields that have a default, in the order of `properties`.
+    let defaults: [String]
     /// What members beyond `properties` hold; nil if there are none.
     package let additional: Schema?
     /// What each element of an array holds; nil where nothing is known of them.
@@ -90,6 +92,7 @@ package final class Schema: Sendable {
         self.reference = reference
         self.properties = properties
         index = Dictionary(properties.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+        defaults = properties.filter { $0.schema.defaultValue != nil }.map(\.name)
         self.additional = additional
         self.items = items
         self.required = required

@@ -1,9 +1,13 @@
 /// The newest changes of one collection: what watches resume from and older lists are rebuilt with.
 ///
-/// Holds at most `countMax` changes and `bytesMax` bytes of values; beyond either the oldest go, and with them the revisions before.
+/// Holds so many changes and bytes of values as its limits say; beyond either the oldest go, and with them the revisions before.
 struct EventWindow: Sendable {
-    static let countMax = 8192
-    static let bytesMax = 16 << 20
+    struct Limits: Sendable {
+        var countMax = 8192
+        var bytesMax = 16 << 20
+    }
+
+    private let limits: Limits
     private var events: ContiguousArray<RevisionEvent> = []
     /// Index of the oldest change that is kept; the ones before are dropped in bulk.
     private var first = 0
@@ -11,14 +15,17 @@ struct EventWindow: Sendable {
     /// Every change above this revision is kept.
     private(set) var floor: Int64
 
-    init(floor: Int64) { self.floor = floor }
+    init(floor: Int64, limits: Limits) {
+        self.floor = floor
+        self.limits = limits
+    }
 
     private static func bytes(_ event: RevisionEvent) -> Int { (event.value?.bytes.count ?? 0) + (event.previous?.bytes.count ?? 0) + 128 }
 
     mutating func append(_ event: RevisionEvent) {
         events.append(event)
         byteCount += Self.bytes(event)
-        while events.count - first > Self.countMax || byteCount > Self.bytesMax && events.count - first > 1 { dropOldest() }
+        while events.count - first > limits.countMax || byteCount > limits.bytesMax && events.count - first > 1 { dropOldest() }
     }
 
     private mutating func dropOldest() {

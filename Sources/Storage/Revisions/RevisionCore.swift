@@ -44,11 +44,13 @@ final class RevisionCore: @unchecked Sendable {
     let state = Mutex(State())
     private let log: RevisionLog
     private let bytesMax: Int
+    private let windowLimits: EventWindow.Limits
     private var obsolete: [Obsolete] = []
 
-    init(_ log: RevisionLog, bytesMax: Int) throws {
+    init(_ log: RevisionLog, bytesMax: Int, window: EventWindow.Limits) throws {
         self.log = log
         self.bytesMax = bytesMax
+        windowLimits = window
         let loaded = try load()
         state.withLock { $0 = loaded }
     }
@@ -77,7 +79,8 @@ private struct RevisionedChange {
 
 extension RevisionCore {
     private func apply(_ change: RevisionedChange, to state: inout State) {
-        var entry = state.collections.removeValue(forKey: change.collection) ?? Entry(window: EventWindow(floor: state.floor))
+        var entry =
+            state.collections.removeValue(forKey: change.collection) ?? Entry(window: EventWindow(floor: state.floor, limits: windowLimits))
         let previous = entry.names[change.name]
         if let previous {
             obsolete.append(Obsolete(row: previous.revision, since: change.revision))
@@ -196,7 +199,7 @@ extension RevisionCore {
     func events(_ collection: String, after revision: Int64, countMax: Int) throws(RevisionError) -> (ArraySlice<RevisionEvent>, Int64) {
         // Only the slice that is asked for leaves the lock.
         let (slice, floor, newest) = state.withLock { state -> (ArraySlice<RevisionEvent>?, Int64, Int64) in
-            let window = state.collections[collection]?.window ?? EventWindow(floor: state.floor)
+            let window = state.collections[collection]?.window ?? EventWindow(floor: state.floor, limits: windowLimits)
             return (window.events(after: revision, countMax: countMax), window.floor, state.revision)
         }
         guard revision <= newest else { throw .future(newest: newest) }

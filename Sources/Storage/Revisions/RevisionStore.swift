@@ -13,11 +13,15 @@ package final class RevisionStore: Sendable {
     package struct Options: Sendable {
         /// Bytes of all current values together; a write beyond is refused with `.full`.
         package var bytesMax = 1 << 30
+        /// Changes of one collection that are kept for watches and older lists; beyond, the oldest are forgotten. At least 1.
+        package var windowCountMax = EventWindow.Limits().countMax
+        /// Bytes of values in those changes; beyond, the oldest are forgotten, but for the newest change.
+        package var windowBytesMax = EventWindow.Limits().bytesMax
         /// Largest size of the file in pages of 4 KiB; nil for no limit but the disk.
         package var pageCountMax: Int?
         /// Name of the file system, of those registered with SQLite, that holds the file; nil for the platform's own.
         package var fileSystem: String?
-        /// 1 GiB of values, no limit of the file, the platform's file system.
+        /// 1 GiB of values, 8,192 changes and 16 MiB of each collection, no limit of the file, the platform's file system.
         package init() {}
     }
 
@@ -31,7 +35,8 @@ package final class RevisionStore: Sendable {
     package init(_ location: SQLiteLocation, _ options: Options = Options()) throws {
         if case .file(let path) = location { lock = try FileLock(path) } else { lock = nil }
         let core = try RevisionCore(
-            RevisionLog(location, pageCountMax: options.pageCountMax, fileSystem: options.fileSystem), bytesMax: options.bytesMax)
+            RevisionLog(location, pageCountMax: options.pageCountMax, fileSystem: options.fileSystem), bytesMax: options.bytesMax,
+            window: .init(countMax: max(1, options.windowCountMax), bytesMax: options.windowBytesMax))
         self.core = core
         thread = CommitThread(batchMax: Self.batchMax) { core.perform($0) }
     }

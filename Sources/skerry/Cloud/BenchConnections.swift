@@ -9,6 +9,13 @@ import Synchronization
 
 /// Loads over real connections, on any server that speaks HTTP.
 enum BenchConnections {
+    /// As many connections as a load asks for, however slowly they are answered.
+    static var limits: HTTPClientLimits {
+        var limits = HTTPClientLimits()
+        limits.connectionsMax = 4000
+        return limits
+    }
+
     struct Rate {
         /// Requests answered by 2xx, a second.
         var perSecond = 0.0
@@ -18,22 +25,21 @@ enum BenchConnections {
         var perCPUSecond = 0.0
     }
 
-    /// Requests of several clients, each waiting for its own answer.
+    /// Requests of several writers, each waiting for its own answer, over a connection each.
     static func rate(
-        _ clients: [HTTPClient], _ server: BenchProcess, seconds: Double, _ request: @escaping @Sendable () -> HTTPRequest
+        _ client: PooledHTTPClient, writers: Int, _ server: BenchProcess, seconds: Double,
+        _ request: @escaping @Sendable () -> HTTPRequest
     ) async -> Rate {
         let cpu = server.cpuSeconds
         let start = ContinuousClock.now
         let end = start + .seconds(seconds)
         let (done, errors) = await withTaskGroup(of: (Int, Int).self) { group in
-            for client in clients {
+            for _ in 0..<writers {
                 group.addTask {
                     var counts = (done: 0, errors: 0)
                     while ContinuousClock.now < end {
-                        let response = try? await client.send(request())
-                        if (200..<300).contains(response?.status ?? 0) { counts.done += 1 } else { counts.errors += 1 }
-                        // A connection that is gone stays gone.
-                        if response == nil { break }
+                        let answer = try? await client.send(request())
+                        if (200..<300).contains(answer?.status ?? 0) { counts.done += 1 } else { counts.errors += 1 }
                     }
                     return counts
                 }
@@ -43,6 +49,24 @@ enum BenchConnections {
         let time = (ContinuousClock.now - start) / .seconds(1)
         let used = server.cpuSeconds - cpu
         return Rate(perSecond: Double(done) / time, errors: errors, cpuSeconds: used, perCPUSecond: Double(done) / max(used, 0.01))
+    }
+
+    /// Latencies of requests that begin at a steady rate whether the last has ended or not; sorted, in seconds.
+    static func latencies(
+        _ client: PooledHTTPClient, rate: Double, seconds: Double, _ request: @escaping @Sendable () -> HTTPRequest
+    ) async -> [Double] {
+        await withTaskGroup(of: Double?.self) { group in
+            let start = ContinuousClock.now
+            for index in 0..<Int(rate * seconds) {
+                try? await Task.sleep(until: start + .seconds(Double(index) / rate))
+                group.addTask {
+                    let begin = ContinuousClock.now
+                    guard let answer = try? await client.send(request()), answer.status == 201 else { return nil }
+                    return (ContinuousClock.now - begin) / .seconds(1)
+                }
+            }
+            return await group.reduce(into: []) { if let latency = $1 { $0.append(latency) } }.sorted()
+        }
     }
 }
 
@@ -54,30 +78,22 @@ final class BenchWatcher: Sendable {
         var lagsSeconds: [Double] = []
         var lastRevision = 0
         var outOfOrder = 0
-        var isOpen = false
         var hasEnded = false
     }
 
     private static let revisionMark = Array("\"resourceVersion\":\"".utf8)
     private static let sentMark = Array("\"sent\":\"".utf8)
-    private let client: HTTPClient
     private let state = Mutex(State())
+    private let stop = Mutex<(@Sendable () -> Void)?>(nil)
 
-    init(_ client: HTTPClient) { self.client = client }
-
-    var isOpen: Bool { state.withLock { $0.isOpen } }
-
-    func begin(_ request: HTTPRequest) {
-        client.exchange(request) { [self] event in
+    /// Returns once the watch is open.
+    func begin(_ client: PooledHTTPClient, _ request: HTTPRequest) async throws {
+        let (status, stop) = try await client.follow(request, timeLimit: .seconds(3600)) { [self] chunk in
             let now = Self.nanoseconds()
-            state.withLock { state in
-                switch event {
-                case .head(let status, _): state.isOpen = status == 200
-                case .chunk(let bytes): Self.take(bytes, now, &state)
-                case .end, .failed: state.hasEnded = true
-                }
-            }
+            state.withLock { state in if let chunk { Self.take(chunk, now, &state) } else { state.hasEnded = true } }
         }
+        guard status == 200 else { throw CloudError("a watch was answered \(status)") }
+        self.stop.withLock { $0 = stop }
     }
 
     private static func take(_ bytes: [UInt8], _ now: UInt64, _ state: inout State) {
@@ -95,19 +111,24 @@ final class BenchWatcher: Sendable {
     }
 
     private static func number(behind mark: [UInt8], in line: ArraySlice<UInt8>) -> UInt64? {
-        var place = line.startIndex
-        while place + mark.count < line.endIndex {
-            if line[place] == mark[0], line[place..<(place + mark.count)].elementsEqual(mark) {
+        line.withUnsafeBytes { line in
+            var start = 0
+            while start + mark.count < line.count, let hit = memchr(line.baseAddress! + start, Int32(mark[0]), line.count - start) {
+                let place = UnsafeRawPointer(hit) - line.baseAddress!
+                guard place + mark.count < line.count else { return nil }
+                if memcmp(hit, mark, mark.count) != 0 {
+                    start = place + 1
+                    continue
+                }
                 var value: UInt64 = 0
                 for byte in line[(place + mark.count)...].prefix(19) {
-                    guard byte >= 0x30, byte <= 0x39 else { return value }
+                    guard byte >= 0x30, byte <= 0x39 else { break }
                     value = value * 10 + UInt64(byte - 0x30)
                 }
                 return value
             }
-            place += 1
+            return nil
         }
-        return nil
     }
 
     /// Time since the machine's start.
@@ -122,5 +143,5 @@ final class BenchWatcher: Sendable {
         state.withLock { ($0.lagsSeconds, $0.outOfOrder, $0.hasEnded) }
     }
 
-    func end() { client.close() }
+    func end() { stop.withLock { $0 }?() }
 }

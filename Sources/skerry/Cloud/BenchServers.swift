@@ -18,79 +18,144 @@ import Synchronization
 /// `skerry cloud` in a process of its own, spoken to over TLS as clients do.
 final class CloudBench {
     private static let pods = "/api/v1/namespaces/default/pods"
+    private static let nodeCount = 100
     let process: BenchProcess
-    private let identity: TLSIdentity
-    private let port: Int
+    /// As its administrator; a connection for each request under way.
+    let client: PooledHTTPClient
     private let names = BenchNumbers()
     /// From the program's start to its first answer, in seconds.
     let startSeconds: Double
 
+    private init(_ process: BenchProcess, _ client: PooledHTTPClient, startSeconds: Double) {
+        self.process = process
+        self.client = client
+        self.startSeconds = startSeconds
+    }
+
+    /// Starts one and waits until it is ready.
+    ///
     /// - Parameters:
     ///   - program: path of this program.
     ///   - folder: data directory, new or with a store from before.
-    init(program: String, folder: String) async throws {
+    static func start(program: String, folder: String) async throws -> CloudBench {
         let start = ContinuousClock.now
         let log = folder + ".log"
-        process = try BenchProcess([program, "cloud", "serve", "--data-dir", folder, "--listen", "127.0.0.1:0"], output: log)
-        var text = ""
-        while !text.contains("export KUBECONFIG") {
+        let process = try BenchProcess([program, "cloud", "serve", "--data-dir", folder, "--listen", "127.0.0.1:0"], output: log)
+        try await waitUntilServing(process, log)
+        let client = try administrator(kubeconfig: folder + "/admin.kubeconfig")
+        let answer = try await client.send(HTTPRequest(method: "GET", path: "/readyz"))
+        guard answer.status == 200 else { throw CloudError("the cloud under measurement is not ready: \(answer.status)") }
+        return CloudBench(process, client, startSeconds: (ContinuousClock.now - start) / .seconds(1))
+    }
+
+    private static func waitUntilServing(_ process: BenchProcess, _ log: String) async throws {
+        while true {
+            let text = (try? String(contentsOf: URL(filePath: log), encoding: .utf8)) ?? ""
+            if text.contains("export KUBECONFIG") { return }
             guard process.isRunning else { throw CloudError("the cloud under measurement ended: \(text)") }
             try await Task.sleep(for: .milliseconds(1))
-            text = (try? String(contentsOf: URL(filePath: log), encoding: .utf8)) ?? ""
         }
-        let kubeconfig = try String(contentsOf: URL(filePath: folder + "/admin.kubeconfig"), encoding: .utf8)
+    }
+
+    private static func administrator(kubeconfig path: String) throws -> PooledHTTPClient {
+        let kubeconfig = try String(contentsOf: URL(filePath: path), encoding: .utf8)
         func value(_ key: String) -> String {
             let line = kubeconfig.split(separator: "\n").first { $0.contains("\(key): ") } ?? ""
             return line.firstIndex(of: ":").map { String(line[$0...].dropFirst(2)) } ?? ""
         }
         func pem(_ key: String) -> String { String(decoding: Base64.decode(value(key)) ?? [], as: UTF8.self) }
-        port = value("server").split(separator: ":").last.flatMap { Int($0) } ?? 0
-        identity = TLSIdentity(
-            chainPEM: pem("client-certificate-data"), keyPEM: pem("client-key-data"), trustedPEM: pem("certificate-authority-data"))
-        let client = try await HTTPClient.connect(host: "127.0.0.1", port: port, tls: identity)
-        _ = try await client.send(HTTPRequest(method: "GET", path: "/readyz"))
-        startSeconds = (ContinuousClock.now - start) / .seconds(1)
+        var trust = TLSTrust()
+        trust.chainPEM = pem("client-certificate-data")
+        trust.keyPEM = pem("client-key-data")
+        trust.trustedPEM = pem("certificate-authority-data")
+        return try PooledHTTPClient(
+            host: "127.0.0.1", port: value("server").split(separator: ":").last.flatMap { Int($0) } ?? 0, trust: trust,
+            limits: BenchConnections.limits)
     }
 
-    func clients(_ count: Int) async throws -> [HTTPClient] {
-        var clients: [HTTPClient] = []
-        for _ in 0..<count {
-            let client = try await HTTPClient.connect(host: "127.0.0.1", port: port, tls: identity)
-            // Its handshake is not part of what is measured.
-            _ = try await client.send(HTTPRequest(method: "GET", path: "/livez"))
-            clients.append(client)
+    /// Ends it and its connections.
+    func stop() async {
+        await client.close()
+        process.stop()
+    }
+
+    /// Makes so many connections, whose handshakes are then not part of what is measured.
+    func connect(_ count: Int) async {
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<count {
+                group.addTask { [client] in _ = try? await client.send(HTTPRequest(method: "GET", path: "/readyz")) }
+            }
         }
-        return clients
+    }
+
+    /// Nodes that are ready and stay so, for the Pods to be on.
+    func addNodes() async throws {
+        for number in 0..<Self.nodeCount {
+            let name = JSON.string("edge-\(number)")
+            let lease: JSON = [
+                "metadata": ["name": name],
+                "spec": ["holderIdentity": name, "renewTime": "2100-01-01T00:00:00.000000Z", "leaseDurationSeconds": 40],
+            ]
+            let node: JSON = [
+                "metadata": ["name": name],
+                "status": [
+                    "allocatable": ["cpu": "64", "memory": "64Gi", "pods": 1000],
+                    "conditions": [["type": "Ready", "status": "True", "reason": "KubeletReady", "message": "ready"]],
+                ],
+            ]
+            for (path, object) in [
+                ("/api/v1/nodes", node), ("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", lease),
+            ] {
+                let answer = try await client.send(
+                    HTTPRequest(method: "POST", path: path, headers: ["Content-Type": "application/json"], body: object.bytes()))
+                guard answer.status == 201 else { throw CloudError("\(path) was answered \(answer.status)") }
+            }
+        }
     }
 
     /// A request that makes a new Pod, with the time in it.
     private func create() -> @Sendable () -> HTTPRequest {
         { [names] in
+            let number = names.next()
             let pod: JSON = [
                 "apiVersion": "v1", "kind": "Pod",
                 "metadata": [
-                    "name": .string("pod-\(names.next())"), "labels": ["app": "bench"],
+                    "name": .string("pod-\(names.prefix)-\(number)"), "labels": ["app": "bench"],
                     "annotations": ["sent": .string(String(BenchWatcher.nanoseconds()))],
                 ],
                 "spec": [
-                    "nodeName": "edge-1", "containers": [["name": "c", "image": "example/image:1", "env": [["name": "A", "value": "1"]]]],
+                    "nodeName": .string("edge-\(number % Self.nodeCount)"),
+                    "containers": [["name": "c", "image": "example/image:1", "env": [["name": "A", "value": "1"]]]],
                 ],
             ]
             return HTTPRequest(method: "POST", path: Self.pods, headers: ["Content-Type": "application/json"], body: pod.bytes())
         }
     }
 
-    func creates(_ clients: [HTTPClient], seconds: Double) async -> BenchConnections.Rate {
-        await BenchConnections.rate(clients, process, seconds: seconds, create())
+    func creates(_ writers: Int, seconds: Double) async -> BenchConnections.Rate {
+        await connect(writers)
+        return await BenchConnections.rate(client, writers: writers, process, seconds: seconds, create())
+    }
+
+    func createLatencies(rate: Double, seconds: Double) async -> [Double] {
+        await connect(16)
+        return await BenchConnections.latencies(client, rate: rate, seconds: seconds, create())
     }
 
     /// Makes so many Pods.
     func fill(_ count: Int) async throws {
         let left = BenchNumbers()
-        let clients = try await clients(32)
         let request = create()
-        await withTaskGroup(of: Void.self) { group in
-            for client in clients { group.addTask { while left.next() <= count { _ = try? await client.send(request()) } } }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<32 {
+                group.addTask { [client] in
+                    while left.next() <= count {
+                        let answer = try await client.send(request())
+                        guard answer.status == 201 else { throw CloudError("a Pod was answered \(answer.status)") }
+                    }
+                }
+            }
+            try await group.waitForAll()
         }
     }
 
@@ -106,17 +171,23 @@ final class CloudBench {
 
     /// Watches over connections of their own while Pods are made at a rate; lags count from before each Pod was sent.
     func watch(_ count: Int, rate: Double, seconds: Double) async throws -> Watched {
-        let writers = try await clients(8)
-        let list = try await writers[0].send(HTTPRequest(method: "GET", path: Self.pods, query: "limit=1"))
-        guard case .bytes(let bytes) = list.body, let revision = (try? JSONParser.parse(bytes))?["metadata"]?["resourceVersion"]?.string
-        else {
+        let writers = 8
+        await connect(writers)
+        let list = try await client.send(HTTPRequest(method: "GET", path: Self.pods, query: "limit=1"))
+        guard let revision = (try? JSONParser.parse(list.body))?["metadata"]?["resourceVersion"]?.string else {
             throw CloudError("the list was answered \(list.status)")
         }
-        let watchers = try await clients(count).map { BenchWatcher($0) }
-        for watcher in watchers {
-            watcher.begin(HTTPRequest(method: "GET", path: Self.pods, query: "watch=true&resourceVersion=\(revision)"))
+        let watchers = (0..<count).map { _ in BenchWatcher() }
+        let watch = HTTPRequest(method: "GET", path: Self.pods, query: "watch=true&resourceVersion=\(revision)")
+        // Not all handshakes at once: each is given its time.
+        for start in stride(from: 0, to: count, by: 32) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for watcher in watchers[start..<min(start + 32, count)] {
+                    group.addTask { [client] in try await watcher.begin(client, watch) }
+                }
+                try await group.waitForAll()
+            }
         }
-        for watcher in watchers { while !watcher.isOpen { try await Task.sleep(for: .milliseconds(2)) } }
         var result = Watched()
         result.memoryMB = process.memoryMB
         let cpu = process.cpuSeconds
@@ -125,11 +196,11 @@ final class CloudBench {
         let request = create()
         let done = BenchNumbers()
         await withTaskGroup(of: Void.self) { group in
-            for (number, writer) in writers.enumerated() {
-                group.addTask {
-                    for index in stride(from: number, to: total, by: writers.count) {
+            for number in 0..<writers {
+                group.addTask { [client] in
+                    for index in stride(from: number, to: total, by: writers) {
                         try? await Task.sleep(until: start + .seconds(Double(index) / rate))
-                        if let status = (try? await writer.send(request()))?.status, status == 201 { _ = done.next() }
+                        if let status = (try? await client.send(request()))?.status, status == 201 { _ = done.next() }
                     }
                 }
             }
@@ -160,13 +231,15 @@ final class CloudBench {
 /// Numbers that are each given once.
 final class BenchNumbers: Sendable {
     let count = Atomic(0)
+    /// Not that of another run over the same store.
+    let prefix = String(UInt32.random(in: 0 ... .max), radix: 36)
     func next() -> Int { count.add(1, ordering: .relaxed).newValue }
 }
 
 /// Debian's etcd beside it: durable puts over its JSON gateway, without TLS.
 final class EtcdBench {
     let process: BenchProcess
-    private let port: Int
+    private let client: PooledHTTPClient
     private let names = BenchNumbers()
 
     /// Where `scripts/unpack-etcd` puts it, or PATH; nil without one.
@@ -178,7 +251,8 @@ final class EtcdBench {
     init(program: String, folder: String) async throws {
         let free = try await HTTPServer.start(host: "127.0.0.1", port: 0, tls: nil, responder: Nobody())
         let peers = try await HTTPServer.start(host: "127.0.0.1", port: 0, tls: nil, responder: Nobody())
-        port = free.port
+        let port = free.port
+        client = try PooledHTTPClient(host: "127.0.0.1", port: port, trust: nil, limits: BenchConnections.limits)
         await free.stop()
         await peers.stop()
         process = try BenchProcess(
@@ -188,11 +262,7 @@ final class EtcdBench {
                 "http://127.0.0.1:\(peers.port)", "--initial-cluster", "default=http://127.0.0.1:\(peers.port)",
             ], output: folder + ".log")
         for _ in 0..<500 {
-            if let client = try? await HTTPClient.connect(host: "127.0.0.1", port: port, tls: nil),
-                let response = try? await client.send(HTTPRequest(method: "GET", path: "/health")), response.status == 200
-            {
-                return
-            }
+            if (try? await client.send(HTTPRequest(method: "GET", path: "/health")))?.status == 200 { return }
             try await Task.sleep(for: .milliseconds(20))
         }
         throw CloudError("etcd does not answer; see \(folder).log")
@@ -202,12 +272,16 @@ final class EtcdBench {
         func respond(to request: HTTPRequest) async -> HTTPResponse { HTTPResponse(status: 404) }
     }
 
+    /// Ends it and its connections.
+    func stop() async {
+        await client.close()
+        process.stop()
+    }
+
     /// Puts of values as large as a Pod is.
-    func puts(_ count: Int, seconds: Double) async throws -> BenchConnections.Rate {
-        var clients: [HTTPClient] = []
-        for _ in 0..<count { clients.append(try await HTTPClient.connect(host: "127.0.0.1", port: port, tls: nil)) }
+    func puts(_ writers: Int, seconds: Double) async -> BenchConnections.Rate {
         let value = Base64.encode([UInt8](repeating: 0x61, count: 900))
-        return await BenchConnections.rate(clients, process, seconds: seconds) { [names] in
+        return await BenchConnections.rate(client, writers: writers, process, seconds: seconds) { [names] in
             let key = Base64.encode(Array("/registry/pods/default/pod-\(names.next())".utf8))
             return HTTPRequest(
                 method: "POST", path: "/v3/kv/put", headers: ["Content-Type": "application/json"],

@@ -35,9 +35,12 @@ struct CloudOptions: ParsableArguments {
 struct CloudServeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "serve", abstract: "Serve until SIGTERM (the default).")
 
-    @OptionGroup var options: CloudOptions
-    @Option(help: "Address and port to listen on; port 0 lets the system choose.")
-    var listen = "127.0.0.1:7443"
+    @Option(help: "Folder of the cloud's store, keys and admin.kubeconfig; needed here or in the file.")
+    var dataDir: String?
+    @Option(help: "Address and port to listen on; port 0 lets the system choose (default: 127.0.0.1:7443).")
+    var listen: String?
+    @Option(help: "File of settings in YAML or JSON; flags win over it.")
+    var config: String?
     @Option(help: "A further name or address by which edges and clients reach this cloud; may be given more than once.")
     var alsoKnownAs: [String] = []
     @Option(help: "Kubeconfig of a Kubernetes to run beside, instead of the embedded API.")
@@ -45,54 +48,72 @@ struct CloudServeCommand: AsyncParsableCommand {
     @Option(help: "Context of --kubeconfig; its current one if none is named.")
     var context: String?
 
-    private func address() throws -> (host: String, port: Int) {
-        guard let colon = listen.lastIndex(of: ":"), let port = UInt16(listen[listen.index(after: colon)...]), colon > listen.startIndex
-        else {
+    func validate() throws {
+        if let listen, CloudSettings.address(listen) == nil {
             throw ValidationError("--listen \(listen): expected ADDRESS:PORT, as 127.0.0.1:7443")
         }
-        let host = listen[..<colon].filter { $0 != "[" && $0 != "]" }
-        return (String(host), Int(port))
+        guard config == nil else { return }
+        if dataDir == nil { throw ValidationError("--data-dir is missing; name the cloud's folder, here or as dataDir in a --config file") }
+        if context != nil, kubeconfig == nil { throw ValidationError("--context \(context!): there is no --kubeconfig to take it from") }
     }
 
-    func validate() throws {
-        _ = try address()
-        if context != nil, kubeconfig == nil { throw ValidationError("--context \(context!): there is no --kubeconfig to take it from") }
+    /// The file's settings with the flags' over them.
+    private func settings() throws -> CloudSettings {
+        var settings = try CloudSettings(file: config)
+        if let dataDir { settings.dataDir = dataDir }
+        if let listen { settings.listen = listen }
+        if !alsoKnownAs.isEmpty { settings.alsoKnownAs = alsoKnownAs }
+        if let kubeconfig {
+            settings.kubeconfig = kubeconfig
+            // A context of the file is one of the file's kubeconfig.
+            settings.context = nil
+        }
+        if let context { settings.context = context }
+        if settings.context != nil, settings.kubeconfig == nil {
+            throw ValidationError("--context \(context ?? ""): there is no --kubeconfig to take it from")
+        }
+        return settings
     }
 
     func run() async throws {
         HeapKeeper.prepare()
-        if let kubeconfig {
-            let cluster = try ForeignCluster(kubeconfig: kubeconfig, context: context, version: Skerry.configuration.version)
+        let settings = try settings()
+        guard let dataDir = settings.dataDir, let (host, port) = CloudSettings.address(settings.listen) else {
+            throw ValidationError("dataDir is missing in \(config ?? "the settings"); name the cloud's folder there or by --data-dir")
+        }
+        if let kubeconfig = settings.kubeconfig {
+            let cluster = try ForeignCluster(
+                kubeconfig: kubeconfig, context: settings.context, version: Skerry.configuration.version)
             return try await cluster.run(time: Self.environment.now, random: Self.environment.random)
         }
         let signals = TerminationSignals()
-        let (host, port) = try address()
-        let directory = try CloudDirectory(options.dataDir)
+        let directory = try CloudDirectory(dataDir)
         let now = Date()
         let authority = try directory.authority(now: now)
-        let store = try RevisionStore(.file(directory.store))
+        let store = try RevisionStore(.file(directory.store), settings.store)
         let service = try ObjectService(store: store, environment: Self.environment)
         try await InitialObjects.make(in: service)
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let api = APIServer(
             service: service, tokens: try directory.tokens(), programVersion: Skerry.configuration.version,
-            audit: try directory.auditLog(),
+            audit: settings.isAudited
+                ? try directory.auditLog(bytesMax: settings.auditBytesMax, filesMax: settings.auditFilesMax) : nil,
             doors: [
                 try JoinDoor(client: keeper, authority: authority, now: Self.environment.now),
                 ArtifactDoor(service: service, store: artifacts),
             ])
-        let identity = try Self.serverIdentity(authority, [host] + alsoKnownAs, now)
-        let server = try await HTTPServer.start(host: host, port: port, tls: identity, responder: api)
+        let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
+        let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: settings.http, responder: api)
         let name = host.contains(":") ? "[\(host)]" : host
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
         writeError("export KUBECONFIG=\(directory.kubeconfig)")
-        let controllers = Self.controllers(service)
+        let controllers = Self.controllers(service, nodeGraceSeconds: settings.nodeGraceSeconds)
         let upkeep = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
-                group.addTask { await HistoryKeeper(store).run() }
+                group.addTask { await HistoryKeeper(store, kept: settings.historyKept).run() }
                 group.addTask {
                     await LeftoverKeeper(service: service, tokens: JoinTokens(keeper), artifacts: artifacts) { writeError($0) }.run()
                 }
@@ -103,7 +124,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         writeError("stopping: finishing the requests in flight")
         upkeep.cancel()
         await upkeep.value
-        await server.stop()
+        await server.stop(grace: settings.drainTimeout)
         store.close()
     }
 
@@ -111,10 +132,11 @@ struct CloudServeCommand: AsyncParsableCommand {
         now: { Timestamp(seconds: Int64(time(nil))) }, random: { UInt64.random(in: 0 ... .max) })
 
     /// What every cluster does by itself.
-    private static func controllers(_ service: ObjectService) -> ReconcileRunner<ContinuousClock> {
+    private static func controllers(_ service: ObjectService, nodeGraceSeconds: Int64) -> ReconcileRunner<ContinuousClock> {
         let client = ServiceClient(service, user: User(name: "system:kube-controller-manager", groups: ["system:masters"]))
         return ReconcileRunner(
-            client: client, reconcilers: ClusterControllers.all(client), clock: ContinuousClock(), time: environment.now,
+            client: client, reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds), clock: ContinuousClock(),
+            time: environment.now,
             random: environment.random,
             report: { writeError($0) })
     }

@@ -32,13 +32,13 @@ struct CloudDirectory {
         }
     }
 
-    /// Bytes of one file of the audit log, and how many files are kept.
-    private static let auditBytesMax = 32 << 20
-    private static let auditFilesMax = 4
-
-    /// `audit.log` in this folder, a line a request; the newest 128 MiB are kept.
-    func auditLog() throws -> AuditLog {
-        let file = try RotatingFile(path: "\(path)/audit.log", bytesMax: Self.auditBytesMax, filesMax: Self.auditFilesMax)
+    /// `audit.log` in this folder, a line a request.
+    ///
+    /// - Parameters:
+    ///   - bytesMax: of one file; beyond, the next begins.
+    ///   - filesMax: files that are kept, the current one among them; the oldest go.
+    func auditLog(bytesMax: Int, filesMax: Int) throws -> AuditLog {
+        let file = try RotatingFile(path: "\(path)/audit.log", bytesMax: bytesMax, filesMax: filesMax)
         return AuditLog { try file.append($0) }
     }
 

@@ -3,12 +3,6 @@ import KubernetesClient
 import Reconciliation
 import Resources
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
-
 /// `skerry cloud --kubeconfig`: the cloud beside a Kubernetes that somebody else runs, instead of the embedded API.
 struct ForeignCluster {
     let client: RESTClient
@@ -57,15 +51,5 @@ struct ForeignCluster {
         }
     }
 
-    /// A file of at most `Kubeconfig.bytesMax` bytes.
-    @Sendable static func read(_ path: String) throws -> [UInt8] {
-        guard let file = fopen(path, "re") else { throw CloudError(String(cString: strerror(errno))) }
-        defer { fclose(file) }
-        // One more than is taken, so that a longer file is noticed and refused.
-        let bytes = [UInt8](unsafeUninitializedCapacity: Kubeconfig.bytesMax + 1) { buffer, count in
-            count = fread(buffer.baseAddress, 1, buffer.count, file)
-        }
-        guard ferror(file) == 0 else { throw CloudError("reading failed") }
-        return bytes
-    }
+    @Sendable static func read(_ path: String) throws -> [UInt8] { try SmallFile.read(path, bytesMax: Kubeconfig.bytesMax) }
 }

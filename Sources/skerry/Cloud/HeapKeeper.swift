@@ -4,10 +4,12 @@
     import Darwin
 #endif
 
-/// Gives memory back to the system that the C library keeps for later: what a list or a burst of writes took, and has freed.
+/// Gives memory back to the system: what a list or a burst of writes took and has freed, which the C library keeps for later, and pages of
+/// the program that were needed last for the start. These are read again from the file, which the system keeps, when they are needed.
 ///
-/// Measured with 10,000 Pods after a start: 264 MB resident before, 116 MB after.
+/// Measured with 10,000 Pods after a start: 264 MB resident without, 116 MB with the first of the two.
 enum HeapKeeper {
+    private static let firstWait: Duration = .milliseconds(500)
     private static let period: Duration = .seconds(20)
 
     /// `M_ARENA_MAX` of malloc.h, which Swift's Glibc leaves out like the two functions.
@@ -21,9 +23,13 @@ enum HeapKeeper {
     /// Runs until its task is cancelled.
     static func run() async {
         let trim = function("malloc_trim", as: (@convention(c) (Int) -> Int32).self)
+        // What the start took goes as soon as it is over.
+        var wait = firstWait
         while !Task.isCancelled {
-            try? await Task.sleep(for: period)
+            try? await Task.sleep(for: wait)
+            wait = period
             _ = trim?(0)
+            dropProgramPages()
         }
     }
 
@@ -31,5 +37,56 @@ enum HeapKeeper {
     static func prepare() {
         let set = function("mallopt", as: (@convention(c) (Int32, Int32) -> Int32).self)
         _ = set?(arenaMax, 2)
+    }
+
+    /// What `dl_iterate_phdr` tells of a loaded file (link.h), as far as it is read here.
+    private struct LoadedFile {
+        let base: UInt
+        let name: UnsafePointer<CChar>?
+        let headers: UnsafePointer<ProgramHeader>?
+        let headerCount: UInt16
+    }
+
+    /// A segment of a loaded file, 64 bits (elf.h).
+    private struct ProgramHeader {
+        let type: UInt32
+        let flags: UInt32
+        let offset: UInt64
+        let address: UInt64
+        let physicalAddress: UInt64
+        let fileBytes: UInt64
+        let memoryBytes: UInt64
+        let alignment: UInt64
+    }
+
+    private static let loadedSegment: UInt32 = 1
+    private static let writableFlag: UInt32 = 2
+
+    /// Lets go of the pages of code and constants of this program and its libraries. Segments that can be written are left alone, also those
+    /// that are closed to writing after the start: what was written there is nowhere else.
+    private static func dropProgramPages() {
+        typealias Visit = @convention(c) (UnsafeRawPointer?, Int, UnsafeMutableRawPointer?) -> Int32
+        typealias Iterate = @convention(c) (Visit, UnsafeMutableRawPointer?) -> Int32
+        guard MemoryLayout<UInt>.size == 8, let iterate = function("dl_iterate_phdr", as: Iterate.self) else { return }
+        _ = iterate(
+            { file, size, _ in
+                guard let file, size >= MemoryLayout<LoadedFile>.size else { return 0 }
+                let loaded = file.loadUnaligned(as: LoadedFile.self)
+                for index in 0..<Int(loaded.headerCount) {
+                    guard let header = loaded.headers?[index], header.type == HeapKeeper.loadedSegment,
+                        header.flags & HeapKeeper.writableFlag == 0
+                    else { continue }
+                    HeapKeeper.drop(from: loaded.base + UInt(header.address), bytes: UInt(header.memoryBytes))
+                }
+                return 0
+            }, nil)
+    }
+
+    private static func drop(from address: UInt, bytes: UInt) {
+        let page = UInt(sysconf(Int32(_SC_PAGESIZE)))
+        let start = address & ~(page - 1)
+        let end = (address + bytes + page - 1) & ~(page - 1)
+        guard let pointer = UnsafeMutableRawPointer(bitPattern: start) else { return }
+        _ = madvise(pointer, Int(end - start), Int32(MADV_DONTNEED))
     }
 }

@@ -37,7 +37,7 @@ package final class MemoryServer: Sendable {
 
     /// - Parameter further: kinds beyond the built-in ones, as custom kinds would be.
     package init(further: [KindDefinition] = []) {
-        let served = BuiltInKinds.all.filter { $0.verbs.contains("list") } + further
+        let served = BuiltInKinds.all.filter { $0.verbs.contains("list") && $0.storedForm == nil } + further
         definitions = Dictionary(uniqueKeysWithValues: served.map { (ResourceKind($0), $0) })
         sortedKinds = definitions.keys.sorted { ($0.description, $0.version) < ($1.description, $1.version) }
     }
