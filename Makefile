@@ -48,11 +48,12 @@ prove-storage:
 	SKERRY_FAULT_POINTS=all swift test -c release --skip-build --filter StorageFaultTests
 	SKERRY_KILLS=$${SKERRY_KILLS:-1000} swift test -c release --skip-build --filter CloudCrashTests
 
-# Gives every reader of the API changed inputs for FUZZ_SECONDS each, from a seed that is printed; `make test` does a share.
+# Gives every reader of the API changed inputs for FUZZ_SECONDS each, from a seed that is printed; `make test` does a share. FUZZ_TARGETS=table,json
+# gives them to some alone.
 fuzz:
 	scripts/bootstrap
 	$(SWIFT_BUILD) --build-tests
-	SKERRY_FUZZ_SECONDS=$${FUZZ_SECONDS:-1200} swift test -c release --skip-build --filter FuzzTests
+	SKERRY_FUZZ_TARGETS=$${FUZZ_TARGETS:-} SKERRY_FUZZ_SECONDS=$${FUZZ_SECONDS:-1200} swift test -c release --skip-build --filter FuzzTests
 
 # Runs cloud and edges through SEEDS random lives with everything that can go wrong; a seed that fails is printed, and SEED=n runs it again.
 simulate:

@@ -240,15 +240,12 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     private func pump(_ context: ChannelHandlerContext) {
         guard case .streaming(let stream, let isKept) = state else { return }
-        var isWritten = false
         while context.channel.isWritable {
             switch stream.next() {
             case .chunk(let bytes):
-                context.write(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: bytes)))), promise: nil)
-                isWritten = true
-            case .wait:
-                if isWritten { context.flush() }
-                return
+                // Flushed one by one: what is not counts for nothing with `isWritable`.
+                context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: bytes)))), promise: nil)
+            case .wait: return
             case .end:
                 state = .idle
                 stream.stop()
@@ -263,7 +260,6 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
                 }
             }
         }
-        if isWritten { context.flush() }
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {

@@ -55,6 +55,7 @@ package final class HTTPServer: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     if let context { try pipeline.addHandler(NIOSSLServerHandler(context: context)) }
+                    try pipeline.addHandler(OutboundGatherer())
                     try Self.addHTTP(pipeline, HTTPConnection(responder: responder, limits: limits, load: load, wakes: wakes))
                 }
             }

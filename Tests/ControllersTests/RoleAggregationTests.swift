@@ -11,7 +11,9 @@ import Testing
         var role: JSON = ["metadata": ["name": .string(name), "labels": [:]], "rules": rules]
         for whole in partOf { role[path: ["metadata", "labels", "to-\(whole)"]] = "true" }
         if let gathers {
-            role["aggregationRule"] = ["clusterRoleSelectors": [["matchLabels": .object(JSONObject([("to-\(gathers)", "true")]))]]]
+            role["aggregationRule"] = [
+                "clusterRoleSelectors": [["matchLabels": .object(JSONObject([("to-\(gathers)", JSON.string("true"))]))]]
+            ]
         }
         return role
     }

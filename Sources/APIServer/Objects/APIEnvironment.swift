@@ -17,12 +17,20 @@ package struct APIEnvironment: Sendable {
     package func newUID() -> String {
         let high = random() & ~0xf000 | 0x4000
         let low = random() & ~(3 << 62) | 2 << 62
-        func hex(_ value: UInt64, _ digits: Int) -> String {
-            let text = String(value, radix: 16)
-            return String(repeating: "0", count: max(0, digits - text.count)) + text.suffix(digits)
+        return String(unsafeUninitializedCapacity: 36) { text in
+            for place in 0..<36 {
+                if place == 8 || place == 13 || place == 18 || place == 23 {
+                    text[place] = UInt8(ascii: "-")
+                    continue
+                }
+                // The dashes before the place are no digits.
+                let digit = place - (place > 23 ? 4 : place > 18 ? 3 : place > 13 ? 2 : place > 8 ? 1 : 0)
+                let bits = digit < 16 ? high >> (60 - 4 * UInt64(digit)) : low >> (60 - 4 * UInt64(digit - 16))
+                let value = UInt8(truncatingIfNeeded: bits & 15)
+                text[place] = value < 10 ? 0x30 + value : 0x57 + value
+            }
+            return 36
         }
-        return
-            "\(hex(high >> 32, 8))-\(hex(high >> 16 & 0xffff, 4))-\(hex(high & 0xffff, 4))-\(hex(low >> 48, 4))-\(hex(low & 0xffff_ffff_ffff, 12))"
     }
 
     /// Five letters and digits that make no words, as Kubernetes ends generated names.

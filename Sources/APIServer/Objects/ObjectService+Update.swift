@@ -101,8 +101,10 @@ extension ObjectService {
             var after = new
             before[path: ["metadata", "managedFields"]] = nil
             after[path: ["metadata", "managedFields"]] = nil
-            var fields = ManagedFields(wanted["metadata"]?["managedFields"] ?? old["metadata"]?["managedFields"])
-            if before == after, fields == ManagedFields(old["metadata"]?["managedFields"]) { return nil }
+            let known = old["metadata"]?["managedFields"]
+            let given = wanted["metadata"]?["managedFields"] ?? known
+            var fields = ManagedFields(given)
+            if before == after, given == known || fields == ManagedFields(known) { return nil }
             fields.recordUpdate(
                 from: before, to: after, author: author(options, definition, part.subresource), schema: definition.schema,
                 walk: FieldWalk(catalog: catalog), time: environment.now().text)

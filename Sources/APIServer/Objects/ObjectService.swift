@@ -16,6 +16,8 @@ package final class ObjectService: Sendable {
     package let catalog = SchemaCatalog.kubernetes
     /// Clock and randomness: times of creation, uids, generated names.
     package let environment: APIEnvironment
+    /// What watches of the same changes share.
+    let watchLines = WatchLines()
     private let registryBox: Mutex<KindRegistry>
     private let bookBox = Mutex<AccessBook?>(nil)
 

@@ -148,6 +148,10 @@ final class WatchStream: HTTPBodyStream {
     private func write(_ type: String, _ value: RevisionedValue, _ revision: Int64?, _ state: inout State, into chunk: inout [UInt8])
         throws(APIStatus)
     {
+        if view.format == .json, ObjectBytes.isStored(value, in: view.definition) {
+            chunk += view.service.watchLines.line(type, value, revision: revision ?? value.revision)
+            return
+        }
         chunk += Array("{\"type\":\"\(type)\",\"object\":".utf8)
         if case .table = view.format {
             var object = try view.service.decode(value, view.definition)

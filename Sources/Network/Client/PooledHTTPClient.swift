@@ -1,7 +1,6 @@
 import NIOCore
 import NIOHTTP1
 import NIOPosix
-import NIOSSL
 import Synchronization
 
 /// Asks one server by HTTP/1.1, over TLS or plain: connections are kept and used again, sizes and times are bounded.
@@ -15,7 +14,7 @@ package final class PooledHTTPClient: Sendable {
 
     private struct Pool {
         var idle: [Line] = []
-        /// What connections that are made now trust and show, and as NIOSSL has it; nil for plain text.
+        /// What connections that are made now trust and show, as it was given and for connections; nil for plain text.
         var trust: (given: TLSTrust, end: TLSClientEnd)?
         var open: [ObjectIdentifier: any Channel] = [:]
         /// Connections that are being made.
@@ -225,6 +224,7 @@ package final class PooledHTTPClient: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     if let end { try pipeline.addHandler(end.handler()) }
+                    try pipeline.addHandler(OutboundGatherer())
                     try pipeline.addHTTPClientHandlers()
                     @Sendable func line(_ connection: HTTPClientConnection) -> Line {
                         Line(

@@ -89,35 +89,42 @@ package struct FieldWalk {
     /// What the writer of a new object owns, as FieldsV1: the same as the difference from nothing, without the way by a set.
     package func fieldsOfNew(_ object: JSON, schema: Schema) -> JSON {
         let tree = catalog.resolved(schema)
-        var result: [(String, JSON)] = []
-        for root in object.object?.members ?? [] where !ManagedFields.unowned.contains([.field(root.key)]) {
+        var result: [JSONObject.Member] = []
+        for root in object.object?.members ?? [] where !ManagedFields.unownedKeys.contains(root.key) {
             let inner = member(root.key, tree).schema
             guard root.key == "metadata" else {
-                result.append(("f:" + root.key, everythingV1(in: root.value, inner)))
+                result.append(.init(key: "f:" + root.key, value: everythingV1(in: root.value, inner)))
                 continue
             }
             let metadataTree = inner.map(catalog.resolved)
-            let own = (root.value.object?.members ?? []).filter { !ManagedFields.unowned.contains([.field("metadata"), .field($0.key)]) }
-                .map { ("f:" + $0.key, everythingV1(in: $0.value, member($0.key, metadataTree).schema)) }
-            if !own.isEmpty { result.append(("f:metadata", Self.sorted(own))) }
+            let own = (root.value.object?.members ?? []).filter { !ManagedFields.unownedMetadata.contains($0.key) }
+                .map { JSONObject.Member(key: "f:" + $0.key, value: everythingV1(in: $0.value, member($0.key, metadataTree).schema)) }
+            if !own.isEmpty { result.append(.init(key: "f:metadata", value: Self.sorted(own))) }
         }
         return Self.sorted(result)
     }
 
-    private static func sorted(_ fields: [(String, JSON)]) -> JSON { .object(JSONObject(fields.sorted { $0.0 < $1.0 })) }
+    private static func sorted(_ fields: [JSONObject.Member]) -> JSON { .object(JSONObject(differing: fields.sorted { $0.key < $1.key })) }
 
     private func everythingV1(in value: JSON, _ schema: Schema?) -> JSON {
-        var fields: [(String, JSON)]
+        var fields: [JSONObject.Member] = []
         switch children(value, schema) {
-        case .none: return [:]
+        case .none: return .object(JSONObject())
         case .members(let object, let tree):
-            fields = object.members.map { ("f:" + $0.key, everythingV1(in: $0.value, member($0.key, tree).schema)) }
-        case .elements(let elements, let schema): fields = elements.map { ($0.text, everythingV1(in: $1, schema)) }
+            fields.reserveCapacity(object.count + 1)
+            for inner in object.members {
+                fields.append(.init(key: "f:" + inner.key, value: everythingV1(in: inner.value, member(inner.key, tree).schema)))
+            }
+        case .elements(let elements, let schema):
+            // Of elements that are told apart by nothing the last one stands for all.
+            var known = JSONObject()
+            for (step, inner) in elements { known[step.text] = everythingV1(in: inner, schema) }
+            fields = known.members
         }
-        guard !fields.isEmpty else { return [:] }
-        fields.sort { $0.0 < $1.0 }
-        fields.insert((".", [:]), at: 0)
-        return .object(JSONObject(fields))
+        guard !fields.isEmpty else { return .object(JSONObject()) }
+        // Before everything else: a letter and a colon follow in every other key.
+        fields.append(.init(key: ".", value: .object(JSONObject())))
+        return Self.sorted(fields)
     }
 
     /// Every field of a value, the composite ones too.

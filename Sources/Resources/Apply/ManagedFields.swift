@@ -105,18 +105,20 @@ package struct ManagedFields: Sendable, Equatable {
     /// Fields that never have an owner.
     package static let unowned: FieldSet = {
         var metadata = FieldSet()
-        for name in [
-            "name", "namespace", "generateName", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-            "deletionGracePeriodSeconds", "selfLink", "managedFields",
-        ] {
-            metadata[.field(name)] = .itself
-        }
+        for name in unownedMetadata { metadata[.field(name)] = .itself }
         var result = FieldSet()
         result[.field("metadata")] = metadata.union(.itself).subtracting(.itself)
-        result[.field("apiVersion")] = .itself
-        result[.field("kind")] = .itself
+        for name in unownedKeys { result[.field(name)] = .itself }
         return result
     }()
+
+    /// Of those, the keys of the object itself.
+    static let unownedKeys: Set<String> = ["apiVersion", "kind"]
+    /// Of those, the keys of its metadata.
+    static let unownedMetadata: Set<String> = [
+        "name", "namespace", "generateName", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
+        "deletionGracePeriodSeconds", "selfLink", "managedFields",
+    ]
 
     private static func owned(_ fields: FieldSet) -> FieldSet {
         var metadata = FieldSet()

@@ -8,6 +8,11 @@ package struct JSONObject: Sendable {
         package let key: String
         /// Null is a value.
         package fileprivate(set) var value: JSON
+
+        init(key: String, value: JSON) {
+            self.key = key
+            self.value = value
+        }
     }
 
     private static let indexedAbove = 12
@@ -22,6 +27,14 @@ package struct JSONObject: Sendable {
     /// Members in the given order; of a key given twice the last value stays.
     package init(_ members: some Sequence<(String, JSON)>) {
         for (key, value) in members { self[key] = value }
+    }
+
+    /// Members in the given order, for keys that are known to differ: nothing is looked up.
+    ///
+    /// - Precondition: no key stands twice.
+    init(differing members: [Member]) {
+        self.members = members
+        if members.count > Self.indexedAbove { index = JSONObjectIndex(members) }
     }
 
     /// Number of members.

@@ -1,0 +1,54 @@
+import NIOCore
+
+/// Makes one piece of what is written until it is flushed: a head, a body and its end become one TLS record and one packet instead of three.
+///
+/// Large pieces are handed on as they are, so that nothing large is copied.
+final class OutboundGatherer: ChannelOutboundHandler {
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// Pieces from this size on are handed on by themselves, and what has gathered is handed on beyond it: the most that fits one TLS record.
+    private static let bytesMax = 16 << 10
+    private var gathered: ByteBuffer?
+    private var promises: [EventLoopPromise<Void>] = []
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        var piece = unwrapOutboundIn(data)
+        if (gathered?.readableBytes ?? 0) + piece.readableBytes > Self.bytesMax { handOn(context) }
+        if piece.readableBytes >= Self.bytesMax { return context.write(wrapOutboundOut(piece), promise: promise) }
+        if let promise { promises.append(promise) }
+        guard piece.readableBytes > 0 || gathered == nil else { return }
+        if gathered == nil {
+            gathered = piece
+        } else {
+            gathered?.writeBuffer(&piece)
+        }
+    }
+
+    private func handOn(_ context: ChannelHandlerContext) {
+        guard let buffer = gathered else { return }
+        gathered = nil
+        let waiting = promises
+        promises = []
+        guard let first = waiting.first else { return context.write(wrapOutboundOut(buffer), promise: nil) }
+        for promise in waiting.dropFirst() { first.futureResult.cascade(to: promise) }
+        context.write(wrapOutboundOut(buffer), promise: first)
+    }
+
+    func flush(context: ChannelHandlerContext) {
+        handOn(context)
+        context.flush()
+    }
+
+    func close(context: ChannelHandlerContext, mode: CloseMode, promise: EventLoopPromise<Void>?) {
+        // As without this: what was not flushed is handed on, to be failed with the connection.
+        handOn(context)
+        context.close(mode: mode, promise: promise)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        gathered = nil
+        for promise in promises { promise.fail(ChannelError.ioOnClosedChannel) }
+        promises = []
+    }
+}
