@@ -39,7 +39,7 @@ package struct HTTPRequest: Sendable {
     package var path: String
     /// The target behind `?`, percent-encoded; empty without one.
     package var query: String
-    /// As they are sent. A client adds `Content-Length` itself.
+    /// As they are sent. A client adds `Content-Length` and, where it is missing, `Host` itself.
     package var headers: HTTPHeaders
     /// The body; empty for none.
     package var body: [UInt8]

@@ -112,7 +112,7 @@ import Testing
                 apiVersion: events.k8s.io/v1
                 kind: Event
                 metadata: {name: new, namespace: default}
-                regarding: {kind: Pod, name: q, namespace: default}
+                regarding: {apiVersion: v1, kind: Pod, name: q, namespace: default}
                 reason: Placed
                 note: placed on n1
                 type: Warning

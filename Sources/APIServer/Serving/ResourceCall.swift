@@ -233,7 +233,8 @@ struct ResourceCall {
         }
     }
 
-    private func answer(_ result: WriteResult) throws(APIStatus) -> HTTPResponse {
+    /// - Parameter isStored: the object stands in the store as it is here, unless it has changed since.
+    private func answer(_ result: WriteResult, isStored: Bool) throws(APIStatus) -> HTTPResponse {
         let format = try AnswerFormat(accept: request.headers["accept"])
         let object: JSON
         switch format {
@@ -241,7 +242,7 @@ struct ResourceCall {
             object = try view().table([result.object], resourceVersion: result.object["metadata"]?["resourceVersion"], hasColumns: true)
         case .partial: object = ObjectView.partial(result.object)
         default:
-            if let bytes = storedText(of: result.object) {
+            if isStored, let bytes = storedText(of: result.object) {
                 return APIServer.bytes(bytes, status: result.isNew ? 201 : 200, warnings: result.warnings)
             }
             object = result.object
@@ -249,8 +250,8 @@ struct ResourceCall {
         return APIServer.json(object, status: result.isNew ? 201 : 200, warnings: result.warnings)
     }
 
-    /// The text of an object as it was just stored, so that it is not written twice; nil if it is stored otherwise than it is shown, was
-    /// not stored at all, or has changed since.
+    /// The text of an object as it was just stored, so that it is not written twice; nil if it is stored otherwise than it is shown, or has
+    /// changed since.
     private func storedText(of object: JSON) -> [UInt8]? {
         let key = ObjectKey(object)
         guard let version = object["metadata"]?["resourceVersion"]?.string, let revision = Int64(version),
@@ -278,16 +279,18 @@ struct ResourceCall {
             throw .forbidden(definition, name: body["metadata"]?["name"]?.string ?? "", reason)
         }
         try refuseEscalation(body)
-        return try answer(try await service.create(definition, namespace: namespace, body, options))
+        return try answer(
+            try await service.create(definition, namespace: namespace, body, options), isStored: !options.isDryRun)
     }
 
     private func update(_ part: ObjectService.Part) async throws(APIStatus) -> HTTPResponse {
         let (body, duplicates) = try body(definition.schema)
         try refuseForeign(body)
         try refuseEscalation(body)
+        let options = try options(duplicates: duplicates)
         return try answer(
-            try await service.update(
-                definition, namespace: namespace, name: path.name, part: part, body, try options(duplicates: duplicates)))
+            try await service.update(definition, namespace: namespace, name: path.name, part: part, body, options),
+            isStored: !options.isDryRun)
     }
 
     private func patch(_ part: ObjectService.Part) async throws(APIStatus) -> HTTPResponse {
@@ -312,9 +315,10 @@ struct ResourceCall {
             try Authorizer(service: service).check(
                 user, AccessRequest(verb: "create", group: definition.group, resource: definition.plural, name: "", namespace: namespace))
         }
+        let options = try options(duplicates: duplicates)
         return try answer(
-            try await service.patch(
-                definition, namespace: namespace, name: path.name, part: part, patch, try options(duplicates: duplicates)))
+            try await service.patch(definition, namespace: namespace, name: path.name, part: part, patch, options),
+            isStored: !options.isDryRun)
     }
 
     private static let deleteOptionsSchema = Schema(.object, reference: BuiltInKinds.metaPrefix + "DeleteOptions")
@@ -336,7 +340,7 @@ struct ResourceCall {
     private func delete() async throws(APIStatus) -> HTTPResponse {
         switch try await service.delete(definition, namespace: namespace, name: path.name, try deleteOptions()) {
         case .gone(let status): return APIServer.json(status.json)
-        case .pending(let object): return try answer(WriteResult(object: object))
+        case .pending(let object): return try answer(WriteResult(object: object), isStored: false)
         }
     }
 

@@ -1,10 +1,5 @@
+import NIOCore
 import NIOSSL
-
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
 
 /// The name or address that a server's certificate must bear (RFC 9110, section 4.3.4): in its alternative names, never in its subject.
 struct PeerIdentity: Sendable, Equatable, CustomStringConvertible {
@@ -35,12 +30,13 @@ struct PeerIdentity: Sendable, Equatable, CustomStringConvertible {
         (name.hasSuffix(".") ? String(name.dropLast()) : String(name)).lowercased()
     }
 
-    static func address(_ text: String) -> [UInt8]? {
-        var four = in_addr()
-        if inet_pton(AF_INET, text, &four) == 1 { return withUnsafeBytes(of: four) { Array($0) } }
-        var six = in6_addr()
-        if inet_pton(AF_INET6, text, &six) == 1 { return withUnsafeBytes(of: six) { Array($0) } }
-        return nil
+    private static func address(_ text: String) -> [UInt8]? {
+        guard let address = try? SocketAddress(ipAddress: text, port: 0) else { return nil }
+        // Four bytes behind the port, or sixteen behind port and flow.
+        return address.withSockAddr { start, size in
+            let bytes = UnsafeRawBufferPointer(start: start, count: size)
+            return address.protocol == .inet ? Array(bytes[4..<8]) : address.protocol == .inet6 ? Array(bytes[8..<24]) : nil
+        }
     }
 
     /// Whether a certificate with these alternative names is of this server.

@@ -139,6 +139,7 @@ package final class PooledHTTPClient: Sendable {
         _ request: HTTPRequest, _ times: HTTPClientConnection.Times, _ sink: (@Sendable ([UInt8]?) -> Void)? = nil
     ) async throws(HTTPClientError) -> (HTTPExchange.Head, HTTPExchange) {
         renewTrust()
+        let request = named(request)
         // What is followed begins on a connection of its own: its end is told once.
         if sink == nil, let kept = takeIdle() {
             let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax)
@@ -148,6 +149,14 @@ package final class PooledHTTPClient: Sendable {
         }
         let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax, sink: sink)
         return (try await ask(try await dial(), request, exchange, times), exchange)
+    }
+
+    /// The request with the header `Host`, which HTTP/1.1 demands.
+    private func named(_ request: HTTPRequest) -> HTTPRequest {
+        guard request.headers["host"] == nil else { return request }
+        var request = request
+        request.headers.add("Host", host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)")
+        return request
     }
 
     private func ask(

@@ -103,7 +103,12 @@ struct BenchAPICommand: AsyncParsableCommand {
             table.rows.append(["etcd", "not there: scripts/unpack-etcd", ""])
             return
         }
-        let etcd = try await EtcdBench(program: program, folder: "\(folder)/etcd")
+        let etcd: EtcdBench
+        // What was measured before is printed whatever becomes of the other server.
+        do { etcd = try await EtcdBench(program: program, folder: "\(folder)/etcd") } catch {
+            table.rows.append(["etcd", "\(error)", ""])
+            return
+        }
         try await Task.sleep(for: .seconds(1))
         table.rows.append(["etcd, memory idle", fixed(etcd.process.memoryMB, decimals: 1), "MB"])
         for count in Self.writerCounts {
