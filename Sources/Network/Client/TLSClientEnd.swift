@@ -1,3 +1,4 @@
+import NIOCore
 import NIOSSL
 
 /// A client's end of TLS: what it trusts and shows, and who the server must be.

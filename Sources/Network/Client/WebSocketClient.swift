@@ -126,6 +126,7 @@ package final class WebSocketClient: Sendable {
 
     private static func explained(_ error: any Error, _ server: String) -> HTTPClientError {
         switch error {
+        case let error as HTTPClientError: error
         case let error as NIOSSLExtraError:
             HTTPClientError(.untrusted, "the certificate of \(server) is not for this address: \(error)")
         case NIOSSLError.handshakeFailed(let reason): HTTPClientError(.untrusted, "no trust between \(server) and this client: \(reason)")
