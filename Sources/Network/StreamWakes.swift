@@ -15,37 +15,54 @@ final class StreamWakes: Sendable {
         init(_ serve: @escaping @Sendable () -> Void) { self.serve = serve }
     }
 
+    private struct State {
+        var waiting: [Line] = []
+        /// No round begins before.
+        var rest = NIODeadline.uptimeNanoseconds(0)
+    }
+
     /// Streams that are served before the thread looks after requests.
     private static let turnMax = 64
-    private let waiting = Mutex<[Line]>([])
+    /// Longest time between two rounds, so that no change waits for longer than this and a round.
+    private static let restMax: TimeAmount = .milliseconds(20)
+    private let state = Mutex(State())
 
     /// From any thread; a stream that waits already waits once.
     ///
     /// - Parameter loop: of the stream's connection, the same for all streams.
     func wake(_ line: Line, on loop: any EventLoop) {
         guard !line.isWaiting.exchange(true, ordering: .acquiringAndReleasing) else { return }
-        let isFirst = waiting.withLock { waiting in
-            waiting.append(line)
-            return waiting.count == 1
+        let isFirst = state.withLock { state in
+            state.waiting.append(line)
+            return state.waiting.count == 1
         }
         if isFirst { loop.execute { self.serve(on: loop) } }
     }
 
     private func serve(on loop: any EventLoop) {
-        let lines = waiting.withLock { waiting in
-            defer { waiting = [] }
-            return waiting
+        let now = NIODeadline.now()
+        let (lines, rest) = state.withLock { state -> ([Line], NIODeadline) in
+            guard state.rest <= now else { return ([], state.rest) }
+            defer { state.waiting = [] }
+            return (state.waiting, state.rest)
         }
-        serve(lines[...], on: loop)
+        if lines.isEmpty {
+            loop.scheduleTask(deadline: rest) { self.serve(on: loop) }
+        } else {
+            serve(lines[...], since: now, on: loop)
+        }
     }
 
-    private func serve(_ lines: ArraySlice<Line>, on loop: any EventLoop) {
+    private func serve(_ lines: ArraySlice<Line>, since start: NIODeadline, on loop: any EventLoop) {
         for line in lines.prefix(Self.turnMax) {
             // Lowered first: what comes while it is served is another wake.
             line.isWaiting.store(false, ordering: .releasing)
             line.serve()
         }
-        let rest = lines.dropFirst(Self.turnMax)
-        if !rest.isEmpty { loop.execute { self.serve(rest, on: loop) } }
+        let left = lines.dropFirst(Self.turnMax)
+        guard left.isEmpty else { return loop.execute { self.serve(left, since: start, on: loop) } }
+        // As long as a round took, so long changes gather before the next: half of the thread's time is left for requests.
+        let end = NIODeadline.now()
+        state.withLock { $0.rest = end + min(end - start, Self.restMax) }
     }
 }
