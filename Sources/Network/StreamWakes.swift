@@ -41,15 +41,15 @@ final class StreamWakes: Sendable {
 
     private func serve(on loop: any EventLoop) {
         let now = NIODeadline.now()
-        let (lines, rest) = state.withLock { state -> ([Line], NIODeadline) in
-            guard state.rest <= now else { return ([], state.rest) }
+        let (lines, rest) = state.withLock { state -> ([Line]?, NIODeadline) in
+            guard state.rest <= now else { return (nil, state.rest) }
             defer { state.waiting = [] }
             return (state.waiting, state.rest)
         }
-        if lines.isEmpty {
-            loop.scheduleTask(deadline: rest) { self.serve(on: loop) }
-        } else {
+        if let lines {
             serve(lines[...], since: now, on: loop)
+        } else {
+            loop.scheduleTask(deadline: rest) { self.serve(on: loop) }
         }
     }
 
