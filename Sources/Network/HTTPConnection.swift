@@ -29,6 +29,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var state = State.idle
     private var timer: Scheduled<Void>?
     private var isDraining = false
+    private var isPumping = false
     /// Who is at the other end: the same for every request of the connection. Nil before the first.
     private var peer: (certificate: [UInt8]?, address: String)?
 
@@ -239,8 +240,13 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func pump(_ context: ChannelHandlerContext) {
-        guard case .streaming(let stream, let isKept) = state else { return }
+        // What is flushed may make the channel writable again, which is told before the flush returns.
+        guard !isPumping, case .streaming(let stream, let isKept) = state else { return }
+        isPumping = true
+        defer { isPumping = false }
         while context.channel.isWritable {
+            // A flush may find that the peer is gone.
+            guard case .streaming = state else { return }
             switch stream.next() {
             case .chunk(let bytes):
                 // Flushed one by one: what is not counts for nothing with `isWritable`.
