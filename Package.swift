@@ -60,7 +60,8 @@ let package = Package(
         .executableTarget(
             name: "skerry",
             dependencies: [
-                "APIServer", "Controllers", "EdgeAccess", "Identity", "KubernetesClient", "Network", "Reconciliation", "Resources",
+                "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
+                "Reconciliation", "Resources",
                 "Demo", "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -113,7 +114,8 @@ let package = Package(
             name: "DemoTests", dependencies: ["Demo", "KnowledgeBase", "Learning", "Storage", "TestKit", "ThermalComfort"],
             swiftSettings: strict),
         .testTarget(
-            name: "EndToEndTests", dependencies: ["KnowledgeBase", "Network", "Resources", "Storage", "TestKit", "skerry"],
+            name: "EndToEndTests",
+            dependencies: ["KnowledgeBase", "KubernetesClient", "Network", "Resources", "Storage", "TestKit", "skerry"],
             exclude: ["kubectl-matrix.txt", "python-client.py"],
             swiftSettings: strict),
         .testTarget(name: "HouseRulesTests", swiftSettings: strict),

@@ -33,7 +33,8 @@ import Testing
         "Demo": ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"]
             + platform,
         "skerry": [
-            "APIServer", "Controllers", "EdgeAccess", "Identity", "KubernetesClient", "Network", "Reconciliation", "Resources", "Dispatch",
+            "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
+            "Reconciliation", "Resources", "Dispatch",
             "Synchronization", "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage",
             "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",

@@ -13,7 +13,8 @@ package final class WebSocketClient: Sendable {
     private let limits: WebSocketLimits
     private let connectTimeout: Duration
     private let handshakeTimeout: Duration
-    private let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    private let group: MultiThreadedEventLoopGroup
+    private let ownsGroup: Bool
 
     /// - Parameters:
     ///   - host: a name or an address, without brackets.
@@ -29,10 +30,23 @@ package final class WebSocketClient: Sendable {
         self.connectTimeout = connectTimeout
         self.handshakeTimeout = handshakeTimeout
         self.trust = trust
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        ownsGroup = true
     }
 
+    private init(_ other: WebSocketClient, trust: @escaping @Sendable () -> TLSTrust?) {
+        (host, port, limits) = (other.host, other.port, other.limits)
+        (connectTimeout, handshakeTimeout) = (other.connectTimeout, other.handshakeTimeout)
+        group = other.group
+        ownsGroup = false
+        self.trust = trust
+    }
+
+    /// A client of the same server on the same thread that shows something else. It lives as long as this one is open.
+    package func showing(_ trust: @escaping @Sendable () -> TLSTrust?) -> WebSocketClient { WebSocketClient(self, trust: trust) }
+
     /// Ends the thread. To be called once, when every WebSocket is closed.
-    package func close() async { try? await group.shutdownGracefully() }
+    package func close() async { if ownsGroup { try? await group.shutdownGracefully() } }
 
     /// Connects, and hands what comes to the peer from then on; `opened` is called before this returns.
     ///

@@ -1,6 +1,8 @@
 import APIServer
 import ArgumentParser
+import CloudHub
 import Controllers
+import HubProtocol
 import Identity
 import Network
 import Reconciliation
@@ -95,11 +97,13 @@ struct CloudServeCommand: AsyncParsableCommand {
         try await InitialObjects.make(in: service)
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
+        let hub = Self.hub(service)
         let api = APIServer(
             service: service, tokens: try directory.tokens(), programVersion: Skerry.configuration.version,
             audit: settings.isAudited
                 ? try directory.auditLog(bytesMax: settings.auditBytesMax, filesMax: settings.auditFilesMax) : nil,
             doors: [
+                HubDoor(hub: hub),
                 try JoinDoor(client: keeper, authority: authority, now: Self.environment.now),
                 ArtifactDoor(service: service, store: artifacts),
             ])
@@ -113,6 +117,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         let upkeep = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
+                group.addTask { await hub.run() }
                 group.addTask { await HistoryKeeper(store, kept: settings.historyKept).run() }
                 group.addTask {
                     await LeftoverKeeper(service: service, tokens: JoinTokens(keeper), artifacts: artifacts) { writeError($0) }.run()
@@ -130,6 +135,13 @@ struct CloudServeCommand: AsyncParsableCommand {
 
     private static let environment = APIEnvironment(
         now: { Timestamp(seconds: Int64(time(nil))) }, random: { UInt64.random(in: 0 ... .max) })
+
+    /// The nodes' side of the API: reads what they need, and writes what they report with no more rights than they have.
+    private static func hub(_ service: ObjectService) -> CloudHub {
+        CloudHub(
+            client: ServiceClient(service, user: User(name: "system:skerry:hub", groups: ["system:masters"])),
+            nodeClient: { AuthorizedClient.node($0, service) }, environment: .process(environment.now))
+    }
 
     /// What every cluster does by itself.
     private static func controllers(_ service: ObjectService, nodeGraceSeconds: Int64) -> ReconcileRunner<ContinuousClock> {

@@ -27,7 +27,13 @@ struct EdgeCommand: AsyncParsableCommand {
             EdgeMembership.Environment(
                 now: { Int64(time(nil)) }, report: { writeError($0) }, userAgent: "skerry/\(Skerry.configuration.version)"))
         writeError("node \(membership.identity.node) of \(membership.identity.address)")
-        let work = Task { await membership.run() }
+        let node = try EdgeNode(folder: dataDir, membership)
+        let work = Task {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await membership.run() }
+                group.addTask { await node.run() }
+            }
+        }
         await signals.first()
         writeError("stopping")
         work.cancel()

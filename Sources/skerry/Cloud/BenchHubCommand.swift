@@ -1,0 +1,375 @@
+import ArgumentParser
+import CloudHub
+import HubProtocol
+import Identity
+import KubernetesClient
+import Network
+import Resources
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// `skerry bench hub`: many nodes' links to one `skerry cloud` over TLS, each with a certificate of its own.
+///
+/// The agents are simulated in this process, without disks, on the same machine: what they take is not the cloud's, but the cores are shared.
+struct BenchHubCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "hub", abstract: "Measure the cloud's links to nodes on this machine.")
+
+    @Option(help: "Simulated nodes.") var nodes = 5000
+    @Option(help: "Seconds for each load.") var seconds = 5
+    @Option(help: "Changes a second that are asked for.") var changes = 2000
+    @Option(help: "Folder on the disk to use; a new folder is made in it and removed.") var dataDir = FileManager.default
+        .temporaryDirectory.path
+    @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table
+
+    func validate() throws {
+        if nodes < 1 || seconds < 1 || changes < 1 { throw ValidationError("--nodes, --seconds and --changes need at least 1") }
+    }
+
+    func run() async throws {
+        let folder = "\(dataDir)/skerry-bench-\(UInt64.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var files = rlimit(rlim_cur: 65_536, rlim_max: 65_536)
+        // A process without the right keeps the limit it has; then connecting says which one was too low.
+        if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files) != 0 { writeError("the limit of open files stays as it is") }
+        var table = AlignedTable(["figure", "value", "unit"])
+        try await HubBench(folder: folder, nodes: nodes, seconds: Double(seconds), rate: changes).measure(&table)
+        try say(table.text(output))
+    }
+}
+
+/// One simulated node: the edge's own session and replica, whose disk is this memory.
+private final class BenchAgent: LinkPeer {
+    private struct State {
+        var replica = EdgeReplica()
+        var session: EdgeSession?
+        var link: (any Link)?
+        var backoff = Backoff()
+        var isSynced = false
+        var isClosed = true
+        var isDialling = false
+        var dialAt: Duration = .zero
+        var arrivals: [Duration] = []
+        var bodies: [UInt64: [UInt8]] = [:]
+        var reported = 0
+        var reportsLeft = 0
+    }
+
+    let name: String
+    let ref: ObjectRef
+    let trust: TLSTrust
+    let fingerprint: String
+    private let start: ContinuousClock.Instant
+    private let state = Mutex(State())
+
+    init(_ number: Int, _ authority: Authority, _ users: CertificateUsers, start: ContinuousClock.Instant) throws {
+        name = "node-\(number)"
+        ref = ObjectRef(.node, ObjectKey(name: name))
+        self.start = start
+        let issued = try authority.issueUser(name: "system:node:\(name)", groups: ["system:nodes"], now: Date(), validFor: 3600)
+        var trust = TLSTrust()
+        trust.trustedPEM = authority.certificatePEM
+        trust.chainPEM = issued.certificatePEM
+        trust.keyPEM = issued.keyPEM
+        self.trust = trust
+        let der = Base64.decode(issued.certificatePEM.split(separator: "\n").filter { !$0.hasPrefix("-") }.joined()) ?? []
+        fingerprint = users.holder(der)?.fingerprint ?? ""
+    }
+
+    private var now: Duration { .now - start }
+    var isSynced: Bool { state.withLock { $0.isSynced && $0.replica.heldCount > 0 } }
+    var isClosed: Bool { state.withLock { $0.isClosed } }
+    var reported: Int { state.withLock { $0.reported } }
+    var unanswered: Int { state.withLock { $0.replica.outbox.unansweredCount } }
+    var arrivals: [Duration] { state.withLock { $0.arrivals } }
+
+    func connected(_ link: any Link) {
+        state.withLock { state in
+            state.link = link
+            state.isClosed = false
+            state.isDialling = false
+            var session = EdgeSession(now: now)
+            let effects = session.hello(store: 1, program: "bench", state.replica, now: now)
+            state.session = session
+            Self.perform(effects, &state)
+        }
+    }
+
+    private static func perform(_ effects: [EdgeSession.Effect], _ state: inout State) {
+        for effect in effects {
+            switch effect {
+            case .send(let message): state.link?.send(message)
+            case .welcomed: state.backoff.succeeded()
+            case .compared(let isSame): state.isSynced = isSame
+            case .end:
+                state.link?.close()
+                state.isSynced = false
+            case .stream: break
+            }
+        }
+    }
+
+    func received(_ message: [UInt8]) {
+        state.withLock { state in
+            guard var session = state.session else { return }
+            Self.perform(session.receive(message, &state.replica, now: now), &state)
+            if state.replica.takeTouched().contains(ref) { state.arrivals.append(now) }
+            for case .removeReport(let id) in state.replica.takeOperations() {
+                state.bodies[id] = nil
+                state.reported += 1
+            }
+            refill(&state)
+            Self.perform(session.stored(&state.replica, now: now), &state)
+            let bodies = state.bodies
+            Self.perform(session.pump(&state.replica, now: now) { bodies[$0] }, &state)
+            state.session = session
+        }
+    }
+
+    /// Keeps the window full.
+    private func refill(_ state: inout State) {
+        while state.reportsLeft > 0, state.replica.outbox.count < 32 {
+            state.reportsLeft -= 1
+            let id = state.replica.upcomingID
+            let event: JSON = [
+                "metadata": ["namespace": "default", "name": .string("\(name).\(id)")], "reason": "Bench", "type": "Normal",
+                "involvedObject": ["kind": "Node", "name": .string(name)], "source": ["component": "bench", "host": .string(name)],
+            ]
+            let ref = ObjectRef(.event, ObjectKey(namespace: "default", name: "\(name).\(id)"))
+            do throws(APIStatus) { try state.replica.create(ref, event, topic: .event, nowSeconds: 0) } catch { return }
+            for case .putReport(let report, _) in state.replica.takeOperations() { state.bodies[report.id] = report.body }
+        }
+    }
+
+    /// Reports events, each as soon as the window allows.
+    func report(_ count: Int) {
+        state.withLock { state in
+            state.reported = 0
+            state.reportsLeft = count
+            guard var session = state.session else { return }
+            refill(&state)
+            let bodies = state.bodies
+            Self.perform(session.pump(&state.replica, now: now) { bodies[$0] }, &state)
+            state.session = session
+        }
+    }
+
+    func stopReporting() { state.withLock { $0.reportsLeft = 0 } }
+
+    func forgetArrivals() { state.withLock { $0.arrivals = [] } }
+
+    func closed() {
+        state.withLock { state in
+            state.session = nil
+            state.link = nil
+            state.isSynced = false
+            Self.rest(&state, now)
+            state.replica.reopen()
+        }
+    }
+
+    /// Whether it is time to dial.
+    func beginDial() -> Bool {
+        state.withLock { state in
+            guard state.isClosed, !state.isDialling, state.dialAt <= now else { return false }
+            state.isDialling = true
+            return true
+        }
+    }
+
+    /// There is no link; the next dial waits.
+    func failed() { state.withLock { Self.rest(&$0, now) } }
+
+    private static func rest(_ state: inout State, _ now: Duration) {
+        state.isDialling = false
+        state.isClosed = true
+        state.dialAt = now + state.backoff.failed(random: UInt64.random(in: 0 ... .max))
+    }
+}
+
+private struct HubBench: Sendable {
+    let folder: String
+    let nodes: Int
+    let seconds: Double
+    let rate: Int
+
+    func measure(_ table: inout AlignedTable) async throws {
+        func add(_ figure: String, _ value: Double, _ unit: String, decimals: Int = 1) {
+            table.rows.append([figure, fixed(value, decimals: decimals), unit])
+        }
+        var (cloud, port) = try await start(port: 0)
+        let client = try restClient()
+        let start = ContinuousClock.now
+        let authority = try Authority(certificatePEM: text("ca.crt"), keyPEM: text("ca.key"))
+        let users = CertificateUsers()
+        let agents = try (0..<nodes).map { try BenchAgent($0, authority, users, start: start) }
+        try await each(agents, atOnce: 64) { agent in
+            let annotations = NodeIdentityRecord(certificate: agent.fingerprint).annotations
+            try await client.create(.node, ["metadata": ["name": .string(agent.name), "annotations": annotations]])
+        }
+        try await Task.sleep(for: .seconds(2))
+        let (memory, cpu) = (cloud.memoryMB, cloud.cpuSeconds)
+        add("memory of the cloud with \(nodes) Nodes and no links", memory, "MB")
+        let serverPort = port
+        let dialling = Task { await keepDialling(agents, port: serverPort) }
+        let connecting = ContinuousClock.now
+        try await until { agents.allSatisfy(\.isSynced) }
+        add("\(nodes) sessions, all in sync after", (.now - connecting) / .seconds(1), "s")
+        add("  CPU of the cloud", cloud.cpuSeconds - cpu, "s")
+        try await Task.sleep(for: .seconds(5))
+        add("  memory a session", (cloud.memoryMB - memory) * 1000 / Double(nodes), "kB")
+        let idle = cloud.cpuSeconds
+        try await Task.sleep(for: .seconds(10))
+        add("  CPU of the cloud while idle, Leases renewed", (cloud.cpuSeconds - idle) * 10, "% of a core")
+        try await measureChanges(agents, client, cloud, &table)
+        try await measureReports(agents, cloud, &table)
+        cloud.crash()
+        let restarting = ContinuousClock.now
+        (cloud, port) = try await self.start(port: port)
+        add("cloud killed and ready again after", (.now - restarting) / .seconds(1), "s")
+        try await until { agents.allSatisfy(\.isSynced) }
+        add("  all \(nodes) back and in sync after", (.now - restarting) / .seconds(1), "s")
+        dialling.cancel()
+        await dialling.value
+        await client.close()
+        cloud.stop()
+    }
+
+    /// What the writers share.
+    private final class Tally: Sendable {
+        /// Milliseconds.
+        let latencies = Mutex<[Double]>([])
+        let next = Atomic(0)
+    }
+
+    private func measureChanges(_ agents: [BenchAgent], _ client: RESTClient, _ cloud: BenchProcess, _ table: inout AlignedTable)
+        async throws
+    {
+        for agent in agents { agent.forgetArrivals() }
+        let count = Int(Double(rate) * seconds)
+        let cpu = cloud.cpuSeconds
+        let begin = ContinuousClock.now
+        let tally = Tally()
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<64 {
+                group.addTask {
+                    while case let number = tally.next.wrappingAdd(1, ordering: .relaxed).oldValue, number < count {
+                        let due = begin + .seconds(Double(number) / Double(rate))
+                        if due > .now { try? await Task.sleep(until: due) }
+                        let agent = agents[number % agents.count]
+                        let before = agent.arrivals.count
+                        let sent = ContinuousClock.now
+                        let patch = ObjectPatch(.merge, ["metadata": ["labels": ["bench": .string("\(number)")]]])
+                        guard (try? await client.patch(.node, agent.ref.key, patch, part: .whole)) != nil else { continue }
+                        while agent.arrivals.count == before, .now - sent < .seconds(10) { try? await Task.sleep(for: .milliseconds(1)) }
+                        tally.latencies.withLock { $0.append((.now - sent) / .milliseconds(1)) }
+                    }
+                }
+            }
+        }
+        let took = (.now - begin) / .seconds(1)
+        let sorted = tally.latencies.withLock { $0.sorted() }
+        table.rows.append(["changes by the API, delivered", fixed(Double(sorted.count) / took, decimals: 0), "1/s"])
+        for (name, share) in [("p50", 0.5), ("p99", 0.99)] where !sorted.isEmpty {
+            let value = sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
+            table.rows.append(["  from the request to the node, \(name)", fixed(value, decimals: 1), "ms"])
+        }
+        table.rows.append(["  CPU of the cloud", fixed(cloud.cpuSeconds - cpu, decimals: 1), "s"])
+    }
+
+    private func measureReports(_ agents: [BenchAgent], _ cloud: BenchProcess, _ table: inout AlignedTable) async throws {
+        let cpu = cloud.cpuSeconds
+        let begin = ContinuousClock.now
+        let reporting = Array(agents.prefix(500))
+        for agent in reporting { agent.report(1_000_000) }
+        try await Task.sleep(for: .seconds(seconds))
+        let count = reporting.reduce(0) { $0 + $1.reported }
+        let took = (.now - begin) / .seconds(1)
+        for agent in reporting { agent.stopReporting() }
+        table.rows.append([
+            "reports of \(reporting.count) nodes, durable and acknowledged", fixed(Double(count) / took, decimals: 0), "1/s",
+        ])
+        table.rows.append(["  CPU of the cloud", fixed(cloud.cpuSeconds - cpu, decimals: 1), "s"])
+        try await until { reporting.allSatisfy { $0.unanswered == 0 } }
+    }
+
+    // MARK: Surroundings
+
+    private func start(port: Int) async throws -> (BenchProcess, Int) {
+        let log = "\(folder)/cloud.log"
+        let process = try BenchProcess(
+            ["/proc/self/exe", "cloud", "--data-dir", "\(folder)/cloud", "--listen", "127.0.0.1:\(port)"], output: log)
+        var text = ""
+        while !text.contains("export KUBECONFIG") {
+            guard process.isRunning else { throw CloudError("the cloud does not start: \(text)") }
+            try await Task.sleep(for: .milliseconds(5))
+            text = (try? String(contentsOf: URL(filePath: log), encoding: .utf8)) ?? ""
+        }
+        let digits = text.split(separator: "127.0.0.1:").dropFirst().first?.prefix { $0.isNumber } ?? ""
+        return (process, Int(digits) ?? port)
+    }
+
+    private func text(_ name: String) throws -> String {
+        try String(contentsOf: URL(filePath: "\(folder)/cloud/\(name)"), encoding: .utf8)
+    }
+
+    private func restClient() throws -> RESTClient {
+        try RESTClient(
+            try Kubeconfig(path: "\(folder)/cloud/admin.kubeconfig", read: ForeignCluster.read).access(context: nil), userAgent: "bench",
+            read: ForeignCluster.read)
+    }
+
+    private func until(_ isSo: () -> Bool) async throws {
+        let end = ContinuousClock.now + .seconds(300)
+        while !isSo() {
+            guard .now < end else { throw CloudError("after 300 s the nodes are not where they should be; see \(folder)/cloud.log") }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+    }
+
+    private func each(_ agents: [BenchAgent], atOnce: Int, _ body: @escaping @Sendable (BenchAgent) async throws -> Void) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for (index, agent) in agents.enumerated() {
+                if index >= atOnce { try await group.next() }
+                group.addTask { try await body(agent) }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    /// Connects every agent that has no link, again and again, as edges do.
+    private func keepDialling(_ agents: [BenchAgent], port: Int) async {
+        let client = WebSocketClient(host: "127.0.0.1", port: port, limits: WebSocketLink.limits) { nil }
+        await withDiscardingTaskGroup { group in
+            while !Task.isCancelled {
+                for agent in agents where agent.beginDial() {
+                    group.addTask {
+                        let dialer = WebSocketDialer(client.showing { agent.trust }, path: "/hub/v1")
+                        do throws(LinkError) { agent.connected(try await dialer.dial(agent)) } catch { agent.failed() }
+                    }
+                }
+                try? await Task.sleep(for: .milliseconds(20))
+            }
+        }
+        await client.close()
+    }
+}
+
+extension BenchProcess {
+    /// Ends it at once.
+    func crash() {
+        kill(pid, SIGKILL)
+        while waitpid(pid, nil, 0) < 0, errno == EINTR {}
+    }
+}
