@@ -189,7 +189,7 @@ private actor LocalWatch {
             ready = events.filter(isAsked)[...]
             if !ready.isEmpty || events.count == Self.batchMax { continue }
             if let end, hub.environment.elapsed() >= end { return nil }
-            await wait(rings, until: end)
+            await hub.changed.wait(after: rings)
         }
         return nil
     }
@@ -201,18 +201,6 @@ private actor LocalWatch {
         // Whatever it said last: who never saw it loses nothing.
         case .deleted(let object): namespace.isEmpty || ObjectKey(object).namespace == namespace
         case .bookmark: true
-        }
-    }
-
-    private func wait(_ rings: UInt64, until end: Duration?) async {
-        let changed = hub.changed
-        guard let end else { return await changed.wait(after: rings) }
-        let environment = hub.environment
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await changed.wait(after: rings) }
-            group.addTask { await environment.sleep(end - environment.elapsed()) }
-            await group.next()
-            group.cancelAll()
         }
     }
 }

@@ -138,6 +138,7 @@ package actor EdgeHub {
     /// - Parameter calls: answers what the cloud asks of the node's Pods; without it calls are refused.
     package func run(_ dialer: any LinkDialer, calls: (any NodeCallHandler)? = nil) async {
         await withDiscardingTaskGroup { group in
+            group.addTask { await self.keepTime() }
             while !Task.isCancelled {
                 let box = LinkBox()
                 self.box = box
@@ -177,7 +178,7 @@ package actor EdgeHub {
                 break
             }
             turn(box, calls, &group, &goodbye)
-            if goodbye == nil { await pause(box) }
+            if goodbye == nil { await box.wait() }
         }
         hangUp()
         return goodbye!
@@ -213,18 +214,18 @@ package actor EdgeHub {
         if session == nil, goodbye == nil { goodbye = Goodbye(.store, "the session was ended", retryAfterSeconds: 10) }
     }
 
-    /// Until something comes, or time is up.
-    private func pause(_ box: LinkBox) async {
-        guard let session else { return }
-        let now = environment.elapsed()
-        let due = min(session.nextTick, replica.outbox.nextDue(after: now) ?? .seconds(Int64.max / 4))
-        let wait = max(due - now, .zero)
-        let sleep = environment.sleep
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await box.wait() }
-            group.addTask { await sleep(wait) }
-            await group.next()
-            group.cancelAll()
+    /// What is due is looked at once a second. A timer for each wait would stay with the system until it is due, cancelled or not.
+    private static let tick: Duration = .seconds(1)
+    /// Watches look every so many ticks whether their time is over.
+    private static let ticksOfWatches = 5
+
+    private func keepTime() async {
+        var count = 0
+        while !Task.isCancelled {
+            await environment.sleep(Self.tick)
+            count += 1
+            box.ring()
+            if count % Self.ticksOfWatches == 0 { changed.ring() }
         }
     }
 

@@ -183,11 +183,6 @@ package struct EdgeSession: Sendable {
         }
         return effects
     }
-
-    /// When `tick` has something to do.
-    package var nextTick: Duration {
-        phase == .greeting ? beganAt + HubLimits.greeting : min(spokeAt + heartbeat, heardAt + heartbeat * 5 / 2)
-    }
 }
 
 /// What of a link belongs to calls.

@@ -205,11 +205,6 @@ package struct Outbox: Sendable {
         byRef[ref]?.first { entries[$0]?.state != .done } == id
     }
 
-    /// When a report that must rest may be sent; nil if none rests.
-    package func nextDue(after now: Duration) -> Duration? {
-        entries.values.lazy.filter { $0.state == .waiting && $0.notBefore > now }.map(\.notBefore).min()
-    }
-
     /// A report has been sent; `expected` is what the edge expects of its object's status.
     mutating func sent(_ id: UInt64, expected: UInt64) {
         guard let entry = entries[id], entry.state == .waiting else { return }
