@@ -97,13 +97,17 @@ package final class CloudHub: Sendable {
     // MARK: Links
 
     /// Takes a link whose other end has proved to be a node's agent. What comes over it is to be handed to the result.
-    package func accept(node: String, _ link: any Link) -> any LinkPeer {
+    ///
+    /// - Parameter certificate: fingerprint of what the agent has shown; the session ends when the Node's record accepts it no more. Nil for a
+    ///   link within this process.
+    package func accept(node: String, certificate: String? = nil, _ link: any Link) -> any LinkPeer {
         let number = table.withLock { table in
             table.lastNumber += 1
             return table.lastNumber
         }
         return NodeSession(
-            node: node, number: number, link: link, hub: self, seed: seed, now: environment.elapsed(), heartbeat: limits.heartbeat)
+            node: node, certificate: certificate, number: number, link: link, hub: self, seed: seed, now: environment.elapsed(),
+            heartbeat: limits.heartbeat)
     }
 
     /// An edge has said hello: let it in, send it away, or have it wait.
@@ -252,12 +256,22 @@ package final class CloudHub: Sendable {
         for mark in marks { byNode[mark.node, default: []].append(mark.ref) }
         for (node, refs) in byNode {
             guard let session = table.withLock({ $0.sessions[node] }) else { continue }
-            if refs.contains(where: { $0.kind == .node }), !catalog.withLock({ $0.hasNode(node) }) {
-                session.leave(Goodbye(.stranger, "node \"\(node)\" was removed from this cloud", retryAfterSeconds: 600))
+            if let reason = refs.contains(where: { $0.kind == .node }) ? refusal(session) : nil {
+                session.leave(Goodbye(.stranger, reason, retryAfterSeconds: 5))
             } else {
                 session.mark(refs)
             }
         }
+    }
+
+    /// Why a session may not go on: its Node is gone, or has another certificate now; nil if it may.
+    private func refusal(_ session: NodeSession) -> String? {
+        let ref = ObjectRef(.node, ObjectKey(name: session.node))
+        guard case .object(_, let bytes) = lookUp(session.node, ref) else { return "node \"\(session.node)\" was removed from this cloud" }
+        guard let certificate = session.certificate, let object = try? JSONParser.parse(bytes),
+            !NodeIdentityRecord(object).accepts(certificate)
+        else { return nil }
+        return "node \"\(session.node)\" has another certificate now; come back with that"
     }
 
     private static let pageMax = 250

@@ -37,8 +37,6 @@ package struct HubCatalog: Sendable {
     package var count: Int { entries.count }
     /// Every kind has been listed once: what is not here does not exist.
     package func isComplete(_ kinds: [ResourceKind]) -> Bool { kinds.allSatisfy(listedKinds.contains) }
-    /// Whether there is a Node of the name.
-    package func hasNode(_ name: String) -> Bool { entries[ObjectRef(.node, ObjectKey(name: name))] != nil }
 
     // MARK: Asked by sessions
 

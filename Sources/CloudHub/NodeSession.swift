@@ -24,14 +24,19 @@ final class NodeSession: LinkPeer {
     }
 
     let node: String
+    /// Fingerprint of what the agent has shown; nil within this process.
+    let certificate: String?
     /// Told apart from other sessions of the node.
     let number: UInt64
     private let link: any Link
     private unowned let hub: CloudHub
     private let state: Mutex<State>
 
-    init(node: String, number: UInt64, link: any Link, hub: CloudHub, seed: UInt64, now: Duration, heartbeat: Duration) {
+    init(
+        node: String, certificate: String?, number: UInt64, link: any Link, hub: CloudHub, seed: UInt64, now: Duration, heartbeat: Duration
+    ) {
         self.node = node
+        self.certificate = certificate
         self.number = number
         self.link = link
         self.hub = hub

@@ -230,6 +230,27 @@ import Testing
         try await eventually { world.hub.connectedNodes.isEmpty }
     }
 
+    @Test func `a session ends when its node gets another certificate, and not before`() async throws {
+        let world = try await world()
+        func annotations(_ record: NodeIdentityRecord) -> ObjectPatch {
+            ObjectPatch(.merge, ["metadata": ["annotations": record.annotations]])
+        }
+        let key = ObjectKey(name: "edge-1")
+        _ = try await world.admin.patch(.node, key, annotations(NodeIdentityRecord(certificate: "first")), part: .whole)
+        let link = RawLink()
+        let (far, near) = MemoryLink.pair()
+        far.connect(world.hub.accept(node: "edge-1", certificate: "first", far))
+        near.connect(link)
+        near.send(NumberedFrame(1, .hello(Hello(store: 1, digest: HoldingsDigest(), program: "test"))).message)
+        try await eventually { world.hub.connectedNodes == ["edge-1"] }
+        _ = try await world.admin.patch(.node, key, ObjectPatch(.merge, ["metadata": ["labels": ["a": "b"]]]), part: .whole)
+        try await eventually { (try? await world.admin.get(.lease, ObjectKey(namespace: "kube-node-lease", name: "edge-1"))) != nil }
+        #expect(!link.isClosed)
+        _ = try await world.admin.patch(.node, key, annotations(NodeIdentityRecord(certificate: "second")), part: .whole)
+        try await eventually { link.isClosed }
+        #expect(link.frames.contains { if case .goodbye(let goodbye) = $0 { goodbye.reason == .stranger } else { false } })
+    }
+
     @Test func `the Lease of a connected node is renewed without the node saying anything`() async throws {
         let world = try await world()
         let edge = try world.edge("edge-1")

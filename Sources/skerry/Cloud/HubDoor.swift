@@ -10,10 +10,14 @@ struct HubDoor: ServerDoor {
     let path = "/hub/v1"
     let isOpen = false
     let hub: CloudHub
+    private let certificates = CertificateUsers()
+
+    init(hub: CloudHub) { self.hub = hub }
 
     func answer(_ request: HTTPRequest, _ user: User, _ notes: inout [String: String]) async throws(APIStatus) -> HTTPResponse {
         guard request.path == path else { throw .noSuchPath }
-        guard request.certificate != nil, request.headers["authorization"] == nil, request.headers["impersonate-user"] == nil,
+        guard let certificate = request.certificate.flatMap({ certificates.holder($0) })?.fingerprint,
+            request.headers["authorization"] == nil, request.headers["impersonate-user"] == nil,
             let node = user.nodeName
         else {
             throw APIStatus(
@@ -23,7 +27,7 @@ struct HubDoor: ServerDoor {
         notes["hub.skerry.io/node"] = node
         var response = HTTPResponse(status: 101)
         response.upgradeLimits = WebSocketLink.limits
-        response.upgrade = LinkUpgrade { [hub] link in hub.accept(node: node, link) }
+        response.upgrade = LinkUpgrade { [hub] link in hub.accept(node: node, certificate: certificate, link) }
         return response
     }
 }
