@@ -50,7 +50,12 @@ package enum InitialObjects {
         rule(reading, ["sedna.io"], ["*"]),
     ]
     private static let edits: [JSON] = [
-        rule(writing, [""], ["pods", "pods/exec", "pods/eviction", "configmaps", "secrets", "events", "services", "serviceaccounts"]),
+        rule(
+            writing, [""],
+            [
+                "pods", "pods/exec", "pods/attach", "pods/portforward", "pods/eviction", "configmaps", "secrets", "events", "services",
+                "serviceaccounts",
+            ]),
         rule(reading, [""], ["secrets"]),
         rule(writing, ["apps"], ["deployments", "deployments/scale", "daemonsets", "replicasets", "replicasets/scale"]),
         rule(writing, ["sedna.io"], ["*"]),

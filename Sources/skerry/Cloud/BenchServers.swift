@@ -31,7 +31,7 @@ final class CloudBench {
     init(program: String, folder: String) async throws {
         let start = ContinuousClock.now
         let log = folder + ".log"
-        process = try BenchProcess([program, "cloud", "serve", "--data-dir", folder, "--listen", "127.0.0.1:0"], output: log)
+        process = try BenchProcess([program, "cloud", "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--no-node"], output: log)
         var text = ""
         while !text.contains("export KUBECONFIG") {
             guard process.isRunning else { throw CloudError("the cloud under measurement ended: \(text)") }

@@ -44,6 +44,8 @@ struct CloudServeCommand: AsyncParsableCommand {
     var kubeconfig: String?
     @Option(help: "Context of --kubeconfig; its current one if none is named.")
     var context: String?
+    @Flag(inversion: .prefixedNo, help: "Run Pods on this machine too, as node cloud-0.")
+    var node = true
 
     private func address() throws -> (host: String, port: Int) {
         guard let colon = listen.lastIndex(of: ":"), let port = UInt16(listen[listen.index(after: colon)...]), colon > listen.startIndex
@@ -73,6 +75,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         let store = try RevisionStore(.file(directory.store))
         let service = try ObjectService(store: store, environment: Self.environment)
         try await InitialObjects.make(in: service)
+        let ownNode = node ? try CloudNode(service, folder: "\(directory.path)/node", environment: Self.environment) : nil
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let api = APIServer(
@@ -81,7 +84,7 @@ struct CloudServeCommand: AsyncParsableCommand {
             doors: [
                 try JoinDoor(client: keeper, authority: authority, now: Self.environment.now),
                 ArtifactDoor(service: service, store: artifacts),
-            ])
+            ], calls: ownNode?.calls)
         let identity = try Self.serverIdentity(authority, [host] + alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, responder: api)
         let name = host.contains(":") ? "[\(host)]" : host
@@ -92,6 +95,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         let upkeep = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
+                if let ownNode { group.addTask { await ownNode.run() } }
                 group.addTask { await HistoryKeeper(store).run() }
                 group.addTask {
                     await LeftoverKeeper(service: service, tokens: JoinTokens(keeper), artifacts: artifacts) { writeError($0) }.run()
