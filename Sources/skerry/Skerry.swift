@@ -1,12 +1,6 @@
 import ArgumentParser
 import NodeAgent
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
-
 /// The program. Subcommands wire rooms together and hold no logic.
 @main
 struct Skerry: ParsableCommand {

@@ -1,3 +1,4 @@
+import APIServer
 import Resources
 import TestKit
 import Testing
@@ -428,11 +429,11 @@ private struct UnreachableClient: ObjectClient {
     private let failure = APIStatus(code: 503, reason: "ServiceUnavailable", message: "no route")
     func kinds() async throws(APIStatus) -> [ResourceKind] { throw failure }
     func get(_ kind: ResourceKind, _ key: ObjectKey) async throws(APIStatus) -> JSON { throw failure }
-    func list(_ kind: ResourceKind, _ query: ListQuery) async throws(APIStatus) -> ObjectList { throw failure }
+    func list(_ kind: ResourceKind, _ query: Resources.ListQuery) async throws(APIStatus) -> ObjectList { throw failure }
     func watch(_ kind: ResourceKind, _ query: WatchQuery) async throws(APIStatus) -> ObjectWatch { throw failure }
     func create(_ kind: ResourceKind, _ object: JSON, part: ObjectPart) async throws(APIStatus) -> JSON { throw failure }
     func update(_ kind: ResourceKind, _ object: JSON, part: ObjectPart) async throws(APIStatus) -> JSON { throw failure }
-    func patch(_ kind: ResourceKind, _ key: ObjectKey, _ patch: ObjectPatch, part: ObjectPart) async throws(APIStatus) -> JSON {
+    func patch(_ kind: ResourceKind, _ key: ObjectKey, _ patch: Resources.ObjectPatch, part: ObjectPart) async throws(APIStatus) -> JSON {
         throw failure
     }
     func delete(_ kind: ResourceKind, _ key: ObjectKey, _ deletion: Deletion) async throws(APIStatus) { throw failure }

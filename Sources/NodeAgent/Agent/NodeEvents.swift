@@ -41,22 +41,26 @@ actor NodeEvents {
     private func tell(_ note: PodNote, _ about: JSON, namespace: String, name: String) async {
         let word = [about["uid"]?.string ?? "", note.reason, note.message, note.fieldPath].joined(separator: "\u{1f}")
         let time = JSON.string(now().time.text)
-        if var old = known[word] {
-            old.count += 1
-            known[word] = old
-            let change: JSON = ["count": .integer(old.count), "lastTimestamp": time]
+        var count: Int64 = 1
+        if let old = known[word] {
+            count = old.count + 1
+            known[word]?.count = count
+            let change: JSON = ["count": .integer(count), "lastTimestamp": time]
             if (try? await client.patch(.event, old.key, ObjectPatch(.merge, change), part: .whole)) != nil { return }
+            // Where Events cannot be counted up, as on the way to a cloud, the 2nd, 4th, 8th ... time is told anew.
+            guard count & (count - 1) == 0 else { return }
         }
-        var hash: UInt64 = 0xcbf2_9ce4_8422_2325 ^ salt
+        var hash: UInt64 = 0xcbf2_9ce4_8422_2325 ^ salt ^ UInt64(bitPattern: count)
         for byte in word.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
         let key = ObjectKey(namespace: namespace, name: "\(name.prefix(200)).\(String(hash, radix: 16))")
         if known.count >= Self.knownMax { known = [:] }
-        known[word] = Known(key: key, count: 1)
+        known[word] = Known(key: key, count: count)
         let event: JSON = [
             "apiVersion": "v1", "kind": "Event", "metadata": ["name": .string(key.name), "namespace": .string(key.namespace)],
             "involvedObject": about, "type": note.isWarning ? "Warning" : "Normal", "reason": .string(note.reason),
             "message": .string(String(note.message.prefix(1024))), "source": ["component": "kubelet", "host": .string(node)],
-            "reportingComponent": "kubelet", "reportingInstance": .string(node), "firstTimestamp": time, "lastTimestamp": time, "count": 1,
+            "reportingComponent": "kubelet", "reportingInstance": .string(node), "firstTimestamp": time, "lastTimestamp": time,
+            "count": .integer(count),
         ]
         _ = try? await client.create(.event, event)
     }

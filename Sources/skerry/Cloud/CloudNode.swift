@@ -62,8 +62,8 @@ func machineAddress() -> String {
     while let entry = next?.pointee {
         next = entry.ifa_next
         guard let address = entry.ifa_addr, address.pointee.sa_family == sa_family_t(AF_INET),
-            entry.ifa_flags & UInt32(IFF_LOOPBACK.rawValue) == 0,
-            entry.ifa_flags & UInt32(IFF_UP.rawValue) != 0
+            entry.ifa_flags & UInt32(IFF_LOOPBACK) == 0,
+            entry.ifa_flags & UInt32(IFF_UP) != 0
         else { continue }
         var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
         if getnameinfo(address, socklen_t(MemoryLayout<sockaddr_in>.size), &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) == 0 {
@@ -87,7 +87,7 @@ enum WorkerLibraries {
     }
 
     private static func condition(_ type: String, _ library: String, _ candidates: [String], remedy: String) -> NodeCondition {
-        let paths = candidates.flatMap { $0.contains("/") ? [$0] : folders.map { folder in "\(folder)/\($0)" } }
+        let paths = candidates.flatMap { name in name.contains("/") ? [name] : folders.map { "\($0)/\(name)" } }
         if let found = paths.first(where: { access($0, R_OK) == 0 }) {
             return NodeCondition(type, true, reason: "LibraryFound", message: "\(library) is at \(found)")
         }
