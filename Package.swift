@@ -65,7 +65,8 @@ let package = Package(
         .executableTarget(
             name: "skerry",
             dependencies: [
-                "APIServer", "Controllers", "EdgeAccess", "Identity", "KubernetesClient", "Network", "NodeAgent", "Reconciliation", "Resources",
+                "APIServer", "Controllers", "EdgeAccess", "Identity", "KubernetesClient", "Network", "NodeAgent", "Reconciliation",
+                "Resources",
                 "Demo", "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

@@ -34,7 +34,8 @@ import Testing
         "Demo": ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"]
             + platform,
         "skerry": [
-            "APIServer", "Controllers", "EdgeAccess", "Identity", "KubernetesClient", "Network", "NodeAgent", "Reconciliation", "Resources", "Dispatch",
+            "APIServer", "Controllers", "EdgeAccess", "Identity", "KubernetesClient", "Network", "NodeAgent", "Reconciliation", "Resources",
+            "Dispatch",
             "Synchronization", "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage",
             "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",
