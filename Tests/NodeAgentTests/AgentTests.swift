@@ -400,17 +400,18 @@ private final class Listener: Sendable {
     let port: Int
 
     init() throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        let listening = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = inet_addr("127.0.0.1")
         var size = socklen_t(MemoryLayout<sockaddr_in>.size)
         let bound = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address -> Bool in
-                bind(descriptor, address, size) == 0 && listen(descriptor, 1) == 0 && getsockname(descriptor, address, &size) == 0
+                bind(listening, address, size) == 0 && listen(listening, 1) == 0 && getsockname(listening, address, &size) == 0
             }
         }
         #expect(bound)
+        descriptor = listening
         port = Int(UInt16(bigEndian: address.sin_port))
     }
 
