@@ -42,6 +42,11 @@ let package = Package(
         .target(name: "Controllers", dependencies: ["Reconciliation", "Resources"], swiftSettings: strict),
         .target(name: "HubProtocol", dependencies: ["Resources"], swiftSettings: strict),
         .target(name: "CloudHub", dependencies: ["HubProtocol", "Resources"], swiftSettings: strict),
+        .target(name: "CProcess"),
+        // Tested from within: what it decides and writes down is no other room's business.
+        .target(
+            name: "NodeAgent", dependencies: ["CProcess", "Reconciliation", "Resources", "Storage"],
+            swiftSettings: strict + [.unsafeFlags(["-enable-testing"])]),
         .target(name: "Storage", dependencies: ["CSQLite", "CZlib", crypto], swiftSettings: strict),
         .target(name: "EdgeHub", dependencies: ["HubProtocol", "Resources", "Storage", crypto], swiftSettings: strict),
         .target(
@@ -61,7 +66,7 @@ let package = Package(
             name: "skerry",
             dependencies: [
                 "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
-                "Reconciliation", "Resources",
+                "NodeAgent", "Reconciliation", "Resources",
                 "Demo", "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -94,6 +99,10 @@ let package = Package(
         .testTarget(name: "HubProtocolTests", dependencies: ["HubProtocol", "Learning", "Resources"], swiftSettings: strict),
         .testTarget(
             name: "SimulationTests", dependencies: ["CloudHub", "HubProtocol", "Learning", "Resources"], swiftSettings: strict),
+        .testTarget(
+            name: "NodeAgentTests",
+            dependencies: ["APIServer", "Identity", "NodeAgent", "Network", "Reconciliation", "Resources", "Storage", "TestKit", "skerry"],
+            swiftSettings: strict),
         .testTarget(name: "StorageTests", dependencies: ["CSQLite", "Storage", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "FuzzTests", dependencies: ["APIServer", "HubProtocol", "Identity", "Network", "Resources", "Storage", "TestKit"],

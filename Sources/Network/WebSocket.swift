@@ -82,6 +82,25 @@ package final class WebSocket: Sendable {
         return true
     }
 
+    /// Sends a message and waits until it is in the hands of the system, so that a peer that reads slowly slows the sender down.
+    ///
+    /// - Returns: false when it is not sent, because the socket is closed.
+    package func deliver(_ message: WebSocketMessage) async -> Bool {
+        let frame =
+            switch message {
+            case .text(let text): WebSocketFrame(fin: true, opcode: .text, data: channel.allocator.buffer(string: text))
+            case .binary(let bytes): WebSocketFrame(fin: true, opcode: .binary, data: channel.allocator.buffer(bytes: bytes))
+            }
+        do {
+            try await channel.writeAndFlush(frame)
+            return true
+        } catch { return false }
+    }
+
+    /// Whether anything is read from the peer. Off, a peer that goes on sending is held back by the connection; nothing is answered then,
+    /// pings neither.
+    package func setReading(_ isReading: Bool) { channel.setOption(.autoRead, value: isReading).whenFailure { _ in } }
+
     /// Says goodbye and ends the connection.
     package func close(code: Int = 1000) {
         channel.triggerUserOutboundEvent(WebSocketConnection.Goodbye(code: code), promise: nil)

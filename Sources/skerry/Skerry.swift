@@ -1,4 +1,5 @@
 import ArgumentParser
+import NodeAgent
 
 /// The program. Subcommands wire rooms together and hold no logic.
 @main
@@ -14,6 +15,8 @@ struct Skerry: ParsableCommand {
     private static let badUsage: Int32 = 2
 
     static func main() async {
+        // Before anything else is read or begun: a shim is to stay small, and forks.
+        if CommandLine.arguments.dropFirst().first == ContainerShim.word { exit(withError: ExitCode(ContainerShim.run())) }
         do {
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }

@@ -30,9 +30,12 @@ final class Cloud: Sendable {
     }
 
     /// Starts a cloud and waits until it serves.
-    static func start(in folder: String) async throws -> Cloud {
+    ///
+    /// - Parameter node: whether it runs Pods itself.
+    static func start(in folder: String, node: Bool = false) async throws -> Cloud {
         let program = ServingProgram(
-            "\(ServingProgram.builtFolder)/skerry", ["cloud", "--data-dir", folder, "--listen", "127.0.0.1:0"], folder: folder)
+            "\(ServingProgram.builtFolder)/skerry",
+            ["cloud", "--data-dir", folder, "--listen", "127.0.0.1:0", node ? "--node" : "--no-node"], folder: folder)
         while !program.error.contains("export KUBECONFIG") {
             guard kill(program.pid, 0) == 0, waitpid(program.pid, nil, WNOHANG) == 0 else { throw Failed(text: program.error) }
             try await Task.sleep(for: .milliseconds(10))
@@ -64,9 +67,9 @@ final class Cloud: Sendable {
         #expect(result.status == 0, "\(result.error)")
     }
 
-    static func with(_ body: (Cloud) async throws -> Void) async throws {
+    static func with(node: Bool = false, _ body: (Cloud) async throws -> Void) async throws {
         let folder = try newFolder()
-        let cloud = try await start(in: folder)
+        let cloud = try await start(in: folder, node: node)
         try await body(cloud)
         await cloud.stop()
         try FileManager.default.removeItem(atPath: folder)

@@ -119,7 +119,7 @@ import Testing
     private func start(_ folder: String, killedAfter microseconds: UInt32?) async throws -> Cloud? {
         guard let microseconds else { return try await Cloud.start(in: folder) }
         let program = ServingProgram(
-            "\(ServingProgram.builtFolder)/skerry", ["cloud", "--data-dir", folder, "--listen", "127.0.0.1:0"], folder: folder)
+            "\(ServingProgram.builtFolder)/skerry", ["cloud", "--data-dir", folder, "--listen", "127.0.0.1:0", "--no-node"], folder: folder)
         try await Task.sleep(for: .microseconds(microseconds))
         program.signal(SIGKILL)
         #expect(await program.wait().status == -SIGKILL, "a cloud ended by itself: \(program.error)")

@@ -64,7 +64,7 @@ import Testing
     @Test func `a second cloud is kept out of the first one's folder`() async throws {
         try await Cloud.with { cloud in
             let second = await ServingProgram(
-                "\(ServingProgram.builtFolder)/skerry", ["cloud", "--data-dir", cloud.folder, "--listen", "127.0.0.1:0"],
+                "\(ServingProgram.builtFolder)/skerry", ["cloud", "--data-dir", cloud.folder, "--listen", "127.0.0.1:0", "--no-node"],
                 folder: cloud.folder
             ).wait()
             #expect(second.status == 1)
@@ -200,7 +200,7 @@ import Testing
     func `an address that is none is bad usage`(address: String) async throws {
         let folder = try Cloud.newFolder()
         let result = await ServingProgram(
-            "\(ServingProgram.builtFolder)/skerry", ["cloud", "--data-dir", folder, "--listen", address], folder: folder
+            "\(ServingProgram.builtFolder)/skerry", ["cloud", "--data-dir", folder, "--listen", address, "--no-node"], folder: folder
         )
         .wait()
         #expect(result.status == 2)

@@ -22,6 +22,7 @@ import Testing
         "HubProtocol": ["Resources", "Synchronization"],
         "CloudHub": ["HubProtocol", "Resources", "Synchronization"],
         "EdgeHub": ["Crypto", "FoundationEssentials", "Foundation", "HubProtocol", "Resources", "Storage", "Synchronization"],
+        "NodeAgent": ["CProcess", "Reconciliation", "Resources", "Storage", "Synchronization"] + platform,
         // The C library for logarithms only, FoundationEssentials for JSON: neither is used for files, clocks or the network.
         "Learning": ["Crypto", "FoundationEssentials", "Foundation"] + platform,
         // FoundationEssentials for JSON: it has no network and no processes.
@@ -34,7 +35,7 @@ import Testing
             + platform,
         "skerry": [
             "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
-            "Reconciliation", "Resources", "Dispatch",
+            "NodeAgent", "Reconciliation", "Resources", "Dispatch",
             "Synchronization", "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage",
             "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",

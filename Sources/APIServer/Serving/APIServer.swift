@@ -1,6 +1,6 @@
 package import Identity
 package import Network
-import Resources
+package import Resources
 import Storage
 
 /// The front door: turns HTTP requests into verbs on objects and their results into answers, as kubectl and client-go expect them.
@@ -14,17 +14,22 @@ package struct APIServer: HTTPResponder {
     let programVersion: String
     private let audit: AuditLog?
     private let doors: [any ServerDoor]
+    /// The way into nodes; nil where there is none.
+    let calls: (any NodeCalls)?
 
     /// `tokens` signs and reads what service accounts show; the version stands in `/version`, behind that of Kubernetes.
     ///
     /// - Parameters:
     ///   - audit: takes a line a request; nil for none.
     ///   - doors: answer what is no object; the first that is meant by a path.
+    ///   - calls: the way into nodes, for logs and commands; nil for none.
     package init(
-        service: ObjectService, tokens: ServiceTokens, programVersion: String, audit: AuditLog? = nil, doors: [any ServerDoor] = []
+        service: ObjectService, tokens: ServiceTokens, programVersion: String, audit: AuditLog? = nil, doors: [any ServerDoor] = [],
+        calls: (any NodeCalls)? = nil
     ) {
         self.audit = audit
         self.doors = doors
+        self.calls = calls
         self.service = service
         authenticator = Authenticator(service: service, tokens: tokens)
         self.programVersion = programVersion

@@ -12,16 +12,18 @@ struct ResourceCall {
     let definition: KindDefinition
     let user: User
 
-    private var service: ObjectService { server.service }
+    var service: ObjectService { server.service }
     /// The namespace an object of the kind lies in; a path of a cluster's kind may not name one.
-    private var namespace: String { definition.isNamespaced ? path.namespace : "" }
+    var namespace: String { definition.isNamespaced ? path.namespace : "" }
 
     func answer() async throws(APIStatus) -> HTTPResponse {
         guard definition.isNamespaced || path.namespace.isEmpty else { throw .noSuchPath }
         let verb = try verb()
         let selector = try fieldSelector()
+        let isReaching = Self.reaching.contains(path.subresource) && definition.kind == "Pod" && definition.group.isEmpty
         let access = AccessRequest(
-            verb: verb, group: definition.group, resource: definition.plural, subresource: path.subresource, name: path.name,
+            verb: isReaching ? "create" : verb, group: definition.group, resource: definition.plural, subresource: path.subresource,
+            name: path.name,
             namespace: namespace)
         try Authorizer(service: service).check(user, access, fieldSelector: selector)
         if !path.subresource.isEmpty { return try await answerSubresource(verb) }
@@ -382,6 +384,9 @@ struct ResourceCall {
             let options = try DeleteOptions(try body(schema).value["deleteOptions"])
             _ = try await service.delete(definition, namespace: namespace, name: path.name, options)
             return APIServer.json(["kind": "Status", "apiVersion": "v1", "metadata": [:], "status": "Success", "code": 201], status: 201)
+        case "log", "exec", "attach", "portforward":
+            guard definition.kind == "Pod", definition.group.isEmpty else { throw .noSuchPath }
+            return try await answerPodStream()
         default: throw .noSuchPath
         }
     }

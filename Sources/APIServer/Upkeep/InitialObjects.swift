@@ -59,7 +59,12 @@ package enum InitialObjects {
         rule(reading, ["sedna.io"], ["*"]), rule(reading, ["events.k8s.io"], ["events"]),
     ]
     private static let edits: [JSON] = [
-        rule(writing, [""], ["pods", "pods/exec", "pods/eviction", "configmaps", "secrets", "events", "services", "serviceaccounts"]),
+        rule(
+            writing, [""],
+            [
+                "pods", "pods/exec", "pods/attach", "pods/portforward", "pods/eviction", "configmaps", "secrets", "events", "services",
+                "serviceaccounts",
+            ]),
         rule(reading, [""], ["secrets"]),
         rule(writing, ["apps"], ["deployments", "deployments/scale", "daemonsets", "replicasets", "replicasets/scale"]),
         rule(writing, ["sedna.io"], ["*"]), rule(writing, ["events.k8s.io"], ["events"]),

@@ -130,7 +130,7 @@ package protocol CallStream: Sendable {
 
 /// Reaches into nodes, wherever they are.
 package protocol NodeCalls: Sendable {
-    /// Opens a call. A refusal by the node itself comes as the failure of the stream's first `receive`.
+    /// Opens a call. A refusal by the node itself comes as the failure of the stream's first `receive`; else that is an empty frame.
     ///
     /// - Throws: 503 `ServiceUnavailable` when the node is not connected.
     func open(_ call: NodeCall, on node: String) async throws(APIStatus) -> any CallStream
@@ -138,6 +138,7 @@ package protocol NodeCalls: Sendable {
 
 /// Answers the calls that reach a node.
 package protocol NodeCallHandler: Sendable {
-    /// Serves a call to its end and closes the stream. Ends early when its task is cancelled.
+    /// Serves a call to its end and closes the stream. A call that is taken is answered at once by an empty frame on standard output, so
+    /// that whoever asked can tell a refusal from silence. Ends early when its task is cancelled.
     func serve(_ call: NodeCall, over stream: any CallStream) async
 }

@@ -40,7 +40,8 @@ final class CloudBench {
     static func start(program: String, folder: String) async throws -> CloudBench {
         let start = ContinuousClock.now
         let log = folder + ".log"
-        let process = try BenchProcess([program, "cloud", "serve", "--data-dir", folder, "--listen", "127.0.0.1:0"], output: log)
+        let process = try BenchProcess(
+            [program, "cloud", "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--no-node"], output: log)
         try await waitUntilServing(process, log)
         let client = try administrator(kubeconfig: folder + "/admin.kubeconfig")
         let answer = try await client.send(HTTPRequest(method: "GET", path: "/readyz"))

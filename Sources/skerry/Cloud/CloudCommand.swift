@@ -49,6 +49,8 @@ struct CloudServeCommand: AsyncParsableCommand {
     var kubeconfig: String?
     @Option(help: "Context of --kubeconfig; its current one if none is named.")
     var context: String?
+    @Flag(inversion: .prefixedNo, help: "Run Pods on this machine too, as node cloud-0.")
+    var node = true
 
     func validate() throws {
         if let listen, CloudSettings.address(listen) == nil {
@@ -95,6 +97,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         let store = try RevisionStore(.file(directory.store), settings.store)
         let service = try ObjectService(store: store, environment: Self.environment)
         try await InitialObjects.make(in: service)
+        let ownNode = node ? try CloudNode(service, folder: "\(directory.path)/node", environment: Self.environment) : nil
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let hub = Self.hub(service)
@@ -106,9 +109,9 @@ struct CloudServeCommand: AsyncParsableCommand {
                 HubDoor(hub: hub),
                 try JoinDoor(client: keeper, authority: authority, now: Self.environment.now),
                 ArtifactDoor(service: service, store: artifacts),
-            ])
+            ], calls: CallRouter(own: ownNode, hub: hub))
         let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
-        let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: settings.http, responder: api)
+        let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: Self.limits(settings.http), responder: api)
         let name = host.contains(":") ? "[\(host)]" : host
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
@@ -118,6 +121,7 @@ struct CloudServeCommand: AsyncParsableCommand {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
                 group.addTask { await hub.run() }
+                if let ownNode { group.addTask { await ownNode.run() } }
                 group.addTask { await HistoryKeeper(store, kept: settings.historyKept).run() }
                 group.addTask {
                     await LeftoverKeeper(service: service, tokens: JoinTokens(keeper), artifacts: artifacts) { writeError($0) }.run()
@@ -135,6 +139,13 @@ struct CloudServeCommand: AsyncParsableCommand {
 
     private static let environment = APIEnvironment(
         now: { Timestamp(seconds: Int64(time(nil))) }, random: { UInt64.random(in: 0 ... .max) })
+
+    /// Links of nodes are connections too, and stay.
+    private static func limits(_ wanted: HTTPLimits) -> HTTPLimits {
+        var limits = wanted
+        limits.connectionsMax += CloudHub.Limits().sessionsMax
+        return limits
+    }
 
     /// The nodes' side of the API: reads what they need, and writes what they report with no more rights than they have.
     private static func hub(_ service: ObjectService) -> CloudHub {

@@ -1,0 +1,302 @@
+import Network
+import Resources
+import Synchronization
+
+/// What of a Pod is not its object but a stream of bytes from its node: `log`, `exec`, `attach`, `portforward`.
+extension ResourceCall {
+    /// Subresources that reach into a Pod; whoever asks needs the verb `create` on them, also when asking by GET.
+    static let reaching = ["exec", "attach", "portforward"]
+
+    /// - Throws: 404 for a Pod that is not there, 400 for one without a node, and what the node answers.
+    func answerPodStream() async throws(APIStatus) -> HTTPResponse {
+        guard let calls = server.calls else {
+            throw APIStatus(code: 503, reason: "ServiceUnavailable", message: "no nodes can be reached from this server")
+        }
+        let pod = try service.get(definition, namespace: namespace, name: path.name)
+        guard let node = pod["spec"]?["nodeName"]?.string, !node.isEmpty else {
+            throw .badRequest("pod \(path.name) does not have a host assigned")
+        }
+        let call = try podCall(pod)
+        if case .logs = call { return try await answerLog(call, node, calls) }
+        return try await upgraded(call, node, calls)
+    }
+
+    private func podCall(_ pod: JSON) throws(APIStatus) -> NodeCall {
+        let podTarget = PodTarget(namespace: namespace, pod: path.name, container: target["container"] ?? "")
+        switch path.subresource {
+        case "log":
+            var query = LogQuery()
+            (query.follows, query.previous, query.timestamps) = (target.flag("follow"), target.flag("previous"), target.flag("timestamps"))
+            query.tailLines = try number("tailLines", from: 0).map { Int($0) }
+            query.sinceSeconds = try number("sinceSeconds", from: 1)
+            query.limitBytes = try number("limitBytes", from: 1).map { Int($0) }
+            query.sinceTime = target["sinceTime"]
+            return .logs(podTarget, query)
+        case "exec":
+            let command = target.all("command")
+            guard !command.isEmpty else { throw .badRequest("you must specify at least one command for the container") }
+            var query = ExecQuery(command: command)
+            (query.stdin, query.stdout) = (target.flag("stdin"), target.flag("stdout"))
+            (query.stderr, query.tty) = (target.flag("stderr"), target.flag("tty"))
+            return .exec(podTarget, query)
+        case "attach":
+            var query = AttachQuery()
+            (query.stdin, query.stdout) = (target.flag("stdin"), target.flag("stdout"))
+            (query.stderr, query.tty) = (target.flag("stderr"), target.flag("tty"))
+            return .attach(podTarget, query)
+        default:
+            let ports = target.all("ports").flatMap { $0.split(separator: ",") }.compactMap { Int($0) }
+            guard ports.count == 1, (1...65535).contains(ports[0]) else {
+                throw .badRequest("ports: exactly one from 1 to 65535 is forwarded by a WebSocket, found \(target.all("ports"))")
+            }
+            return .portForward(podTarget, port: ports[0])
+        }
+    }
+
+    private func number(_ name: String, from least: Int64) throws(APIStatus) -> Int64? {
+        guard let text = target[name], !text.isEmpty else { return nil }
+        guard let value = Int64(text), value >= least else {
+            throw .invalid(definition, name: path.name, [.invalid(name, .string(text), "must be greater than or equal to \(least)")])
+        }
+        return value
+    }
+
+    /// Waits for the node's word that it takes the call, so that a refusal is an answer with its code.
+    private func opened(_ call: NodeCall, _ node: String, _ calls: any NodeCalls) async throws(APIStatus) -> any CallStream {
+        let stream = try await calls.open(call, on: node)
+        _ = try await stream.receive()
+        return stream
+    }
+
+    private func answerLog(_ call: NodeCall, _ node: String, _ calls: any NodeCalls) async throws(APIStatus) -> HTTPResponse {
+        guard request.method == "GET" else { throw .methodNotAllowed }
+        let stream = try await opened(call, node, calls)
+        return HTTPResponse(
+            status: 200, headers: ["Content-Type": "text/plain", "Cache-Control": "no-cache, private"], body: .stream(LogBody(stream)))
+    }
+
+    /// The connection becomes a WebSocket that carries the call's channels.
+    private func upgraded(_ call: NodeCall, _ node: String, _ calls: any NodeCalls) async throws(APIStatus) -> HTTPResponse {
+        let wanted = request.headers[all: "sec-websocket-protocol"].flatMap { header in
+            header.split(separator: ",").map { word in String(word.filter { $0 != " " }) }
+        }
+        guard let chosen = ["v5.channel.k8s.io", "v4.channel.k8s.io"].first(where: { wanted.contains($0) }) else {
+            throw .badRequest(
+                "unable to upgrade: a WebSocket with subprotocol v5.channel.k8s.io or v4.channel.k8s.io is needed, found \(wanted); use kubectl 1.30 or newer"
+            )
+        }
+        let stream = try await opened(call, node, calls)
+        var response = HTTPResponse(status: 101, headers: ["Sec-WebSocket-Protocol": chosen])
+        response.upgrade = ChannelPeer(stream, isPort: path.subresource == "portforward")
+        return response
+    }
+}
+
+/// The body of a log's answer: pulled from the node as the client reads.
+private final class LogBody: HTTPBodyStream {
+    private struct State {
+        var ready: [UInt8]?
+        var isOver = false
+        var wake: (@Sendable () -> Void)?
+        var reader: CheckedContinuation<Void, Never>?
+        var task: Task<Void, Never>?
+    }
+
+    private let stream: any CallStream
+    private let state = Mutex(State())
+
+    init(_ stream: any CallStream) { self.stream = stream }
+
+    func start(wake: @escaping @Sendable () -> Void) {
+        state.withLock { state in
+            state.wake = wake
+            state.task = Task { await self.pull() }
+        }
+    }
+
+    private func pull() async {
+        do throws(APIStatus) {
+            while let frame = try await stream.receive() {
+                guard case .data(.stdout, let bytes) = frame, !bytes.isEmpty else { continue }
+                let wake = state.withLock { state in
+                    state.ready = bytes
+                    return state.wake
+                }
+                wake?()
+                await waitUntilTaken()
+                if Task.isCancelled { break }
+            }
+        } catch {
+            // The head is sent: the words of the failure are the end of the text, as the kubelet does it.
+            state.withLock { $0.ready = Array("\(error.message)\n".utf8) }
+        }
+        let wake = state.withLock { state in
+            state.isOver = true
+            return state.wake
+        }
+        wake?()
+    }
+
+    private func waitUntilTaken() async {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLock { state -> Bool in
+                    if state.ready == nil || Task.isCancelled { return true }
+                    state.reader = continuation
+                    return false
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            resumeReader()
+        }
+    }
+
+    private func resumeReader() {
+        let reader = state.withLock { state in
+            defer { state.reader = nil }
+            return state.reader
+        }
+        reader?.resume()
+    }
+
+    func next() -> HTTPBodyStep {
+        let step = state.withLock { state -> HTTPBodyStep in
+            if let bytes = state.ready {
+                state.ready = nil
+                return .chunk(bytes)
+            }
+            return state.isOver ? .end : .wait
+        }
+        if case .chunk = step { resumeReader() }
+        return step
+    }
+
+    func stop() {
+        state.withLock { $0.task }?.cancel()
+        stream.close(nil)
+    }
+}
+
+/// Carries the channels of a call over a WebSocket: each message begins with the number of its channel.
+private final class ChannelPeer: WebSocketPeer {
+    /// Messages of the client that wait for the node; beyond, nothing more is read from the connection.
+    private static let waitingMax = 8
+    /// Channel by which a client of version 5 says that another has ended.
+    private static let endChannel: UInt8 = 255
+
+    private struct State {
+        var socket: WebSocket?
+        var waiting: [CallFrame] = []
+        var isPaused = false
+        var isOver = false
+        var sender: CheckedContinuation<Void, Never>?
+        var tasks: [Task<Void, Never>] = []
+    }
+
+    private let stream: any CallStream
+    private let isPort: Bool
+    private let state = Mutex(State())
+
+    init(_ stream: any CallStream, isPort: Bool) {
+        self.stream = stream
+        self.isPort = isPort
+    }
+
+    func opened(_ socket: WebSocket) {
+        state.withLock { state in
+            state.socket = socket
+            state.tasks = [Task { await self.carryOut(socket) }, Task { await self.carryIn() }]
+        }
+    }
+
+    func received(_ message: WebSocketMessage) {
+        let bytes: [UInt8] =
+            switch message {
+            case .binary(let bytes): bytes
+            case .text(let text): Array(text.utf8)
+            }
+        guard let number = bytes.first else { return }
+        if number == Self.endChannel {
+            if bytes.count == 2, let channel = CallChannel(rawValue: bytes[1]) { take([.end(channel)]) }
+            return
+        }
+        guard let channel = CallChannel(rawValue: number), channel == .stdin || channel == .resize else { return }
+        var frames: [CallFrame] = []
+        var rest = bytes.dropFirst()
+        while !rest.isEmpty {
+            frames.append(.data(channel, Array(rest.prefix(CallFrame.bytesMax))))
+            rest = rest.dropFirst(CallFrame.bytesMax)
+        }
+        take(frames)
+    }
+
+    private func take(_ frames: [CallFrame]) {
+        let (sender, socket) = state.withLock { state -> (CheckedContinuation<Void, Never>?, WebSocket?) in
+            state.waiting += frames
+            let pauses = state.waiting.count > Self.waitingMax && !state.isPaused
+            if pauses { state.isPaused = true }
+            defer { state.sender = nil }
+            return (state.sender, pauses ? state.socket : nil)
+        }
+        socket?.setReading(false)
+        sender?.resume()
+    }
+
+    func closed(code: Int) {
+        let (tasks, sender) = state.withLock { state in
+            state.isOver = true
+            defer { state.sender = nil }
+            return (state.tasks, state.sender)
+        }
+        sender?.resume()
+        stream.close(nil)
+        for task in tasks { task.cancel() }
+    }
+
+    /// From the client to the node.
+    private func carryIn() async {
+        while true {
+            let (frame, resumed, isOver) = state.withLock { state -> (CallFrame?, WebSocket?, Bool) in
+                guard !state.waiting.isEmpty else { return (nil, nil, state.isOver) }
+                let frame = state.waiting.removeFirst()
+                let resumes = state.isPaused && state.waiting.isEmpty
+                if resumes { state.isPaused = false }
+                return (frame, resumes ? state.socket : nil, state.isOver)
+            }
+            resumed?.setReading(true)
+            if isOver { return }
+            guard let frame else {
+                await waitForFrame()
+                continue
+            }
+            do throws(APIStatus) { try await stream.send(frame) } catch { return }
+        }
+    }
+
+    private func waitForFrame() async {
+        await withCheckedContinuation { continuation in
+            let isOver = state.withLock { state -> Bool in
+                if !state.waiting.isEmpty || state.isOver { return true }
+                state.sender = continuation
+                return false
+            }
+            if isOver { continuation.resume() }
+        }
+    }
+
+    /// From the node to the client; each message waits until the one before is with the system.
+    private func carryOut(_ socket: WebSocket) async {
+        do throws(APIStatus) {
+            while let frame = try await stream.receive() {
+                guard case .data(let channel, let bytes) = frame, !bytes.isEmpty else { continue }
+                // Of a port there is one stream, whatever the node calls it.
+                let number = isPort ? 0 : channel.rawValue
+                guard await socket.deliver(.binary([number] + bytes)) else { break }
+            }
+        } catch {
+            _ = await socket.deliver(.binary([isPort ? 1 : CallChannel.status.rawValue] + error.json.bytes()))
+        }
+        socket.close()
+    }
+}

@@ -1,0 +1,42 @@
+import Resources
+
+/// What all of an agent's Pods share.
+struct AgentContext: Sendable {
+    var nodeName: String
+    var client: any ObjectClient
+    var runtime: any ContainerRuntime
+    var place: PodPlace
+    /// What the node has to give, as its status has it.
+    var allocatable: JSON
+    /// Both clocks.
+    var now: @Sendable () -> Moment
+    /// Takes a sentence for each failure that is going to be tried again.
+    var report: @Sendable (String) -> Void
+    let events: NodeEvents
+    let ports: HostPorts
+}
+
+/// Who has which ports of the machine.
+actor HostPorts {
+    private var claims: [String: [HostPort]] = [:]
+
+    /// Takes ports for a Pod; asking again changes nothing.
+    ///
+    /// - Returns: one that another Pod has; nothing is taken then.
+    func claim(_ ports: [HostPort], for pod: String) -> HostPort? {
+        for (other, taken) in claims where other != pod {
+            if let port = ports.first(where: { port in taken.contains { $0.conflicts(with: port) } }) { return port }
+        }
+        claims[pod] = ports
+        return nil
+    }
+
+    func release(_ pod: String) { claims[pod] = nil }
+}
+
+extension ResourceKind {
+    /// `v1`; what volumes and variables of Pods are made of.
+    static let configMap = ResourceKind(group: "", version: "v1", kind: "ConfigMap", plural: "configmaps")
+    /// `v1`; as a ConfigMap, closed to others.
+    static let secret = ResourceKind(group: "", version: "v1", kind: "Secret", plural: "secrets")
+}

@@ -1,0 +1,197 @@
+import Reconciliation
+package import Resources
+
+/// Makes a node match the Pods that are bound to it, whoever holds their objects: a server over the network, the node's own copy, or this
+/// process. Containers outlive it.
+package actor NodeAgent {
+    /// What an agent is made of.
+    package struct Configuration: Sendable {
+        /// Of its Node object; Pods are bound to it by that.
+        package var nodeName: String
+        /// Address of the machine that Pods are told and others may reach them by.
+        package var address: String
+        /// Whoever holds the objects.
+        package var client: any ObjectClient
+        let runtime: any ContainerRuntime
+        /// What the machine has, and how it is.
+        package var facts: any NodeFacts
+        /// Labels the node is to carry beside those for its name, system and processor.
+        package var labels: [String: String] = [:]
+        /// Renews the node's Lease itself. Off where a hub does it for a connected node.
+        package var renewsLease = false
+        /// Both clocks.
+        package var now: @Sendable () -> Moment
+        /// Spreads what many agents would else do at once, and makes names differ.
+        package var random: @Sendable () -> UInt64
+        /// Takes a sentence for each failure that is going to be tried again.
+        package var report: @Sendable (String) -> Void
+
+        /// Renews no lease and has no labels of its own; set the fields.
+        package init(
+            nodeName: String, address: String, client: any ObjectClient, runtime: ProcessRuntime, facts: any NodeFacts,
+            now: @escaping @Sendable () -> Moment, random: @escaping @Sendable () -> UInt64, report: @escaping @Sendable (String) -> Void
+        ) {
+            self.nodeName = nodeName
+            self.address = address
+            self.client = client
+            self.runtime = runtime
+            self.facts = facts
+            self.now = now
+            self.random = random
+            self.report = report
+        }
+    }
+
+    private let configuration: Configuration
+    private let context: AgentContext
+    private var workers: [String: PodWorker] = [:]
+    /// Workers that are to be run, by the loop that may begin tasks.
+    private var unbegun: [PodWorker] = []
+    private let bell = Doorbell()
+    /// What the runtime knew at the start, until a Pod takes it.
+    private var recovered: [String: [ContainerRecord]] = [:]
+    private var mirror = ObjectMirror(kind: .pod)
+    private var hasBegunSaved = false
+    private var isSynced = false
+
+    /// Nothing is begun before `run`.
+    package init(_ configuration: Configuration) {
+        self.configuration = configuration
+        let events = NodeEvents(
+            client: configuration.client, node: configuration.nodeName, salt: configuration.random(), now: configuration.now)
+        let runtime = configuration.runtime.version.split(separator: ":").first.map(String.init) ?? "process"
+        context = AgentContext(
+            nodeName: configuration.nodeName, client: configuration.client, runtime: configuration.runtime,
+            place: PodPlace(address: configuration.address, runtime: runtime), allocatable: configuration.facts.allocatable,
+            now: configuration.now, report: configuration.report, events: events, ports: HostPorts())
+    }
+
+    /// Runs until its task is cancelled; containers then go on without it.
+    ///
+    /// - Throws: what keeps the runtime from finding its containers again.
+    package func run() async throws {
+        let records = try await configuration.runtime.recover()
+        recovered = Dictionary(grouping: records) { $0.id.pod }
+        let reporter = NodeReporter(configuration)
+        await withDiscardingTaskGroup { group in
+            group.addTask { await self.followRuntime() }
+            group.addTask { await self.followPods() }
+            group.addTask { await reporter.run() }
+            if configuration.renewsLease { group.addTask { await LeaseRenewer(self.configuration).run() } }
+            while !Task.isCancelled {
+                let begun = unbegun
+                unbegun = []
+                for worker in begun {
+                    group.addTask {
+                        await worker.run()
+                        await self.ended(worker)
+                    }
+                }
+                await bell.wait()
+            }
+            group.cancelAll()
+        }
+    }
+
+    private func ended(_ worker: PodWorker) { if workers[worker.uid] === worker, !Task.isCancelled { workers[worker.uid] = nil } }
+
+    private func followRuntime() async { for await id in configuration.runtime.changes() { workers[id.pod]?.bell.ring() } }
+
+    // MARK: Pods
+
+    private func followPods() async {
+        while !Task.isCancelled {
+            let now = configuration.now().uptime
+            do throws(APIStatus) {
+                switch mirror.next(now: now) {
+                case .wait(let wait): try? await Task.sleep(for: wait)
+                case .list: try await listPods()
+                case .watch(let revision): try await watchPods(from: revision)
+                }
+            } catch {
+                if Task.isCancelled { return }
+                mirror.failed(error, now: configuration.now().uptime)
+                if error.code != 410 { configuration.report("watching pods of node \(configuration.nodeName): \(error.message)") }
+                await beginSaved()
+            }
+        }
+    }
+
+    private var selector: String { "spec.nodeName=\(configuration.nodeName)" }
+
+    private func listPods() async throws(APIStatus) {
+        let list = try await configuration.client.listAll(.pod, ListQuery(fieldSelector: selector, limit: 250))
+        let changes = mirror.listed(list, now: configuration.now().uptime)
+        for change in changes { await take(change) }
+        guard !isSynced else { return }
+        isSynced = true
+        let wanted = Set(list.items.compactMap { $0["metadata"]?["uid"]?.string })
+        await endOrphans(besides: wanted)
+    }
+
+    private func watchPods(from revision: String) async throws(APIStatus) {
+        var query = WatchQuery(from: revision)
+        query.fieldSelector = selector
+        query.timeoutSeconds = 290 + Int(configuration.random() % 60)
+        var events = try await configuration.client.watch(.pod, query).makeAsyncIterator()
+        var hadEvents = false
+        while let event = try await events.next(isolation: self) {
+            hadEvents = true
+            if let change = mirror.received(event) { await take(change) }
+        }
+        mirror.ended(now: configuration.now().uptime, hadEvents: hadEvents)
+    }
+
+    private func take(_ change: ObjectChange) async {
+        let old = change.old?["metadata"]?["uid"]?.string
+        let new = change.new?["metadata"]?["uid"]?.string
+        // Another Pod may have come by the name.
+        if let old, old != new, let worker = workers[old] { await worker.update(nil) }
+        guard let new, let object = change.new else { return }
+        if let worker = workers[new] { return await worker.update(object) }
+        begin(object, new)
+    }
+
+    private func begin(_ object: JSON, _ uid: String) {
+        let worker = PodWorker(object, records: recovered.removeValue(forKey: uid) ?? [], context: context)
+        workers[uid] = worker
+        unbegun.append(worker)
+        bell.ring()
+    }
+
+    /// The server is out of reach and has said nothing yet: goes on with what it last said.
+    private func beginSaved() async {
+        guard !isSynced, !hasBegunSaved else { return }
+        hasBegunSaved = true
+        for object in configuration.runtime.savedPods() {
+            guard let uid = object["metadata"]?["uid"]?.string, workers[uid] == nil,
+                object["spec"]?["nodeName"]?.string == configuration.nodeName
+            else { continue }
+            begin(object, uid)
+        }
+    }
+
+    /// What runs here and is wanted no more.
+    private func endOrphans(besides wanted: Set<String>) async {
+        for (uid, worker) in workers where !wanted.contains(uid) { await worker.update(nil) }
+        let saved = Dictionary(
+            configuration.runtime.savedPods().map { ($0["metadata"]?["uid"]?.string ?? "", $0) }, uniquingKeysWith: { first, _ in first })
+        for uid in Set(recovered.keys).union(saved.keys).subtracting(wanted) where workers[uid] == nil {
+            if let object = saved[uid] {
+                begin(object, uid)
+                await workers[uid]?.update(nil)
+            } else {
+                recovered[uid] = nil
+                await configuration.runtime.remove(pod: uid)
+            }
+        }
+    }
+
+    // MARK: For calls
+
+    /// The worker of a Pod by its name.
+    func worker(_ key: ObjectKey) -> PodWorker? { workers.values.first { $0.key == key } }
+
+    /// The calls that may be made to this node's Pods.
+    package nonisolated var calls: any NodeCallHandler { PodCalls(agent: self, runtime: context.runtime) }
+}

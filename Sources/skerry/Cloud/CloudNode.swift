@@ -1,0 +1,97 @@
+import APIServer
+import Identity
+import NodeAgent
+import Resources
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// The node that lives in the cloud's own process, so that Pods have somewhere to run on one machine.
+struct CloudNode {
+    static let name = "cloud-0"
+    private let agent: NodeAgent
+
+    /// - Parameter folder: where its Pods' files lie.
+    init(_ service: ObjectService, folder: String, environment: APIEnvironment) throws {
+        let version = Skerry.configuration.version
+        let settings = ProcessRuntime.Settings(
+            folder: folder, worker: [programPath(), "worker"], controlGroup: Self.controlGroup(folder), programVersion: version)
+        let runtime = try ProcessRuntime(settings)
+        let user = User(name: "system:node:\(Self.name)", groups: ["system:nodes", "system:authenticated"])
+        let begin = ContinuousClock.now
+        var configuration = NodeAgent.Configuration(
+            nodeName: Self.name, address: machineAddress(), client: ServiceClient(service, user: user, fieldManager: "kubelet"),
+            runtime: runtime,
+            facts: MachineFacts(
+                folder: folder, runtimeVersion: runtime.version, programVersion: version, more: { WorkerLibraries.conditions() }),
+            now: { Moment(time: environment.now(), uptime: begin.duration(to: .now)) }, random: environment.random,
+            report: { writeError($0) })
+        configuration.labels = ["node-role.kubernetes.io/cloud": ""]
+        configuration.renewsLease = true
+        agent = NodeAgent(configuration)
+    }
+
+    /// The way to its Pods.
+    var calls: any NodeCalls { LocalCalls(node: Self.name, handler: agent.calls) }
+
+    /// Runs until its task is cancelled; its Pods then go on, and are found again by the next run.
+    func run() async {
+        do { try await agent.run() } catch { writeError("node \(Self.name) does not run: \(error)") }
+    }
+
+    /// A name for control groups that another cloud on this machine does not have.
+    private static func controlGroup(_ folder: String) -> String {
+        let path = realpath(folder, nil).map { pointer -> String in
+            defer { free(pointer) }
+            return String(cString: pointer)
+        }
+        let hash = (path ?? folder).utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        return "skerry-\(String(hash, radix: 16))"
+    }
+}
+
+/// The first address of this machine that others may reach it by; the loopback's if there is none.
+func machineAddress() -> String {
+    var list: UnsafeMutablePointer<ifaddrs>?
+    guard getifaddrs(&list) == 0 else { return "127.0.0.1" }
+    defer { freeifaddrs(list) }
+    var next = list
+    while let entry = next?.pointee {
+        next = entry.ifa_next
+        guard let address = entry.ifa_addr, address.pointee.sa_family == sa_family_t(AF_INET),
+            entry.ifa_flags & UInt32(IFF_LOOPBACK) == 0,
+            entry.ifa_flags & UInt32(IFF_UP) != 0
+        else { continue }
+        var text = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+        if getnameinfo(address, socklen_t(MemoryLayout<sockaddr_in>.size), &text, socklen_t(text.count), nil, 0, NI_NUMERICHOST) == 0 {
+            return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
+    }
+    return "127.0.0.1"
+}
+
+/// The libraries without which workers cannot infer or train: whether they lie here. They are loaded by workers only.
+enum WorkerLibraries {
+    private static let folders = [
+        "/lib", "/usr/lib", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64",
+    ]
+
+    static func conditions() -> [NodeCondition] {
+        [
+            condition("OnnxRuntimeReady", "ONNX Runtime", onnxRuntimeCandidates(), remedy: "SKERRY_ONNXRUNTIME_LIB"),
+            condition("TrainingReady", "XGBoost", xgboostCandidates(), remedy: "SKERRY_XGBOOST_LIB"),
+        ]
+    }
+
+    private static func condition(_ type: String, _ library: String, _ candidates: [String], remedy: String) -> NodeCondition {
+        let paths = candidates.flatMap { name in name.contains("/") ? [name] : folders.map { "\($0)/\(name)" } }
+        if let found = paths.first(where: { access($0, R_OK) == 0 }) {
+            return NodeCondition(type, true, reason: "LibraryFound", message: "\(library) is at \(found)")
+        }
+        return NodeCondition(
+            type, false, reason: "LibraryNotFound", message: "\(library) was not found; run scripts/bootstrap, or name it by \(remedy)")
+    }
+}
