@@ -31,11 +31,13 @@ final class Cloud: Sendable {
 
     /// Starts a cloud and waits until it serves.
     ///
-    /// - Parameter node: whether it runs Pods itself.
-    static func start(in folder: String, node: Bool = false) async throws -> Cloud {
+    /// - Parameters:
+    ///   - node: whether it runs Pods itself.
+    ///   - port: 0 for any that is free.
+    static func start(in folder: String, node: Bool = false, port: Int = 0) async throws -> Cloud {
         let program = ServingProgram(
             "\(ServingProgram.builtFolder)/skerry",
-            ["cloud", "--data-dir", folder, "--listen", "127.0.0.1:0", node ? "--node" : "--no-node"], folder: folder)
+            ["cloud", "--data-dir", folder, "--listen", "127.0.0.1:\(port)", node ? "--node" : "--no-node"], folder: folder)
         while !program.error.contains("export KUBECONFIG") {
             guard kill(program.pid, 0) == 0, waitpid(program.pid, nil, WNOHANG) == 0 else { throw Failed(text: program.error) }
             try await Task.sleep(for: .milliseconds(10))

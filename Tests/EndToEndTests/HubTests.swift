@@ -44,7 +44,7 @@ import Testing
     }
 
     private static func edge(_ folder: String, _ options: [String] = []) async throws -> ServingProgram {
-        let program = skerry(["edge", "--data-dir", folder + "/edge"] + options, folder)
+        let program = skerry(["edge", "--data-dir", folder + "/edge", "--listen", "127.0.0.1:0"] + options, folder)
         try await until("the edge is in: \(program.error)") { program.error.contains("node e1 of") }
         return program
     }

@@ -1,4 +1,5 @@
 import APIServer
+import ArgumentParser
 import Identity
 import NodeAgent
 import Resources
@@ -18,7 +19,7 @@ struct CloudNode {
     init(_ service: ObjectService, folder: String, environment: APIEnvironment) throws {
         let version = Skerry.configuration.version
         let settings = ProcessRuntime.Settings(
-            folder: folder, worker: [programPath(), "worker"], controlGroup: Self.controlGroup(folder), programVersion: version)
+            folder: folder, worker: [programPath(), "worker"], controlGroup: controlGroupName(folder), programVersion: version)
         let runtime = try ProcessRuntime(settings)
         let user = User(name: "system:node:\(Self.name)", groups: ["system:nodes", "system:authenticated"])
         let begin = ContinuousClock.now
@@ -41,16 +42,16 @@ struct CloudNode {
     func run() async {
         do { try await agent.run() } catch { writeError("node \(Self.name) does not run: \(error)") }
     }
+}
 
-    /// A name for control groups that another cloud on this machine does not have.
-    private static func controlGroup(_ folder: String) -> String {
-        let path = realpath(folder, nil).map { pointer -> String in
-            defer { free(pointer) }
-            return String(cString: pointer)
-        }
-        let hash = (path ?? folder).utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-        return "skerry-\(String(hash, radix: 16))"
+/// A name for control groups that another cloud or edge on this machine does not have.
+func controlGroupName(_ folder: String) -> String {
+    let path = realpath(folder, nil).map { pointer -> String in
+        defer { free(pointer) }
+        return String(cString: pointer)
     }
+    let hash = (path ?? folder).utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    return "skerry-\(String(hash, radix: 16))"
 }
 
 /// The first address of this machine that others may reach it by; the loopback's if there is none.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import EdgeAccess
+import Network
 import Resources
 
 #if canImport(Glibc)
@@ -19,6 +20,16 @@ struct EdgeCommand: AsyncParsableCommand {
     var join: String?
     @Option(help: "Name of the node (default: the token's, then this machine's).")
     var name: String?
+    @Option(help: "Address and port on this machine's loopback that show the node's objects; port 0 lets the system choose.")
+    var listen = "127.0.0.1:7480"
+
+    func validate() throws {
+        guard let (host, _) = CloudSettings.address(listen), host.hasPrefix("127.") || host == "::1" || host == "localhost" else {
+            throw ValidationError(
+                "--listen \(listen): expected an address of the loopback and a port, as 127.0.0.1:7480; what is shown there asks for no name"
+            )
+        }
+    }
 
     func run() async throws {
         let signals = TerminationSignals()
@@ -28,16 +39,22 @@ struct EdgeCommand: AsyncParsableCommand {
                 now: { Int64(time(nil)) }, report: { writeError($0) }, userAgent: "skerry/\(Skerry.configuration.version)"))
         writeError("node \(membership.identity.node) of \(membership.identity.address)")
         let node = try EdgeNode(folder: dataDir, membership)
+        let agent = try await EdgeAgent(node: membership.identity.node, hub: node.hub, folder: dataDir)
+        let (host, port) = CloudSettings.address(listen)!
+        let server = try await agent.listen(host: host, port: port)
+        writeError("this node's objects: kubectl --server=http://\(host.contains(":") ? "[\(host)]" : host):\(server.port) get pods")
         let work = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await membership.run() }
-                group.addTask { await node.run() }
+                group.addTask { await node.run(calls: agent.calls) }
+                group.addTask { await agent.run() }
             }
         }
         await signals.first()
-        writeError("stopping")
+        writeError("stopping; Pods go on")
         work.cancel()
         await work.value
+        await server.stop()
     }
 
     /// This machine's name as a node may be called; empty if nothing of it can.
