@@ -82,6 +82,9 @@ package final class WebSocket: Sendable {
         return true
     }
 
+    /// Does something on the connection's thread, behind what that is doing now.
+    func later(_ body: @escaping @Sendable () -> Void) { channel.eventLoop.execute(body) }
+
     /// Says goodbye and ends the connection.
     package func close(code: Int = 1000) {
         channel.triggerUserOutboundEvent(WebSocketConnection.Goodbye(code: code), promise: nil)
