@@ -11,6 +11,11 @@ final class NodeSession: LinkPeer {
         /// In line for a worker, or with one.
         var isInWork = false
         var hasEnded = false
+        /// Messages in the order of their numbers that are not handed to the link yet, and whether somebody is at it.
+        var outgoing: [[UInt8]] = []
+        var isFlushing = false
+        /// The link is closed behind what is outgoing.
+        var isEnding = false
         var streams: [UInt32: LinkStream] = [:]
         var lastStream: UInt32 = 0
     }
@@ -19,7 +24,6 @@ final class NodeSession: LinkPeer {
     private struct After {
         var hello: Hello?
         var isNewWork = false
-        var hasEnded = false
         var frames: [(LinkStream, StreamFrame)] = []
     }
 
@@ -66,7 +70,8 @@ final class NodeSession: LinkPeer {
         session.pump(now: now) { hub.lookUp(node, $0) }
     }
 
-    /// Changes the session and does what it says; messages leave in the order they were numbered.
+    /// Changes the session and does what it says. The link is never touched under the lock: a message that cannot be sent may close the
+    /// link, and that comes back here before `send` returns.
     private func change(_ body: (inout HubSession, Duration) -> [HubSession.Effect]) {
         let now = hub.environment.elapsed()
         let after = state.withLock { state -> After in
@@ -80,12 +85,36 @@ final class NodeSession: LinkPeer {
         }
         if let hello = after.hello { hub.greet(self, hello) }
         if after.isNewWork { hub.work.put(self) }
-        if after.hasEnded { finish() }
+        flush()
+    }
+
+    /// Hands the link what is outgoing, one caller at a time, so that the order stays.
+    private func flush() {
+        let isMine = state.withLock { state -> Bool in
+            guard !state.isFlushing, !state.outgoing.isEmpty || state.isEnding else { return false }
+            state.isFlushing = true
+            return true
+        }
+        guard isMine else { return }
+        var isBroken = false
+        while let batch = nextBatch() { for message in batch where !isBroken { isBroken = !link.send(message) } }
+        if isBroken || state.withLock({ $0.isEnding }) { finish() }
+    }
+
+    private func nextBatch() -> [[UInt8]]? {
+        state.withLock { state in
+            guard !state.outgoing.isEmpty else {
+                state.isFlushing = false
+                return nil
+            }
+            defer { state.outgoing = [] }
+            return state.outgoing
+        }
     }
 
     private func perform(_ effect: HubSession.Effect, _ state: inout State, _ after: inout After) {
         switch effect {
-        case .send(let message): if !link.send(message) { after.hasEnded = true }
+        case .send(let message): state.outgoing.append(message)
         case .hello(let hello): after.hello = hello
         case .live:
             state.isLeaseDue = true
@@ -94,7 +123,7 @@ final class NodeSession: LinkPeer {
             state.reports.append(report)
             queue(&state, &after)
         case .end(let goodbye):
-            after.hasEnded = true
+            state.isEnding = true
             hub.ended(self, goodbye)
         case .stream(let frame):
             let number = frame.number

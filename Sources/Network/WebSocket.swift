@@ -72,27 +72,24 @@ package final class WebSocket: Sendable {
             close(code: 1013)
             return false
         }
-        let mask = isMasked ? WebSocketMaskingKey.random() : nil
-        let frame =
-            switch message {
-            case .text(let text): WebSocketFrame(fin: true, opcode: .text, maskKey: mask, data: channel.allocator.buffer(string: text))
-            case .binary(let bytes): WebSocketFrame(fin: true, opcode: .binary, maskKey: mask, data: channel.allocator.buffer(bytes: bytes))
-            }
-        channel.writeAndFlush(frame).whenComplete { [self] _ in pendingBytes.subtract(count, ordering: .relaxed) }
+        channel.writeAndFlush(frame(message)).whenComplete { [self] _ in pendingBytes.subtract(count, ordering: .relaxed) }
         return true
+    }
+
+    private func frame(_ message: WebSocketMessage) -> WebSocketFrame {
+        let mask = isMasked ? WebSocketMaskingKey.random() : nil
+        return switch message {
+        case .text(let text): WebSocketFrame(fin: true, opcode: .text, maskKey: mask, data: channel.allocator.buffer(string: text))
+        case .binary(let bytes): WebSocketFrame(fin: true, opcode: .binary, maskKey: mask, data: channel.allocator.buffer(bytes: bytes))
+        }
     }
 
     /// Sends a message and waits until it is in the hands of the system, so that a peer that reads slowly slows the sender down.
     ///
     /// - Returns: false when it is not sent, because the socket is closed.
     package func deliver(_ message: WebSocketMessage) async -> Bool {
-        let frame =
-            switch message {
-            case .text(let text): WebSocketFrame(fin: true, opcode: .text, data: channel.allocator.buffer(string: text))
-            case .binary(let bytes): WebSocketFrame(fin: true, opcode: .binary, data: channel.allocator.buffer(bytes: bytes))
-            }
         do {
-            try await channel.writeAndFlush(frame)
+            try await channel.writeAndFlush(frame(message))
             return true
         } catch { return false }
     }
@@ -100,6 +97,9 @@ package final class WebSocket: Sendable {
     /// Whether anything is read from the peer. Off, a peer that goes on sending is held back by the connection; nothing is answered then,
     /// pings neither.
     package func setReading(_ isReading: Bool) { channel.setOption(.autoRead, value: isReading).whenFailure { _ in } }
+
+    /// Does something on the connection's thread, behind what that is doing now.
+    func later(_ body: @escaping @Sendable () -> Void) { channel.eventLoop.execute(body) }
 
     /// Says goodbye and ends the connection.
     package func close(code: Int = 1000) {

@@ -55,14 +55,15 @@ package final class LinkUpgrade: WebSocketPeer {
     }
 
     package func closed(code: Int) {
-        let peer = state.withLock { state -> (any LinkPeer)? in
+        let (socket, peer) = state.withLock { state -> (WebSocket?, (any LinkPeer)?) in
             defer {
                 state.peer = nil
                 state.socket = nil
             }
-            return state.peer
+            return (state.socket, state.peer)
         }
-        peer?.closed()
+        // Not from within a `send` that failed: whoever sends may hold a lock that `closed` needs.
+        socket?.later { peer?.closed() }
     }
 }
 
@@ -105,5 +106,5 @@ private final class DialledEnd: WebSocketPeer {
         }
     }
 
-    func closed(code: Int) { peer.closed() }
+    func closed(code: Int) { socket.withLock { $0 }?.later { [peer] in peer.closed() } }
 }

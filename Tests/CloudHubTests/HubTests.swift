@@ -232,7 +232,7 @@ import Testing
 
     @Test func `a session ends when its node gets another certificate, and not before`() async throws {
         let world = try await world()
-        func annotations(_ record: NodeIdentityRecord) -> ObjectPatch {
+        func annotations(_ record: NodeIdentityRecord) -> Resources.ObjectPatch {
             ObjectPatch(.merge, ["metadata": ["annotations": record.annotations]])
         }
         let key = ObjectKey(name: "edge-1")

@@ -1,3 +1,4 @@
+import CloudHub
 import Network
 import Resources
 import Storage
@@ -13,7 +14,7 @@ struct CloudSettings {
     var alsoKnownAs: [String] = []
     var kubeconfig: String?
     var context: String?
-    var http = HTTPLimits()
+    var http = CloudSettings.linkedLimits
     /// For requests in flight when the cloud is asked to stop.
     var drainTimeout: Duration = .seconds(10)
     var store = RevisionStore.Options()
@@ -78,5 +79,14 @@ struct CloudSettings {
             return nil
         }
         return (text[..<colon].filter { $0 != "[" && $0 != "]" }, Int(port))
+    }
+}
+
+extension CloudSettings {
+    /// Links of nodes are connections too, and stay.
+    fileprivate static var linkedLimits: HTTPLimits {
+        var limits = HTTPLimits()
+        limits.connectionsMax += CloudHub.Limits().sessionsMax
+        return limits
     }
 }
