@@ -25,7 +25,8 @@ import Testing
     /// Starts an edge and waits until it is in.
     private static func edge(_ cloud: Cloud, _ folder: String, _ options: [String] = []) async throws -> ServingProgram {
         let program = ServingProgram(
-            "\(ServingProgram.builtFolder)/skerry", ["edge", "--data-dir", folder, "--listen", "127.0.0.1:0"] + options, folder: cloud.folder)
+            "\(ServingProgram.builtFolder)/skerry",
+            ["edge", "--data-dir", folder, "--listen", "127.0.0.1:0"] + options, folder: cloud.folder)
         while !program.error.contains("node ") || !program.error.contains(" of ") {
             guard waitpid(program.pid, nil, WNOHANG) == 0 else { throw Cloud.Failed(text: program.error) }
             try await Task.sleep(for: .milliseconds(10))
