@@ -40,8 +40,11 @@ final class CloudBench {
     static func start(program: String, folder: String) async throws -> CloudBench {
         let start = ContinuousClock.now
         let log = folder + ".log"
+        // Its nodes have no agents: they must not fall silent while it is measured.
+        let settings = folder + ".yaml"
+        try "nodes: {grace: 1h}\n".write(to: URL(filePath: settings), atomically: true, encoding: .utf8)
         let process = try BenchProcess(
-            [program, "cloud", "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--no-node"], output: log)
+            [program, "cloud", "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--no-node", "--config", settings], output: log)
         try await waitUntilServing(process, log)
         let client = try administrator(kubeconfig: folder + "/admin.kubeconfig")
         let answer = try await client.send(HTTPRequest(method: "GET", path: "/readyz"))
