@@ -10,6 +10,13 @@ import Storage
     import Foundation
 #endif
 
+/// Nodes that know none of the Pods they are asked for.
+private struct NobodyAnswers: NodeCalls {
+    func open(_ call: NodeCall, on node: String) async throws(APIStatus) -> any CallStream {
+        throw APIStatus(code: 404, reason: "NotFound", message: "node \"\(node)\" knows no such Pod")
+    }
+}
+
 /// A server in memory with an object of each kind that the corpus speaks of.
 final class FuzzedServer: Sendable {
     private static let time = Timestamp(seconds: 1_800_000_000)
@@ -35,7 +42,7 @@ final class FuzzedServer: Sendable {
                 try JoinDoor(
                     client: ServiceClient(service, user: User(name: "fuzz", groups: ["system:masters"])), authority: authority,
                     now: { Self.time })
-            ])
+            ], calls: NobodyAnswers())
         try await InitialObjects.make(in: service)
         let record = NodeIdentityRecord(certificate: try NodeCertificate(der: node).fingerprint)
         for (path, plain) in Self.objects {
