@@ -165,10 +165,14 @@ extension JSON {
 }
 
 extension LogQuery {
-    /// All lines, but for what is changed.
-    static func with(_ change: (inout LogQuery) -> Void) -> LogQuery {
+    /// All lines, but for what is named. No closure: Swift 6.3.1 takes one for another where macros hold some too.
+    static func with(
+        follows: Bool = false, previous: Bool = false, timestamps: Bool = false, tailLines: Int? = nil, sinceSeconds: Int64? = nil,
+        sinceTime: String? = nil, limitBytes: Int? = nil
+    ) -> LogQuery {
         var query = LogQuery()
-        change(&query)
+        (query.follows, query.previous, query.timestamps) = (follows, previous, timestamps)
+        (query.tailLines, query.sinceSeconds, query.sinceTime, query.limitBytes) = (tailLines, sinceSeconds, sinceTime, limitBytes)
         return query
     }
 }
