@@ -139,10 +139,8 @@ final class AgentWorld: Sendable {
         return (String(decoding: out, as: UTF8.self), String(decoding: err, as: UTF8.self), status)
     }
 
-    func logs(_ pod: String, _ change: (inout LogQuery) -> Void = { _ in }) async throws(APIStatus) -> String {
-        var query = LogQuery()
-        change(&query)
-        return try await call(.logs(PodTarget(namespace: "default", pod: pod), query)).out
+    func logs(_ pod: String, _ query: LogQuery = LogQuery()) async throws(APIStatus) -> String {
+        try await call(.logs(PodTarget(namespace: "default", pod: pod), query)).out
     }
 
     func events(_ pod: String) async throws -> [String] {
@@ -163,5 +161,18 @@ extension JSON {
     var first: JSON { self["status"]?["containerStatuses"]?.array?.first ?? .null }
     func isTrue(_ condition: String) -> Bool {
         self["status"]?["conditions"]?.array?.contains { $0["type"]?.string == condition && $0["status"] == "True" } ?? false
+    }
+}
+
+extension LogQuery {
+    /// All lines, but for what is named. No closure: Swift 6.3.1 takes one for another where macros hold some too.
+    static func with(
+        follows: Bool = false, previous: Bool = false, timestamps: Bool = false, tailLines: Int? = nil, sinceSeconds: Int64? = nil,
+        sinceTime: String? = nil, limitBytes: Int? = nil
+    ) -> LogQuery {
+        var query = LogQuery()
+        (query.follows, query.previous, query.timestamps) = (follows, previous, timestamps)
+        (query.tailLines, query.sinceSeconds, query.sinceTime, query.limitBytes) = (tailLines, sinceSeconds, sinceTime, limitBytes)
+        return query
     }
 }
