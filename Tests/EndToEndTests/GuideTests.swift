@@ -44,11 +44,11 @@ import Testing
         return work
     }
 
-    /// A folder with the program under its name; a cloud that it serves takes any free port.
+    /// A folder with the program under its name; clouds and edges take any free port.
     private static func programs(in folder: TemporaryFolder) throws -> String {
         let script = """
             #!/bin/sh
-            if [ "$1 $2" = "cloud --data-dir" ]; then shift; exec \(Program.path) cloud --listen 127.0.0.1:0 "$@"; fi
+            case "$1 $2" in "cloud --data-dir" | "edge --data-dir") part=$1; shift; exec \(Program.path) $part --listen 127.0.0.1:0 "$@";; esac
             exec \(Program.path) "$@"
             """
         let bin = folder.path + "/bin"
@@ -59,7 +59,7 @@ import Testing
     }
 
     /// Whatever happens, no server is left behind.
-    private static let tidy = #"trap '[ -z "$!" ] || kill $! 2>/dev/null || true' EXIT"#
+    private static let tidy = "trap 'kill $CLOUD $EDGE 2>/dev/null || true' EXIT"
 
     /// `make X` does what the Makefile says skerry does for X; the build and the tests are what runs already.
     private static let make = """
