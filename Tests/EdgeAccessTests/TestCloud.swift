@@ -78,9 +78,16 @@ final class TestCloud: Sendable {
 
     func stop() async { await http.withLock { $0 }.stop(grace: .zero) }
 
+    /// Serves at the same address again, as soon as no connection of another test has its port.
     func restart() async throws {
-        let started = try await Self.serve(authority, api, port: port)
-        http.withLock { $0 = started }
+        for attempt in 1...600 {
+            do {
+                let started = try await Self.serve(authority, api, port: port)
+                return http.withLock { $0 = started }
+            } catch  where attempt < 600 {
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
     }
 
     func token(node: String? = nil, ttl: Int64 = 3600, port: Int? = nil, authority: String? = nil) async throws -> String {

@@ -45,6 +45,16 @@ final class Cloud: Sendable {
         return Cloud(folder: folder, program: program)
     }
 
+    /// Starts a cloud at a port that it had before, as soon as no connection of another test has it.
+    static func restart(in folder: String, port: Int) async throws -> Cloud {
+        for _ in 0..<600 {
+            do { return try await start(in: folder, port: port) } catch let failure as Failed where failure.text.contains("cannot listen") {
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
+        return try await start(in: folder, port: port)
+    }
+
     struct Failed: Error { let text: String }
 
     func kubectl(_ arguments: [String]) async -> ServingProgram.Result {

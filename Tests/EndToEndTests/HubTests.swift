@@ -38,9 +38,8 @@ import Testing
     }
 
     private static func cloud(_ folder: String, port: Int) async throws -> ServingProgram {
-        let program = skerry(["cloud", "--data-dir", folder, "--listen", "127.0.0.1:\(port)"], folder)
-        try await until("the cloud serves: \(program.error)") { program.error.contains("export KUBECONFIG") }
-        return program
+        let cloud = port == 0 ? try await Cloud.start(in: folder) : try await Cloud.restart(in: folder, port: port)
+        return cloud.program
     }
 
     private static func edge(_ folder: String, _ options: [String] = []) async throws -> ServingProgram {
