@@ -80,14 +80,12 @@ final class TestCloud: Sendable {
 
     /// Serves at the same address again, as soon as no connection of another test has its port.
     func restart() async throws {
-        for attempt in 1...600 {
-            do {
-                let started = try await Self.serve(authority, api, port: port)
-                return http.withLock { $0 = started }
-            } catch  where attempt < 600 {
-                try await Task.sleep(for: .milliseconds(100))
-            }
+        for _ in 0..<600 {
+            if let started = try? await Self.serve(authority, api, port: port) { return http.withLock { $0 = started } }
+            try await Task.sleep(for: .milliseconds(100))
         }
+        let started = try await Self.serve(authority, api, port: port)
+        http.withLock { $0 = started }
     }
 
     func token(node: String? = nil, ttl: Int64 = 3600, port: Int? = nil, authority: String? = nil) async throws -> String {

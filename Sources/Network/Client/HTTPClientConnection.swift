@@ -97,7 +97,8 @@ final class HTTPClientConnection: ChannelInboundHandler {
 
     private func finish(_ context: ChannelHandlerContext, _ exchange: HTTPExchange, isKept: Bool) {
         timer?.cancel()
-        exchange.finish(.success(()))
+        // Told last: who asks again at once finds this connection at rest.
+        defer { exchange.finish(.success(())) }
         guard isKept, context.channel.isActive else {
             state = .closed
             return context.close(promise: nil)

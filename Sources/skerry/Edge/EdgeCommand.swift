@@ -32,6 +32,7 @@ struct EdgeCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
+        HeapKeeper.prepare()
         let signals = TerminationSignals()
         let membership = try await EdgeMembership.enter(
             folder: dataDir, token: join, name: name, hostName: Self.hostName(),
@@ -48,6 +49,7 @@ struct EdgeCommand: AsyncParsableCommand {
                 group.addTask { await membership.run() }
                 group.addTask { await node.run(calls: agent.calls) }
                 group.addTask { await agent.run() }
+                group.addTask { await HeapKeeper.run() }
             }
         }
         await signals.first()
