@@ -69,6 +69,9 @@ import Testing
             await failure(parts.joined(separator: "."), "not the cloud that made the token")
             await failure(try await Self.token(cloud, ["--cloud", "127.0.0.1:1"]), "cannot be reached")
             #expect(await Self.run(["token", "revoke", "0123456789"], cloud).status == 1)
+            _ = try await Self.token(cloud, ["--node", "7"])
+            let listed = try JSONParser.parse(Array(await Self.run(["token", "list", "-o", "json"], cloud).output.utf8)).array ?? []
+            #expect(listed.contains { $0["node"] == "7" }, "a name of digits is a name: \(listed)")
             #expect(await Self.run(["token", "create", "--ttl", "soon"], cloud).status == 2)
             #expect(await Self.run(["edge", "--data-dir", cloud.folder + "/new"], cloud).error.contains("skerry token create"))
         }

@@ -102,7 +102,7 @@ struct TokenCreateCommand: AsyncParsableCommand {
             let expires = now + ttl.seconds
             try await JoinTokens(client).create(JoinGrant(hash: secret.hash, node: node, expiresAt: expires), now: now)
             guard table.format != .table else { return try say(token.text) }
-            var rows = AlignedTable(["TOKEN", "ID", "NODE", "EXPIRES"])
+            var rows = AlignedTable(["TOKEN", "ID", "NODE", "EXPIRES"], texts: ["ID", "NODE"])
             rows.rows = [[token.text, secret.id, node ?? "", Timestamp(seconds: expires).text]]
             try say(rows.text(table.format))
         }
@@ -118,7 +118,7 @@ struct TokenListCommand: AsyncParsableCommand {
     func run() async throws {
         try await cluster.with { client, _ in
             let now = ClusterOptions.now
-            var rows = AlignedTable(["ID", "NODE", "STATE", "EXPIRES", "USED BY", "USED AT"])
+            var rows = AlignedTable(["ID", "NODE", "STATE", "EXPIRES", "USED BY", "USED AT"], texts: ["ID", "NODE", "USED BY"])
             rows.rows = try await JoinTokens(client).list().map { grant in
                 [
                     grant.id, grant.node ?? "", grant.use != nil ? "used" : grant.expiresAt <= now ? "expired" : "open",

@@ -5,9 +5,14 @@ struct AlignedTable {
     enum Format: String, CaseIterable { case table, csv, json }
 
     let head: [String]
+    /// Columns of names, which stay text in JSON even where they are all digits.
+    private let texts: Set<String>
     var rows: [[String]] = []
 
-    init(_ head: [String]) { self.head = head }
+    init(_ head: [String], texts: Set<String> = []) {
+        self.head = head
+        self.texts = texts
+    }
 
     func text(_ format: Format) -> String {
         switch format {
@@ -19,8 +24,9 @@ struct AlignedTable {
 
     /// An object a row, its keys the words of the head in lower case; numbers are numbers, and an empty cell or "–" is null.
     var json: JSON {
-        let keys = head.map(Self.key)
-        return .array(rows.map { row in .object(JSONObject(zip(keys, row).map { ($0, Self.value($1)) })) })
+        let columns = head.map { (key: Self.key($0), isText: texts.contains($0)) }
+        return .array(
+            rows.map { row in .object(JSONObject(zip(columns, row).map { ($0.key, Self.value($1, isText: $0.isText)) })) })
     }
 
     private var aligned: String {
@@ -45,8 +51,9 @@ struct AlignedTable {
         return spelled.split { !($0.isLetter || $0.isNumber || $0 == "_") }.joined(separator: "_")
     }
 
-    private static func value(_ cell: String) -> JSON {
+    private static func value(_ cell: String, isText: Bool) -> JSON {
         if cell.isEmpty || cell == "–" { return .null }
+        if isText { return .string(cell) }
         let digits = cell.first == "+" ? String(cell.dropFirst()) : cell
         if let integer = Int64(digits) { return .integer(integer) }
         let isDecimal = Double(digits)?.isFinite == true && digits.allSatisfy { "-.0123456789".contains($0) }
