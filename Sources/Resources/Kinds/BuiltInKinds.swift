@@ -327,7 +327,8 @@ package enum BuiltInKinds {
     ]
 
     private static func sedna(
-        _ name: String, _ plural: String, _ short: String?, _ columns: [KindDefinition.Column]
+        _ name: String, _ plural: String, _ short: String?, _ columns: [KindDefinition.Column],
+        check: @escaping @Sendable (JSON, JSON?) -> [FieldError] = { _, _ in [] }
     ) -> KindDefinition {
         kind("sedna.io", "v1alpha1", name, plural, "io.sedna.v1alpha1") {
             $0.isTyped = false
@@ -335,6 +336,7 @@ package enum BuiltInKinds {
             $0.hasStatus = true
             $0.countsGenerations = true
             $0.columns = [.name] + columns + [.age]
+            $0.validation = check
         }
     }
 
@@ -358,13 +360,17 @@ package enum BuiltInKinds {
                 .path("Format", "spec.format", "Format of the index file."),
                 .count("Samples", "status.numberOfSamples", "Samples counted."),
                 .path("Node", "spec.nodeName", "Node that holds the data."), .path("URL", "spec.url", isWide: true, "The index file."),
-            ]),
+            ], check: SednaRules.datasetErrors),
         sedna(
             "Model", "models", nil,
-            [.path("Format", "spec.format", "Format of the file."), .path("URL", "spec.url", isWide: true, "The file.")]),
-        sedna("JointInferenceService", "jointinferenceservices", "ji", serviceStateColumns),
-        sedna("IncrementalLearningJob", "incrementallearningjobs", "il", jobColumns),
-        sedna("LifelongLearningJob", "lifelonglearningjobs", "ll", jobColumns),
+            [
+                .path("Format", "spec.format", "Format of the file."),
+                .count("Serving", "status.serving", "The version that serves; 0 for the file of the spec."),
+                .path("URL", "spec.url", isWide: true, "The file."),
+            ], check: SednaRules.modelErrors),
+        sedna("JointInferenceService", "jointinferenceservices", "ji", serviceStateColumns, check: SednaRules.jointInferenceErrors),
+        sedna("IncrementalLearningJob", "incrementallearningjobs", "il", jobColumns, check: SednaRules.incrementalErrors),
+        sedna("LifelongLearningJob", "lifelonglearningjobs", "ll", jobColumns, check: SednaRules.lifelongErrors),
         sedna("FederatedLearningJob", "federatedlearningjobs", "fl", jobColumns),
         sedna("ReidJob", "reidjobs", "reid", [.path("Phase", "status.phase", "What the job is doing.")]),
         sedna("VideoAnalyticsJob", "videoanalyticsjobs", "va", [.path("Phase", "status.phase", "What the job is doing.")]),

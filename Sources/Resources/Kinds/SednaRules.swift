@@ -1,0 +1,186 @@
+/// Checks of Sedna's kinds beyond their fields: every field is honoured, or refused with the reason.
+enum SednaRules {
+    static let formats = ["csv", "txt"]
+    /// Algorithms of `hardExampleMining`, with the parameters each takes and the range of their numbers.
+    static let filters: [String: [String: ClosedRange<Double>]] = [
+        "Threshold": ["threshold": 0...1], "CrossEntropy": ["threshold_cross_entropy": 0...1],
+        "IBT": ["threshold_img": 0...1, "threshold_box": 0...1], "Random": ["random_ratio": 0...1], "CloudOnly": [:], "EdgeOnly": [:],
+    ]
+
+    // MARK: Kinds
+
+    static func datasetErrors(_ new: JSON, _ old: JSON?) -> [FieldError] {
+        guard let spec = new["spec"] else { return [] }
+        var errors = pathErrors(spec["url"], at: "spec.url") + credentialErrors(spec, at: "spec")
+        if let format = spec["format"]?.string, !formats.contains(format.lowercased()) {
+            errors.append(.notSupported("spec.format", .string(format), formats))
+        }
+        if let node = spec["nodeName"]?.string, !NameRules.isSubdomain(node) {
+            errors.append(.invalid("spec.nodeName", .string(node), "must be the name of the node that holds the data"))
+        }
+        return errors
+    }
+
+    static func modelErrors(_ new: JSON, _ old: JSON?) -> [FieldError] {
+        guard let spec = new["spec"] else { return [] }
+        var errors = credentialErrors(spec, at: "spec")
+        if let url = spec["url"]?.string, !url.hasPrefix("/"), !isDigest(url) {
+            errors.append(
+                .invalid(
+                    "spec.url", .string(url),
+                    "must be an absolute path on the node that uses the model, or sha256: with the 64 digits of a file that the cloud has"))
+        }
+        if let socs = spec["device_soc_versions"]?.array, !socs.isEmpty {
+            errors.append(.forbidden("spec.device_soc_versions", "models are not chosen by accelerator here; make one Model for each"))
+        }
+        return errors
+    }
+
+    static func jointInferenceErrors(_ new: JSON, _ old: JSON?) -> [FieldError] {
+        guard let spec = new["spec"] else { return [] }
+        var errors = miningErrors(spec["edgeWorker"]?["hardExampleMining"], at: "spec.edgeWorker.hardExampleMining")
+        for worker in ["edgeWorker", "cloudWorker"] {
+            let path = "spec.\(worker)"
+            errors +=
+                templateErrors(spec[worker]?["template"], at: "\(path).template") + namedErrors(spec[worker]?["model"], at: "\(path).model")
+            if spec[worker]?["hpa"] != nil {
+                errors.append(.forbidden("\(path).hpa", "workers are not scaled by load here; one runs for each \(worker)"))
+            }
+        }
+        return errors
+    }
+
+    static func incrementalErrors(_ new: JSON, _ old: JSON?) -> [FieldError] {
+        guard let spec = new["spec"] else { return [] }
+        var errors = jobErrors(spec)
+        errors +=
+            namedErrors(spec["initialModel"], at: "spec.initialModel")
+            + namedErrors(spec["deploySpec"]?["model"], at: "spec.deploySpec.model")
+        errors += miningErrors(spec["deploySpec"]?["hardExampleMining"], at: "spec.deploySpec.hardExampleMining")
+        if let trigger = spec["deploySpec"]?["trigger"] { errors += JobTrigger.errors(in: trigger, at: "spec.deploySpec.trigger") }
+        if let model = spec["evalSpec"]?["initialEvalModel"], model.object != nil {
+            errors += namedErrors(model, at: "spec.evalSpec.initialEvalModel")
+        }
+        if let period = spec["deploySpec"]?["model"]?["pollPeriodSeconds"]?.integer, period < 1 {
+            errors.append(.invalid("spec.deploySpec.model.pollPeriodSeconds", .integer(period), "must be at least 1 second"))
+        }
+        return errors
+    }
+
+    static func lifelongErrors(_ new: JSON, _ old: JSON?) -> [FieldError] {
+        guard let spec = new["spec"] else { return [] }
+        var errors = jobErrors(spec)
+        for (place, dataset) in (spec["additionalDatasets"]?.array ?? []).enumerated() {
+            errors += namedErrors(dataset, at: "spec.additionalDatasets[\(place)]")
+        }
+        let names = ([spec["dataset"]?["name"]] + (spec["additionalDatasets"]?.array ?? []).map { $0["name"] }).compactMap { $0?.string }
+        var known: Set<String> = []
+        for (place, name) in names.enumerated() where !known.insert(name).inserted {
+            errors.append(.duplicate("spec.additionalDatasets[\(place - 1)].name", .string(name)))
+        }
+        if let rule = spec["privacy"]?["rule"]?.string, !privacyRules.contains(rule) {
+            errors.append(.notSupported("spec.privacy.rule", .string(rule), privacyRules))
+        }
+        if let budget = spec["labelBudget"]?.integer, budget < 0 {
+            errors.append(.invalid("spec.labelBudget", .integer(budget), "must be 0 or more labels a round"))
+        }
+        return errors
+    }
+
+    /// What of a node's rows may leave it.
+    static let privacyRules = ["unseen-or-hard", "all", "none"]
+
+    // MARK: Parts
+
+    private static func jobErrors(_ spec: JSON) -> [FieldError] {
+        var errors = namedErrors(spec["dataset"], at: "spec.dataset") + credentialErrors(spec, at: "spec")
+        errors += pathErrors(spec["outputDir"], at: "spec.outputDir")
+        if let share = spec["dataset"]?["trainProb"]?.number, !(share > 0 && share < 1) {
+            errors.append(
+                .invalid(
+                    "spec.dataset.trainProb", spec["dataset"]?["trainProb"] ?? .null,
+                    "must lie between 0 and 1: some rows train, some evaluate"))
+        }
+        for stage in ["trainSpec", "evalSpec", "deploySpec"] {
+            errors += templateErrors(spec[stage]?["template"], at: "spec.\(stage).template")
+            if let limit = spec[stage]?["backoffLimit"]?.integer, !(0...100).contains(limit) {
+                errors.append(.invalid("spec.\(stage).backoffLimit", .integer(limit), "must be between 0 and 100 retries"))
+            }
+        }
+        if let trigger = spec["trainSpec"]?["trigger"] { errors += JobTrigger.errors(in: trigger, at: "spec.trainSpec.trigger") }
+        for (place, rule) in (spec["deploySpec"]?["gate"]?.array ?? []).enumerated() {
+            errors += gateErrors(rule, at: "spec.deploySpec.gate[\(place)]")
+        }
+        return errors
+    }
+
+    private static func gateErrors(_ rule: JSON, at path: String) -> [FieldError] {
+        var errors: [FieldError] = []
+        if let sign = rule["operator"]?.string, JobTrigger.Comparison(sign) == nil {
+            errors.append(.notSupported("\(path).operator", .string(sign), JobTrigger.Comparison.words))
+        }
+        if let threshold = rule["threshold"], threshold.number?.isFinite != true {
+            errors.append(.invalid("\(path).threshold", threshold, "must be a finite number"))
+        }
+        return errors
+    }
+
+    private static func namedErrors(_ reference: JSON?, at path: String) -> [FieldError] {
+        guard let name = reference?["name"]?.string, !NameRules.isSubdomain(name) else { return [] }
+        return [.invalid("\(path).name", .string(name), "must be the name of an object in the same namespace")]
+    }
+
+    private static func templateErrors(_ template: JSON?, at path: String) -> [FieldError] {
+        guard let template, template.object != nil else { return [] }
+        guard let containers = template["spec"]?["containers"]?.array, !containers.isEmpty else {
+            return [.required("\(path).spec.containers", "a worker needs a container")]
+        }
+        return containers.enumerated().compactMap { place, container in
+            container["name"]?.string?.isEmpty ?? true ? .required("\(path).spec.containers[\(place)].name") : nil
+        }
+    }
+
+    private static func miningErrors(_ mining: JSON?, at path: String) -> [FieldError] {
+        guard let name = mining?["name"]?.string else { return [] }
+        guard let known = filters[name] else { return [.notSupported("\(path).name", .string(name), filters.keys.sorted())] }
+        var errors: [FieldError] = []
+        for (place, parameter) in (mining?["parameters"]?.array ?? []).enumerated() {
+            let key = parameter["key"]?.string ?? "", text = parameter["value"]?.string ?? ""
+            guard let range = known[key] else {
+                errors.append(.notSupported("\(path).parameters[\(place)].key", .string(key), known.keys.sorted()))
+                continue
+            }
+            if Double(text).map(range.contains) != true {
+                errors.append(
+                    .invalid(
+                        "\(path).parameters[\(place)].value", .string(text),
+                        "must be a number from \(range.lowerBound) to \(range.upperBound)"))
+            }
+        }
+        return errors
+    }
+
+    private static func pathErrors(_ url: JSON?, at path: String) -> [FieldError] {
+        guard let url = url?.string else { return [] }
+        if url.hasPrefix("/"), !url.split(separator: "/").contains(".."), url.utf8.count <= 4096 { return [] }
+        let isRemote = url.contains("://")
+        return [
+            .invalid(
+                path, .string(url),
+                isRemote
+                    ? "object stores and web servers are not read here; put the file on the node and give its absolute path"
+                    : "must be an absolute path on the node, without ..")
+        ]
+    }
+
+    private static func credentialErrors(_ spec: JSON, at path: String) -> [FieldError] {
+        guard let name = spec["credentialName"]?.string, !name.isEmpty else { return [] }
+        return [.forbidden("\(path).credentialName", "there is no object store to log in to here; leave it out")]
+    }
+
+    private static func isDigest(_ text: String) -> Bool {
+        let digits = text.utf8.dropFirst(7)
+        return text.hasPrefix("sha256:") && digits.count == 64
+            && digits.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    }
+}
