@@ -19,6 +19,8 @@ package enum ClusterControllers {
 
 /// The controllers of our own kinds, which run beside the embedded API and beside any Kubernetes.
 package enum OwnControllers {
-    /// All of them; empty until the jobs have theirs.
-    package static func all(_ client: any ObjectClient) -> [any Reconciler] { [] }
+    /// All of them.
+    package static func all(_ client: any ObjectClient) -> [any Reconciler] {
+        [JobReconciler.incremental(client), JobReconciler.lifelong(client)]
+    }
 }

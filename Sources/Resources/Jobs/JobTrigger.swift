@@ -13,6 +13,14 @@ package struct JobTrigger: Sendable, Hashable {
         /// What it is compared with.
         package var threshold: Double
 
+        /// Reads Sedna's `condition`, or a rule of the same three fields; nil where one of them is missing or not as it must be.
+        package init?(_ json: JSON?) {
+            guard let json, let (metric, place) = JobTrigger.metric(json["metric"]?.string ?? ""),
+                let comparison = Comparison(json["operator"]?.string ?? ""), let threshold = json["threshold"]?.number
+            else { return nil }
+            (self.metric, self.place, self.comparison, self.threshold) = (metric, place, comparison, threshold)
+        }
+
         /// Whether the condition holds; false of a figure that nobody has told.
         ///
         /// - Parameter figure: a number, or numbers; those of a list must all hold where no place is named.
@@ -99,7 +107,7 @@ package struct JobTrigger: Sendable, Hashable {
 
     /// Reads `trainSpec.trigger` or `deploySpec.trigger`; nil of one that `errors` refuses.
     package init?(_ json: JSON?) {
-        guard let json, Self.errors(in: json, at: "").isEmpty, let condition = Self.condition(json["condition"]) else { return nil }
+        guard let json, Self.errors(in: json, at: "").isEmpty, let condition = Condition(json["condition"]) else { return nil }
         checkPeriodSeconds = max(1, json["checkPeriodSeconds"]?.integer ?? Self.defaultPeriod)
         timer = Self.timer(json["timer"])
         self.condition = condition
@@ -156,21 +164,13 @@ package struct JobTrigger: Sendable, Hashable {
         return errors
     }
 
-    private static func condition(_ json: JSON?) -> Condition? {
-        guard let json, let (name, place) = metric(json["metric"]?.string ?? ""),
-            let comparison = Comparison(json["operator"]?.string ?? ""),
-            let threshold = json["threshold"]?.number
-        else { return nil }
-        return Condition(metric: name, place: place, comparison: comparison, threshold: threshold)
-    }
-
     private static func timer(_ json: JSON?) -> Timer? {
         guard let start = minutes(json?["start"]?.string ?? ""), let end = minutes(json?["end"]?.string ?? "") else { return nil }
         return Timer(start: start, end: end)
     }
 
     /// `precision_delta[1]` in its parts.
-    private static func metric(_ text: String) -> (name: String, place: Int?)? {
+    fileprivate static func metric(_ text: String) -> (name: String, place: Int?)? {
         let parts = text.split(separator: "[", maxSplits: 1, omittingEmptySubsequences: false)
         let name = String(parts[0])
         guard !name.isEmpty, name.utf8.count <= 128, name.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x5d }) else { return nil }

@@ -1,0 +1,43 @@
+import Reconciliation
+import Resources
+
+/// Jobs that learn in rounds, of one kind.
+struct JobReconciler: PlannedReconciler {
+    let client: any ObjectClient
+    let name: String
+    private let kind: ResourceKind
+    private let style: @Sendable (JSON) -> any RoundJob
+
+    private init(_ client: any ObjectClient, _ name: String, _ kind: ResourceKind, _ style: @escaping @Sendable (JSON) -> any RoundJob) {
+        (self.client, self.name, self.kind, self.style) = (client, name, kind, style)
+    }
+
+    static func incremental(_ client: any ObjectClient) -> JobReconciler {
+        JobReconciler(client, "incremental-learning-controller", .incrementalLearningJob) { IncrementalJob($0) }
+    }
+
+    static func lifelong(_ client: any ObjectClient) -> JobReconciler {
+        JobReconciler(client, "lifelong-learning-controller", .lifelongLearningJob) { LifelongJob($0) }
+    }
+
+    var kinds: ReconcilerKinds { .these([kind, .dataset, .model, .pod, .node]) }
+
+    func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
+        switch change.kind {
+        case kind: return [ReconcileItem(kind, change.key)]
+        case .pod:
+            let owners = [change.old, change.new].compactMap { $0?.controller }.filter { $0["kind"]?.string == kind.kind }
+            return Set(owners.compactMap { $0["name"]?.string }).sorted().map {
+                ReconcileItem(kind, ObjectKey(namespace: change.key.namespace, name: $0))
+            }
+        // A node that comes or goes may be what a job waits for; how it feels is not.
+        case .node: return (change.old == nil) == (change.new == nil) ? [] : view.all(kind).map { ReconcileItem(kind, ObjectKey($0)) }
+        default: return view.all(kind, in: change.key.namespace).map { ReconcileItem(kind, ObjectKey($0)) }
+        }
+    }
+
+    func plan(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ObjectPlan {
+        guard let job = view[kind, item.key] else { return ObjectPlan() }
+        return RoundPlan.plan(style(job), JobWorld(job, in: view, now: now))
+    }
+}

@@ -1,0 +1,87 @@
+import Reconciliation
+import Resources
+
+/// What a job's plan is made of, as the view has it.
+struct JobWorld: Sendable {
+    /// By name, in the job's namespace.
+    var datasets: [String: JSON]
+    /// By name, in the job's namespace.
+    var models: [String: JSON]
+    /// The job's own, by name.
+    var pods: [String: JSON]
+    /// Names of all nodes.
+    var nodes: Set<String>
+    /// The node of the cloud, where training goes if the job says nothing; nil if there is none.
+    var cloudNode: String?
+    var now: Timestamp
+
+    init(_ job: JSON, in view: ObjectView, now: Timestamp) {
+        func named(_ objects: [JSON]) -> [String: JSON] { Dictionary(objects.map { ($0.name, $0) }, uniquingKeysWith: { $1 }) }
+        datasets = named(view.all(.dataset, in: job.namespace))
+        models = named(view.all(.model, in: job.namespace))
+        pods = named(view.controlled(.pod, by: job.uid))
+        let nodes = view.all(.node)
+        self.nodes = Set(nodes.map(\.name))
+        cloudNode = nodes.first { $0.labels["node-role.kubernetes.io/cloud"] != nil }?.name
+        self.now = now
+    }
+
+    func node(of dataset: String) -> String? { datasets[dataset]?["spec"]?["nodeName"]?.string }
+
+    /// Ending of the data set's file, as its reader knows it.
+    func format(of dataset: String) -> String { datasets[dataset]?["spec"]?["format"]?.string?.lowercased() ?? "csv" }
+}
+
+/// Why a job waits before its round can begin.
+struct JobObstacle: Error, Sendable, Equatable {
+    let reason: String
+    let message: String
+}
+
+/// The data sets of a job: what came since the last round.
+struct JobData: Sendable {
+    let names: [String]
+    let world: JobWorld
+
+    /// The rows that no round has learned from.
+    ///
+    /// - Throws: a data set that is not there, not readable or not counted yet.
+    func fresh(_ status: JobStatus) throws(JobObstacle) -> [RowRange] { try rows(since: status.rows("learned")) }
+
+    /// How many rows came since a round last tried.
+    func countSinceAttempt(_ status: JobStatus) throws(JobObstacle) -> Int64 {
+        try rows(since: status.rows("attempted")).reduce(0) { $0 + $1.count }
+    }
+
+    private func rows(since known: [String: RowRange]) throws(JobObstacle) -> [RowRange] {
+        var rows: [RowRange] = []
+        for name in names {
+            let (count, version) = try count(name)
+            let old = known[name]
+            // Replaced data are new rows from the first on.
+            let from = old?.version == version ? min(old?.to ?? 0, count) : 0
+            rows.append(RowRange(dataset: name, from: from, to: count, version: version))
+        }
+        return rows
+    }
+
+    private func count(_ name: String) throws(JobObstacle) -> (Int64, version: Int64) {
+        guard let dataset = world.datasets[name] else {
+            throw JobObstacle(reason: "DatasetNotFound", message: "dataset \(name) does not exist in the job's namespace; create it")
+        }
+        if let readable = dataset.condition("Readable"), readable["status"]?.string == "False" {
+            throw JobObstacle(
+                reason: "DatasetNotReadable",
+                message: "dataset \(name): \(readable["reason"]?.string ?? ""): \(readable["message"]?.string ?? "it cannot be read")")
+        }
+        guard let count = dataset["status"]?["numberOfSamples"]?.integer else {
+            let node = dataset["spec"]?["nodeName"]?.string ?? ""
+            throw JobObstacle(
+                reason: world.nodes.contains(node) ? "DatasetNotCounted" : "NodeNotFound",
+                message: world.nodes.contains(node)
+                    ? "dataset \(name): node \(node) has not counted its samples yet"
+                    : "dataset \(name): its node \(node) is not known to this cloud; join it (skerry token create, skerry edge --join)")
+        }
+        return (count, dataset["status"]?["version"]?.integer ?? 0)
+    }
+}

@@ -1,0 +1,109 @@
+import Resources
+
+/// What workers of a round are given, whatever the kind of their job: rows, models, folders. Pure.
+struct RoundInputs: Sendable {
+    let job: JSON
+    let world: JobWorld
+
+    private var spec: JSON { job["spec"] ?? [:] }
+
+    /// Which of a round's rows a worker gets.
+    enum Part: String, Sendable { case train, eval }
+
+    // MARK: Rows
+
+    /// Attributes of a volume of a data set's rows. Where a row goes does not change while the data grow.
+    func attributes(_ range: RowRange, _ part: Part) -> [String: String] {
+        let share = spec["dataset"]?["trainProb"]?.number ?? 0.8
+        return [
+            "dataset": range.dataset, "from": "\(range.from)", "to": "\(range.to)", "version": "\(range.version)", "part": part.rawValue,
+            "trainProb": JSON.number(share).text, "seed": "0",
+        ]
+    }
+
+    /// Rows that lie on the worker's own node.
+    func mountRows(_ range: RowRange, _ part: Part, variable: String, _ fittings: inout WorkerPods.Fittings) {
+        let folder = "\(WorkerPods.prefix)/\(part.rawValue)"
+        fittings.mount("rows-\(part.rawValue)", .rows, attributes(range, part), at: folder)
+        fittings.add(variable, "\(folder)/data.\(world.format(of: range.dataset))")
+    }
+
+    /// Rows that were collected: one file a data set, names joined by `;`.
+    func mountCollected(_ work: JobWork, _ part: Part, variable: String, _ fittings: inout WorkerPods.Fittings) {
+        let files = work.collected.filter { $0.name.hasSuffix("-\(part.rawValue).csv") || $0.name.hasSuffix("-\(part.rawValue).txt") }
+        let folder = "\(WorkerPods.prefix)/collected-\(part.rawValue)"
+        fittings.mount("collected-\(part.rawValue)", .files, files.volumeAttributes, at: folder)
+        fittings.add(variable, files.map { "\(folder)/\($0.name)" }.joined(separator: ";"))
+    }
+
+    /// Sedna's folder of a stage's outputs: `<outputDir>/train/3` on the worker's node.
+    func mountOutput(_ stage: Stage, round: Int64, variables: [String], _ fittings: inout WorkerPods.Fittings) {
+        let folder = "\(WorkerPods.prefix)/output"
+        let root = spec["outputDir"]?.string ?? "/output"
+        fittings.mount(
+            "output", folder: "\(root == "/" ? "" : root)/\(stage.rawValue.lowercased())/\(round)", type: "DirectoryOrCreate", at: folder)
+        for variable in variables { fittings.add(variable, folder) }
+    }
+
+    // MARK: Models
+
+    /// A model as a file of the worker.
+    ///
+    /// - Returns: where the worker sees it.
+    func mountModel(_ source: ModelVersions.Source, as name: String, _ fittings: inout WorkerPods.Fittings) -> String {
+        let folder = "\(WorkerPods.prefix)/models/\(name)"
+        switch source {
+        case .digest(let digest, let file, let others):
+            fittings.mount("model-\(name)", .files, others.merging([file: digest]) { $1 }, at: folder)
+            // With several models for several tasks the folder is what is asked.
+            return others["serving.json"] == nil ? "\(folder)/\(file)" : folder
+        case .path(let path):
+            let parts = path.split(separator: "/")
+            fittings.mount("model-\(name)", folder: "/" + parts.dropLast().joined(separator: "/"), type: "Directory", at: folder)
+            return "\(folder)/\(parts.last ?? "")"
+        }
+    }
+
+    /// The new model of a round.
+    func mountTrained(_ work: JobWork, _ fittings: inout WorkerPods.Fittings) -> String? {
+        guard let model = work.model else { return nil }
+        return mountModel(.digest(model.digest, name: model.name, others: work.companions.volumeAttributes), as: "new", &fittings)
+    }
+
+    /// The model that serves, replaced while the worker runs where it is a version; Sedna's variables of hot updates with it.
+    func mountServing(_ model: String, pollPeriod: Int64, _ fittings: inout WorkerPods.Fittings) {
+        let folder = "\(WorkerPods.prefix)/model"
+        fittings.mount("model", .model, ["model": model], at: folder)
+        fittings.add("MODEL_URL", "\(folder)/model.onnx")
+        fittings.add("MODEL_HOT_UPDATE", "true")
+        fittings.add("MODEL_POLL_PERIOD_SECONDS", "\(pollPeriod)")
+        fittings.add("MODEL_HOT_UPDATE_CONFIG", "\(folder)/model_config.json")
+    }
+
+    /// - Throws: `JobObstacle` of a Model that does not exist.
+    func model(_ name: String) throws(JobObstacle) -> ModelVersions {
+        guard let model = world.models[name] else {
+            throw JobObstacle(reason: "ModelNotFound", message: "model \(name) does not exist in the job's namespace; create it")
+        }
+        return ModelVersions(model)
+    }
+
+    // MARK: Templates
+
+    func template(_ stage: String) -> JSON { spec[stage]?["template"] ?? [:] }
+
+    /// The node a template names; nil if it leaves that open.
+    func node(_ stage: String) -> String? { template(stage)["spec"]?["nodeName"]?.string.flatMap { $0.isEmpty ? nil : $0 } }
+
+    /// Where the data set's file lies, for samples whose paths are relative to it.
+    func addOriginal(_ dataset: String, _ fittings: inout WorkerPods.Fittings) {
+        fittings.add("ORIGINAL_DATASET_URL", world.datasets[dataset]?["spec"]?["url"]?.string ?? "")
+    }
+
+    /// `HEM_NAME` and `HEM_PARAMETERS`.
+    func addMining(_ mining: JSON?, _ fittings: inout WorkerPods.Fittings) {
+        guard let name = mining?["name"]?.string else { return }
+        fittings.add("HEM_NAME", name)
+        fittings.add("HEM_PARAMETERS", (mining?["parameters"] ?? []).text)
+    }
+}
