@@ -7,6 +7,14 @@ extension ResourceKind {
     static let incrementalLearningJob = sedna("IncrementalLearningJob", "incrementallearningjobs")
     static let lifelongLearningJob = sedna("LifelongLearningJob", "lifelonglearningjobs")
 
+    static let knowledgeTask = knowledge("KnowledgeTask", "knowledgetasks")
+    static let knowledgeModel = knowledge("KnowledgeModel", "knowledgemodels")
+    static let knowledgeRelation = knowledge("KnowledgeRelation", "knowledgerelations")
+
+    private static func knowledge(_ kind: String, _ plural: String) -> ResourceKind {
+        ResourceKind(group: "knowledge.skerry.io", version: "v1alpha1", kind: kind, plural: plural)
+    }
+
     private static func sedna(_ kind: String, _ plural: String) -> ResourceKind {
         ResourceKind(group: "sedna.io", version: "v1alpha1", kind: kind, plural: plural)
     }

@@ -99,6 +99,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         try await InitialObjects.make(in: service)
         let ownNode = node ? try CloudNode(service, folder: "\(directory.path)/node", environment: Self.environment) : nil
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
+        let knowledge = try CloudKnowledge(path: directory.knowledge, artifacts: artifacts, now: Self.environment.now)
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let hub = Self.hub(service)
         let api = APIServer(
@@ -109,6 +110,9 @@ struct CloudServeCommand: AsyncParsableCommand {
                 HubDoor(hub: hub),
                 try JoinDoor(client: keeper, authority: authority, now: Self.environment.now),
                 ArtifactDoor(service: service, store: artifacts),
+                SnapshotDoor(path: CloudKnowledge.path, type: "application/vnd.sqlite3", service: service) { () async throws(APIStatus) in
+                    try await knowledge.snapshot()
+                },
             ], calls: CallRouter(own: ownNode, hub: hub))
         let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: Self.limits(settings.http), responder: api)
@@ -116,7 +120,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
         writeError("export KUBECONFIG=\(directory.kubeconfig)")
-        let controllers = Self.controllers(service, nodeGraceSeconds: settings.nodeGraceSeconds)
+        let controllers = Self.controllers(service, knowledge, nodeGraceSeconds: settings.nodeGraceSeconds)
         let upkeep = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
@@ -155,10 +159,15 @@ struct CloudServeCommand: AsyncParsableCommand {
     }
 
     /// What every cluster does by itself.
-    private static func controllers(_ service: ObjectService, nodeGraceSeconds: Int64) -> ReconcileRunner<ContinuousClock> {
+    private static func controllers(
+        _ service: ObjectService, _ knowledge: CloudKnowledge, nodeGraceSeconds: Int64
+    ) -> ReconcileRunner<ContinuousClock> {
         let client = ServiceClient(service, user: User(name: "system:kube-controller-manager", groups: ["system:masters"]))
         return ReconcileRunner(
-            client: client, reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds) + OwnControllers.all(client), clock: ContinuousClock(),
+            client: client,
+            reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds)
+                + OwnControllers.all(client, recorder: knowledge),
+            clock: ContinuousClock(),
             time: environment.now,
             random: environment.random,
             report: { writeError($0) })
