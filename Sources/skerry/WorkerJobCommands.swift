@@ -31,7 +31,8 @@ struct WorkerCollectCommand: AsyncParsableCommand {
 
 /// Serves a model until SIGTERM.
 func serveModel() async throws {
-    let signals = TerminationSignals()
+    // Waited for once, by one task.
+    nonisolated(unsafe) let signals = TerminationSignals()
     let worker: ServeWorker
     do {
         worker = try ServeWorker(
@@ -50,7 +51,8 @@ func serveModel() async throws {
 /// - Throws: the exit status, unless the work was completed.
 private func runWorker(_ kind: String, _ work: @escaping @Sendable (WorkerContext) throws -> [WorkerReport.Result]) async throws {
     let settings = WorkerSettings(variables: environment())
-    let signals = TerminationSignals()
+    // Waited for once, by one task.
+    nonisolated(unsafe) let signals = TerminationSignals()
     let run = WorkerRun(
         kind: kind, settings, xgboost: xgboostCandidates(), onnxRuntime: onnxRuntimeCandidates(), say: { writeError($0) }, work: work)
     let (ending, results) = await run.run(terminated: { await signals.first() })

@@ -153,7 +153,8 @@ package struct TabularLearner: Sendable {
         // By name alone where rows have names. Else a table that holds most of the earlier rows is their grown table; any other brings new ones.
         let isGrown = schema.roles.id != nil || !keepsRows || 2 * again >= ids.count && again > 0
         guard isGrown else {
-            let fresh = newNames(for: given, names)
+            // All new, although some may look like earlier ones.
+            let fresh = try schema.ids(given, besides: Set(ids))
             try rows.append(contentsOf: given)
             ids += fresh
             return 0
@@ -179,17 +180,6 @@ package struct TabularLearner: Sendable {
         }
         (rows, ids) = (all, allIDs)
         return absent
-    }
-
-    /// Names for rows that are all new although some may look like earlier ones.
-    private func newNames(for given: TextTable, _ names: [Int]) -> [Int] {
-        var taken = Set(ids)
-        return names.map { name in
-            var candidate = name
-            // Rare, and the same in every run: the next free number.
-            while !taken.insert(candidate).inserted { candidate = (candidate + 1) & ((1 << 53) - 1) }
-            return candidate
-        }
     }
 
     /// Labelled rows whose folds each leave at least two classes outside, so that every part can be trained.
@@ -272,6 +262,7 @@ extension TabularLearner {
         var writer = StateWriter()
         writer.write(Self.mark)
         writer.write(Self.version)
+        writer.write(hasModels)
         schema.write(to: &writer)
         writer.write(Int64(nextRound))
         writer.write(keepsRows)
@@ -289,12 +280,37 @@ extension TabularLearner {
     /// - Parameter source: the file, for messages.
     /// - Throws: `StateError`; `TableError` where the job's columns are others than the first round's; `StageError`.
     package init(state bytes: [UInt8], source: String, _ settings: Settings) throws {
+        var (reader, hasModels) = try Self.begin(bytes)
+        guard hasModels else { throw StateError.foreign(expected: "state with models, as \(source) has to be") }
+        try self.init(&reader, source: source, roles: settings.roles) { _ in settings }
+    }
+
+    /// Reads what `state(hasModels: false)` has written, to recognise rows; it can neither learn nor predict.
+    ///
+    /// - Throws: `StateError`.
+    package init(recognising bytes: [UInt8], source: String) throws {
+        var (reader, hasModels) = try Self.begin(bytes)
+        guard !hasModels else { throw StateError.foreign(expected: "state without models, as \(source) has to be") }
+        try self.init(&reader, source: source, roles: nil) { Settings(roles: $0.roles) { _ in Silent() } }
+    }
+
+    /// - Returns: a reader behind the head, and whether models follow.
+    private static func begin(_ bytes: [UInt8]) throws(StateError) -> (StateReader, Bool) {
         var reader = StateReader(bytes)
-        guard try reader.integer(UInt32.self) == Self.mark else { throw StateError.foreign(expected: "saved tabular learner") }
+        guard try reader.integer(UInt32.self) == mark else { throw StateError.foreign(expected: "saved tabular learner") }
         let version = try reader.integer(UInt16.self)
         guard version <= Self.version else { throw StateError.newer(version: Int(version), known: Int(Self.version)) }
+        let hasModels = try reader.claim()
+        return (reader, hasModels)
+    }
+
+    /// - Parameter roles: what the job says they are; nil: what they were.
+    private init(
+        _ reader: inout StateReader, source: String, roles: TabularRoles?, settings: (TabularSchema) -> Settings
+    ) throws {
         let schema = try TabularSchema(from: &reader)
-        try Self.check(schema.roles, settings.roles, source)
+        if let roles { try Self.check(schema.roles, roles, source) }
+        let settings = settings(schema)
         self.schema = schema
         let round = Int(try reader.integer(Int64.self))
         let wasKept = try reader.claim()
@@ -316,20 +332,7 @@ extension TabularLearner {
         }
         learner = try LifelongLearner(
             state: saved, try settings.estimator(schema), stages: try Self.stages(schema, settings),
-            classCount: schema.classNames.count, featureCount: schema.featureNames.count, clusterAttribute: TabularSchema.groupAttribute)
-    }
-
-    /// Reads what `state(hasModels: false)` has written, to recognise rows; it can neither learn nor predict.
-    ///
-    /// - Throws: `StateError`.
-    package init(recognising bytes: [UInt8], source: String) throws {
-        var reader = StateReader(bytes)
-        guard try reader.integer(UInt32.self) == Self.mark else { throw StateError.foreign(expected: "saved tabular learner") }
-        let version = try reader.integer(UInt16.self)
-        guard version <= Self.version else { throw StateError.newer(version: Int(version), known: Int(Self.version)) }
-        let roles = try TabularSchema(from: &reader).roles
-        try self.init(state: bytes, source: source, Settings(roles: roles) { _ in Silent() })
-        guard models.isEmpty else { throw StateError.foreign(expected: "state without models") }
+            classCount: schema.classNames.count, featureNames: schema.featureNames, clusterAttribute: TabularSchema.groupAttribute)
     }
 
     /// Learns nothing.

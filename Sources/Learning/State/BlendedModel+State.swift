@@ -99,13 +99,16 @@ extension BlendedModel {
         writer.write(networkShare)
     }
 
-    /// - Throws: `.damaged`.
-    init(from reader: inout StateReader) throws(StateError) {
+    /// - Throws: `.damaged`, also where it was learned from other columns.
+    init(from reader: inout StateReader, featureNames: [String]) throws(StateError) {
         let trees = try TreeEnsemble(from: &reader)
+        guard trees.featureCount == featureNames.count else {
+            throw .damaged(reason: "a model of \(trees.featureCount) columns, the job's rows have \(featureNames.count)")
+        }
         var networks: [DenseNetwork] = []
         for _ in 0..<(try reader.count(of: "networks", elementBytes: 48, limit: Self.networksMax)) {
             let network = try DenseNetwork(from: &reader)
-            guard network.outputCount == trees.targetCount, network.inputs.columnNames.count == trees.featureCount else {
+            guard network.outputCount == trees.targetCount, network.inputs.columnNames == featureNames else {
                 throw .damaged(reason: "a network of other columns or classes than its trees")
             }
             networks.append(network)

@@ -35,11 +35,11 @@ extension LifelongLearner {
 
     /// Goes on where a saved learner was: predictions and the next round are the same, bit by bit, if estimator and stages are.
     ///
-    /// - Parameter featureCount: columns of the rows to come.
+    /// - Parameter featureNames: columns of the rows to come.
     /// - Throws: `StateError`; `.damaged` also where the state is of other classes or columns.
     package init(
         state: [UInt8], _ estimator: any CrossFittingEstimator, stages: LifelongStages = LifelongStages(), classCount: Int,
-        featureCount: Int, clusterAttribute: String
+        featureNames: [String], clusterAttribute: String
     ) throws(StateError) {
         self.init(estimator, stages: stages, classCount: classCount, clusterAttribute: clusterAttribute)
         var reader = StateReader(state)
@@ -49,9 +49,9 @@ extension LifelongLearner {
         let classes = Int(try reader.integer(UInt32.self))
         guard classes == classCount else { throw .damaged(reason: "it has \(classes) classes, the job \(classCount)") }
         for _ in 0..<(try reader.count(of: "models", elementBytes: 16, limit: Self.modelsMax)) {
-            let model = try RetainedModel(from: &reader, classCount: classCount)
-            guard model.model.trees.featureCount == featureCount else {
-                throw .damaged(reason: "a model of \(model.model.trees.featureCount) columns, the job's rows have \(featureCount)")
+            let model = try RetainedModel(from: &reader, classCount: classCount, featureNames: featureNames)
+            guard model.round > models.last?.round ?? -1 else {
+                throw .damaged(reason: "a model of round \(model.round) follows one of round \(models.last!.round)")
             }
             models.append(model)
         }
@@ -62,7 +62,9 @@ extension LifelongLearner {
         }
         for _ in 0..<(try reader.count(of: "tasks", elementBytes: 16)) {
             let task = try KnownTask(from: &reader)
-            guard task.centre.count == featureCount else { throw .damaged(reason: "task \"\(task.name)\" has a centre of other columns") }
+            guard task.centre.count == featureNames.count else {
+                throw .damaged(reason: "task \"\(task.name)\" has a centre of other columns")
+            }
             known.append(task)
         }
         for _ in 0..<(try reader.count(of: "rows", elementBytes: 8)) { knownIDs.insert(Int(try reader.integer(Int64.self))) }
@@ -92,9 +94,9 @@ extension RetainedModel {
         }
     }
 
-    fileprivate init(from reader: inout StateReader, classCount: Int) throws(StateError) {
+    fileprivate init(from reader: inout StateReader, classCount: Int, featureNames: [String]) throws(StateError) {
         let round = Int(try reader.integer(UInt32.self))
-        let model = try BlendedModel(from: &reader)
+        let model = try BlendedModel(from: &reader, featureNames: featureNames)
         guard model.classCount == classCount else { throw .damaged(reason: "a model of \(model.classCount) classes among \(classCount)") }
         self.init(round: round, model: model)
         for _ in 0..<(try reader.count(of: "adapters", elementBytes: 8, limit: 64)) {

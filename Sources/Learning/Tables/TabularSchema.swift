@@ -80,7 +80,7 @@ package struct TabularSchema: Sendable, Equatable {
                 "\(table.source), column \"\(roles.label)\": all \(labels.count { !$0.isEmpty }) labelled rows say \"\(first.prefix(40))\";"
                     + " at least two classes are needed")
         }
-        guard classes.count <= DeployedModel.namesMax, let plain = classes.first(where: { $0.contains("\n") }) == nil ? classes : nil else {
+        guard classes.count <= DeployedModel.namesMax, !classes.contains(where: { $0.contains(where: \.isNewline) }) else {
             throw TableError(
                 .column,
                 "\(table.source), column \"\(roles.label)\": \(classes.count) different labels, or one with a line break; is it the label?")
@@ -95,7 +95,7 @@ package struct TabularSchema: Sendable, Equatable {
             }
             if let form = try Self.form(of: name, table) { columns.append(Column(name: name, form: form)) }
         }
-        self.init(roles: roles, columns: columns, classNames: Self.sorted(plain))
+        self.init(roles: roles, columns: columns, classNames: Self.sorted(classes))
         guard !columns.isEmpty, featureNames.count <= DeployedModel.namesMax else {
             throw TableError(
                 .column,
@@ -244,12 +244,13 @@ extension TabularSchema {
     /// A name for each row that the same row has wherever it is met again: by its id column, else by all it holds but the label, and which of
     /// several alike it is. Below 2⁵³, so that every reader of JSON keeps it.
     ///
+    /// - Parameter others: names of rows that none of these is.
     /// - Throws: `TableError` for a missing column, and for an id that is empty or occurs twice.
-    package func ids(_ table: TextTable) throws(TableError) -> [Int] {
+    package func ids(_ table: TextTable, besides others: Set<Int> = []) throws(TableError) -> [Int] {
         if let column = roles.id { return try ids(table, by: column) }
         let label = try table.position(of: roles.label)
         var occurrences: [UInt64: Int] = [:]
-        var taken: Set<Int> = []
+        var taken = others
         return table.rows.map { row in
             var fields = row
             fields[label] = ""

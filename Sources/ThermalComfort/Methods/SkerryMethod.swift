@@ -26,7 +26,7 @@ package struct SkerryMethod: LifelongMethod, Sendable {
     ) throws(StateError) {
         self.featureSet = featureSet
         learner = try LifelongLearner(
-            state: state, estimator, stages: stages, classCount: Preference.allCases.count, featureCount: featureSet.columnNames.count,
+            state: state, estimator, stages: stages, classCount: Preference.allCases.count, featureNames: featureSet.columnNames,
             clusterAttribute: "building")
     }
 

@@ -87,7 +87,7 @@ private struct TabularTraining {
             } else {
                 try TabularLearner(first: table, made)
             }
-        let number = try settings.integer("ROUND", default: learner.nextRound, in: 0...Int(Int32.max))!
+        let number = try settings.integer("ROUND", default: learner.nextRound, in: learner.nextRound...Int(Int32.max))!
         context.say("round \(number): \(table.count) rows of \(files.paths.joined(separator: ", "))")
         let round = try learner.learn(table, round: number)
         return try write(learner, round, files, earlier, to: output)

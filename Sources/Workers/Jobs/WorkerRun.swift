@@ -75,11 +75,29 @@ package struct WorkerRun: Sendable {
         }
         let sender = Task { await reporter.run() }
         let outcome = await first(of: reporter, terminated)
-        sender.cancel()
+        await Self.stop(sender)
         let ending = await finish(outcome, reporter)
         await reporter.close()
         guard case .success(let results) = outcome, ending == .completed else { return (ending, []) }
         return (ending, results)
+    }
+
+    /// Longest wait for a report of progress that is on its way.
+    private static let patience = Duration.milliseconds(300)
+
+    /// Ends the reports of progress, so that none overtakes the last one; an agent that does not answer is not waited for.
+    private static func stop(_ sender: Task<Void, Never>) async {
+        sender.cancel()
+        let (stopped, stopping) = AsyncStream.makeStream(of: Void.self)
+        Task {
+            await sender.value
+            stopping.finish()
+        }
+        Task {
+            try? await Task.sleep(for: patience)
+            stopping.finish()
+        }
+        for await _ in stopped {}
     }
 
     /// Told to end before the work was done.

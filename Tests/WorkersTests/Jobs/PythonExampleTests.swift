@@ -16,14 +16,19 @@ import Workers
     import Darwin
 #endif
 
+/// What the examples import, where `make` puts it.
+private enum PythonPackages {
+    static let path = ".deps/python"
+    static var areThere: Bool { ["onnx", "numpy"].allSatisfy { access("\(path)/\($0)/__init__.py", R_OK) == 0 } }
+}
+
 /// The workers of `examples/incremental-python`, as a job runs them.
-@Suite(.enabled(if: PythonExampleTests.isThere, "Python's onnx could not be fetched: scripts/bootstrap"))
+@Suite(.enabled(if: PythonPackages.areThere, "Python's onnx could not be fetched: scripts/bootstrap"))
 struct PythonExampleTests {
-    private static let packages = ".deps/python"
-    static var isThere: Bool { access("\(packages)/onnx/__init__.py", R_OK) == 0 && access("\(packages)/numpy/__init__.py", R_OK) == 0 }
 
     private static let variables = [
-        "PYTHONPATH": packages, "PYTHONDONTWRITEBYTECODE": "1", "LABEL_COLUMN": "Thermal preference", "FEATURES": "ta,rh", "EPOCHS": "120",
+        "PYTHONPATH": PythonPackages.path, "PYTHONDONTWRITEBYTECODE": "1", "LABEL_COLUMN": "Thermal preference", "FEATURES": "ta,rh",
+        "EPOCHS": "120",
     ]
 
     private static func program(
@@ -117,10 +122,7 @@ struct PythonExampleTests {
             let began = await recorder.first { $0.ownerInfo["inferenceNumber"]?.integer == 20 }
             try config("two", 2)
             let updated = await recorder.first { $0.ownerInfo["modelVersion"]?.string == "2" }
-            let file = try FileHandle(forWritingTo: URL(filePath: rows))
-            try file.seekToEnd()
-            try file.write(contentsOf: Array(Rooms.csv(920..<925).drop { $0 != 0x0a }.dropFirst()))
-            try file.close()
+            Rooms.append(Rooms.csv(920..<925).drop { $0 != 0x0a }.dropFirst(), to: rows)
             let grown = await recorder.first { $0.ownerInfo["inferenceNumber"]?.integer == 25 }
             program.send(SIGTERM)
             let ending = try await program.ending()

@@ -6,6 +6,11 @@ import TestKit
 #else
     import Foundation
 #endif
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
 
 /// Made-up readings of rooms: a vote that follows temperature, humidity and season, with some noise.
 enum Rooms {
@@ -47,5 +52,17 @@ enum Rooms {
         return path
     }
 
+    /// Adds to a file as a logger does.
+    static func append(_ bytes: some Sequence<UInt8>, to path: String) {
+        let file = open(path, O_WRONLY | O_APPEND)
+        defer { close(file) }
+        let whole = Array(bytes)
+        let count = whole.withUnsafeBytes { systemWrite(file, $0.baseAddress!, $0.count) }
+        precondition(count == whole.count, "\(path) takes \(count) of \(whole.count) bytes")
+    }
+
     static func read(_ path: String) throws -> [UInt8] { Array(try Data(contentsOf: URL(filePath: path))) }
 }
+
+/// `write` of the C library; inside `Rooms` that name is taken.
+private func systemWrite(_ file: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int { write(file, bytes, count) }

@@ -197,11 +197,8 @@ import Workers
         } _: { served in
             let folder = served.folder.path
             _ = await served.recorder.first { $0.ownerInfo["inferenceNumber"]?.integer == 30 }
-            let file = try FileHandle(forWritingTo: URL(filePath: folder + "/rows.csv"))
-            try file.seekToEnd()
             let fresh = Rooms.csv(30..<50, season: "Monsoon").drop { $0 != 0x0a }.dropFirst()
-            try file.write(contentsOf: Array("Athens,Summer,AC,warm,40,\nAthens,Summer\n".utf8) + fresh)
-            try file.close()
+            Rooms.append(Array("Athens,Summer,AC,warm,40,\nAthens,Summer\n".utf8) + fresh, to: folder + "/rows.csv")
             let counted = await served.recorder.first { $0.ownerInfo["inferenceNumber"]?.integer == 50 }
             #expect(counted?.ownerInfo["unseenNumber"]?.integer ?? 0 >= 20)
             let predictions = try Self.table(folder + "/out/predictions.csv")

@@ -149,7 +149,7 @@ struct ComfortTraining {
             } else {
                 ComfortState()
             }
-        let number = try settings.integer("ROUND", default: state.nextRound, in: 0...Int(Int32.max))!
+        let number = try settings.integer("ROUND", default: state.nextRound, in: state.nextRound...Int(Int32.max))!
         let stream = try self.stream(given, &state, round: number, keepsRows: try keepsRows(files))
         let round = stream.round(number)
         let library = try XGBoostLibrary(candidates: context.xgboost)
