@@ -76,11 +76,11 @@ import Testing
             """ + pod("first", folder) + pod("second", folder)
     }
 
-    private static let type = #"{.status.conditions[?(@.type=="jobs.skerry.io/Worker")]"#
+    private static let conditionPath = #"{.status.conditions[?(@.type=="jobs.skerry.io/Worker")]"#
 
     /// A part of the worker's condition, as kubectl shows it.
     private func condition(_ cloud: Cloud, _ pod: String, _ field: String, server: String = "") async -> String {
-        var words = ["get", "pod", pod, "-o", "jsonpath=\(Self.type).\(field)}"]
+        var words = ["get", "pod", pod, "-o", "jsonpath=\(Self.conditionPath).\(field)}"]
         if !server.isEmpty { words.append(server) }
         return await cloud.kubectl(words).output
     }

@@ -186,7 +186,8 @@ import Testing
             let out = world.runtime.volumeFolder(uid, "out")
             let names = ["first", "second"].compactMap { SystemFiles.text("\(out)/\($0)") }
             #expect(names.count == 2 && names[0] != names[1])
-            #expect(names.allSatisfy { $0.hasPrefix("again-") && $0.utf8.count == "again-".utf8.count + 16 })
+            let isRight = names.allSatisfy { $0.hasPrefix("again-") && $0.utf8.count == "again-".utf8.count + 16 }
+            #expect(isRight, "\(names)")
             #expect(try await world.events("again").contains("WorkerFailed"))
         }
     }

@@ -82,7 +82,7 @@ struct ResultFile: Sendable, Hashable {
     /// what is no such thing.
     static func given(_ url: String, places: [MountPlace]) -> String? {
         let words = url.split(separator: "/").map(String.init)
-        guard url.hasPrefix("/"), !words.contains(".."), let (place, rest) = place(words, places), let given = place.given else {
+        guard url.hasPrefix("/"), !words.contains(".."), let (place, rest) = Self.place(words, places), let given = place.given else {
             return nil
         }
         return given[rest.joined(separator: "/")] ?? ""

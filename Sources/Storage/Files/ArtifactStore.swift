@@ -378,6 +378,7 @@ package final class ArtifactStore: Sendable {
     ///
     /// - Throws: as `append`; `.wrongContent` for a file that is another than its digest says, also because it changes while it is read.
     package func take(_ digest: ArtifactDigest, from descriptor: Int32, size: Int64) throws(ArtifactError) {
+        if self.size(digest) != nil { return }
         var offset = progress(digest).flatMap { $0.size == size ? $0.byteCount : nil } ?? 0
         if offset == 0 { drop(digest) }
         var buffer = [UInt8](repeating: 0, count: 1 << 20)
