@@ -104,7 +104,9 @@ let package = Package(
             name: "SimulationTests", dependencies: ["CloudHub", "HubProtocol", "Learning", "Resources"], swiftSettings: strict),
         .testTarget(
             name: "NodeAgentTests",
-            dependencies: ["APIServer", "Identity", "NodeAgent", "Network", "Reconciliation", "Resources", "Storage", "TestKit", "skerry"],
+            dependencies: [
+                "APIServer", "Identity", "Learning", "NodeAgent", "Network", "Reconciliation", "Resources", "Storage", "TestKit", "skerry",
+            ],
             swiftSettings: strict),
         .testTarget(name: "StorageTests", dependencies: ["CSQLite", "Storage", "TestKit"], swiftSettings: strict),
         .testTarget(

@@ -45,6 +45,7 @@ import Testing
         case "configmaps": "cm-\(node)"
         case "secrets": "secret-\(node)"
         case "datasets": "data-\(node)"
+        case "models": "model-\(node)"
         case "events": "event-\(node)"
         default: "x-\(node)"
         }

@@ -35,7 +35,7 @@ import Testing
 
     private struct Failed: Error { let text: String }
 
-    private static func until(_ what: String, _ isSo: () async -> Bool) async throws {
+    static func until(_ what: String, _ isSo: () async -> Bool) async throws {
         for _ in 0..<600 {
             if await isSo() { return }
             try await Task.sleep(for: .milliseconds(100))
@@ -44,7 +44,7 @@ import Testing
     }
 
     /// Starts an edge and waits until it shows its objects; also the address where it does.
-    private static func edge(_ cloud: Cloud, _ options: [String] = []) async throws -> (ServingProgram, server: String) {
+    static func edge(_ cloud: Cloud, _ options: [String] = []) async throws -> (ServingProgram, server: String) {
         let program = ServingProgram(
             "\(ServingProgram.builtFolder)/skerry",
             ["edge", "--data-dir", cloud.folder + "/edge", "--listen", "127.0.0.1:0"] + options, folder: cloud.folder)

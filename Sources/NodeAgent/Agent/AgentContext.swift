@@ -14,6 +14,13 @@ struct AgentContext: Sendable {
     var report: @Sendable (String) -> Void
     let events: NodeEvents
     let ports: HostPorts
+    /// Nil where the node keeps no files: Pods that need some wait.
+    var files: NodeFiles?
+    /// Nil where the node keeps no data sets.
+    var datasets: DatasetKeeper?
+    let workerNames: WorkerNames
+    /// Draws the secrets of workers' names.
+    var random: @Sendable () -> UInt64
 }
 
 /// Who has which ports of the machine.

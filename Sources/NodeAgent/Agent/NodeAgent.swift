@@ -19,6 +19,8 @@ package actor NodeAgent {
         package var labels: [String: String] = [:]
         /// Renews the node's Lease itself. Off where a hub does it for a connected node.
         package var renewsLease = false
+        /// Files by digest, for volumes that name some and for what workers leave; without them such Pods wait.
+        package var files: NodeFiles?
         /// Both clocks.
         package var now: @Sendable () -> Moment
         /// Spreads what many agents would else do at once, and makes names differ.
@@ -44,6 +46,10 @@ package actor NodeAgent {
 
     private let configuration: Configuration
     private let context: AgentContext
+    private let datasets: DatasetKeeper
+    /// Rung by whoever finds that what volumes are made of has changed.
+    private let sources: AsyncStream<ChangedSource>.Continuation
+    private let changedSources: AsyncStream<ChangedSource>
     private var workers: [String: PodWorker] = [:]
     /// Workers that are to be run, by the loop that may begin tasks.
     private var unbegun: [PodWorker] = []
@@ -60,10 +66,16 @@ package actor NodeAgent {
         let events = NodeEvents(
             client: configuration.client, node: configuration.nodeName, salt: configuration.random(), now: configuration.now)
         let runtime = configuration.runtime.version.split(separator: ":").first.map(String.init) ?? "process"
+        let (stream, continuation) = AsyncStream.makeStream(of: ChangedSource.self, bufferingPolicy: .unbounded)
+        (changedSources, sources) = (stream, continuation)
+        datasets = DatasetKeeper(
+            node: configuration.nodeName, client: configuration.client, now: configuration.now, report: configuration.report,
+            changed: { continuation.yield(.dataset($0)) })
         context = AgentContext(
             nodeName: configuration.nodeName, client: configuration.client, runtime: configuration.runtime,
             place: PodPlace(address: configuration.address, runtime: runtime), allocatable: configuration.facts.allocatable,
-            now: configuration.now, report: configuration.report, events: events, ports: HostPorts())
+            now: configuration.now, report: configuration.report, events: events, ports: HostPorts(),
+            files: configuration.files, datasets: datasets, workerNames: WorkerNames(), random: configuration.random)
     }
 
     /// Runs until its task is cancelled; containers then go on without it.
@@ -72,11 +84,16 @@ package actor NodeAgent {
     package func run() async throws {
         let records = try await configuration.runtime.recover()
         recovered = Dictionary(grouping: records) { $0.id.pod }
+        for record in records { if let name = record.workerName { context.workerNames[name] = record.id } }
+        context.workerNames.isComplete = true
         let reporter = NodeReporter(configuration)
         await withDiscardingTaskGroup { group in
             group.addTask { await self.followRuntime() }
             group.addTask { await self.followPods() }
             group.addTask { await reporter.run() }
+            group.addTask { await self.datasets.run() }
+            group.addTask { await self.followModels() }
+            group.addTask { await self.followSources() }
             if configuration.renewsLease { group.addTask { await LeaseRenewer(self.configuration).run() } }
             while !Task.isCancelled {
                 let begun = unbegun
@@ -186,6 +203,55 @@ package actor NodeAgent {
             }
         }
     }
+
+    // MARK: What volumes are made of
+
+    /// An object from which volumes of files are made has changed.
+    private enum ChangedSource: Sendable { case model(ObjectKey), dataset(ObjectKey) }
+
+    private func followModels() async {
+        let follower = KindFollower(
+            kind: .model, client: configuration.client, now: configuration.now, report: configuration.report)
+        let sources = sources
+        await follower.run { change in sources.yield(.model(change.key)) }
+    }
+
+    private func followSources() async {
+        for await source in changedSources {
+            switch source {
+            case .model(let key):
+                for worker in workers.values where worker.key.namespace == key.namespace { await worker.changed(model: key.name) }
+            case .dataset(let key):
+                for worker in workers.values where worker.key.namespace == key.namespace { await worker.changed(dataset: key.name) }
+            }
+        }
+    }
+
+    // MARK: Workers
+
+    /// The worker of a name and the life that it is of; nil if nobody goes by it.
+    ///
+    /// - Throws: 503 while it is not known yet what runs here.
+    func worker(named name: String) throws(WorkerLedger.Refusal) -> (PodWorker, ContainerID)? {
+        guard context.workerNames.isComplete else {
+            throw .init(code: 503, message: "the node's agent is starting; try again", retryAfterSeconds: 1)
+        }
+        guard let life = context.workerNames[name] else { return nil }
+        guard let worker = workers[life.pod] else {
+            // Found again, but its Pod has not been looked at yet.
+            guard recovered[life.pod] != nil else { return nil }
+            throw .init(code: 503, message: "the node's agent is starting; try again", retryAfterSeconds: 1)
+        }
+        return (worker, life)
+    }
+
+    /// Where workers of this node report: told to those that begin from now on.
+    ///
+    /// - Parameter address: as `http://127.0.0.1:7480`, answered by `workerDoor`.
+    package nonisolated func takeReports(at address: String) { context.workerNames.address = address }
+
+    /// Takes what workers report.
+    package nonisolated var workerDoor: WorkerDoor { WorkerDoor(self) }
 
     // MARK: For calls
 

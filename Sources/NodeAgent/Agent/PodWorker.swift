@@ -1,5 +1,6 @@
 import Reconciliation
 import Resources
+import Storage
 
 /// Keeps one Pod as it should be: feeds its plan what is the case, does what the plan says, and tells the server. Thin: what it does is
 /// decided in `PodPlan`.
@@ -11,13 +12,25 @@ actor PodWorker {
     nonisolated let uid: String
     nonisolated let key: ObjectKey
     nonisolated let bell = Doorbell()
-    private let context: AgentContext
+    let context: AgentContext
     private var plan: PodPlan
     /// The newest state of the object that is known, from the server or from an answer to a write.
     private var object: JSON
     /// The server has it no more.
     private var isGone = false
-    private var isFinished = false
+    private(set) var isFinished = false
+    /// What its containers have reported, where it is a job's worker.
+    var ledger = WorkerLedger()
+    /// By uptime: when the status is to say the next of it.
+    var reportLookAt: Duration?
+    /// A life whose files are to be taken.
+    var publishing: ContainerID?
+    /// To be told with the next turn.
+    var pendingNotes: [PodNote] = []
+    /// Files that are on their way, those among them that nobody fetches yet, and why some are not here yet.
+    var fetching: Set<ArtifactDigest> = []
+    var unbegunFetches: [ArtifactDigest] = []
+    var fetchFaults: [ArtifactDigest: String] = [:]
     /// Looked at while it runs: probes and hooks belong to these lives.
     private var watched: Set<ContainerID> = []
     /// What hooks and probes have found, by life.
@@ -44,7 +57,11 @@ actor PodWorker {
         let now = context.now().uptime
         for record in records.sorted(by: { $0.id < $1.id }) { plan.observe(record, at: now) }
         refreshAt = now + Self.refreshPeriod
+        recovered = records
     }
+
+    /// What was known before this agent, until `run` has looked at it.
+    private var recovered: [ContainerRecord] = []
 
     // MARK: What others tell
 
@@ -73,12 +90,17 @@ actor PodWorker {
     /// The Pod as it is now.
     var spec: PodSpec { plan.spec }
 
+    /// Tries at once what had to wait for its volumes.
+    func hurryPreparing() { plan.hurry() }
+
     // MARK: The loop
 
     /// Runs until the Pod is gone from here, or the task is cancelled; what runs then goes on.
     func run() async {
         await withDiscardingTaskGroup { group in
             await claimPorts()
+            restoreReports(recovered)
+            recovered = []
             while !Task.isCancelled, !isFinished {
                 refresh()
                 let actions = plan.decide(at: context.now())
@@ -86,7 +108,11 @@ actor PodWorker {
                 var hasActed = false
                 for action in actions where await perform(action, &notes, &group) { hasActed = true }
                 watchRunning(&group)
+                beginFetches(&group)
+                beginPublishing(&group)
                 if !isFinished { await writeStatus() }
+                notes += pendingNotes
+                pendingNotes = []
                 for note in notes { await context.events.tell(note, about: plan.spec) }
                 if !hasActed, !isFinished { await pause() }
             }
@@ -117,12 +143,13 @@ actor PodWorker {
         }
     }
 
-    private var needsRefresh = false
+    var needsRefresh = false
 
     private func pause() async {
         let now = context.now().uptime
         var until = refreshAt
         if let look = plan.lookAgainAt { until = min(until, look) }
+        if let look = reportLookAt { until = min(until, max(look, statusRetryAt)) }
         if statusRetryAt > now { until = min(until, statusRetryAt) }
         if finishRetryAt > now { until = min(until, finishRetryAt) }
         let wait = max(until - now, .milliseconds(1))
@@ -135,7 +162,8 @@ actor PodWorker {
         }
         if needsRefresh {
             needsRefresh = false
-            if !PodSources.volumeReferences(plan.spec).isEmpty, plan.hasRunning { await refreshVolumes() }
+            let isLive = !PodSources.volumeReferences(plan.spec).isEmpty && plan.hasRunning
+            if isLive || plan.isPrepared && !NodeVolume.models(plan.spec).isEmpty { await refreshVolumes() }
         }
     }
 
@@ -197,7 +225,7 @@ actor PodWorker {
             if context.runtime.isPrepared(plan.spec) { return }
             throw error
         }
-        try await context.runtime.prepare(plan.spec, files: try sources.volumeFiles())
+        try await context.runtime.prepare(plan.spec, files: try sources.volumeFiles(), fills: try await volumeFills())
     }
 
     /// What volumes are made of may have changed. A server that is out of reach changes nothing.
@@ -212,8 +240,13 @@ actor PodWorker {
             try context.runtime.admit(container, of: plan.spec)
             var sources = sources
             sources.objects = try await fetch(PodSources.variableReferences(container))
-            let setup = ContainerSetup(
-                id: id, spec: container, pod: plan.spec, environment: try sources.variables(container), backoffSeconds: backoffSeconds)
+            let workerName = newWorkerName()
+            let variables = try sources.variables(container) + reportVariables(workerName)
+            var setup = ContainerSetup(
+                id: id, spec: container, pod: plan.spec, environment: variables, backoffSeconds: backoffSeconds)
+            setup.workerName = workerName
+            // Known before the container can say anything.
+            if let workerName { context.workerNames[workerName] = id }
             let record = try await context.runtime.start(setup)
             plan.observe(record, at: context.now().uptime)
             context.runtime.forget(id, keeping: 1)
@@ -245,6 +278,7 @@ actor PodWorker {
         }
         await context.runtime.remove(pod: uid)
         await context.ports.release(uid)
+        context.workerNames.remove(pod: uid)
         isFinished = true
     }
 
@@ -381,7 +415,8 @@ actor PodWorker {
         let now = context.now()
         guard !isGone, now.uptime >= statusRetryAt else { return }
         let known = object["status"]
-        let status = plan.status(from: known, in: context.place, at: now)
+        var status = plan.status(from: known, in: context.place, at: now)
+        addReport(to: &status, known: known)
         guard let change = Self.change(from: known, to: status) else { return }
         let body: JSON = ["metadata": ["uid": .string(uid)], "status": change]
         do {

@@ -97,9 +97,11 @@ struct CloudServeCommand: AsyncParsableCommand {
         let store = try RevisionStore(.file(directory.store), settings.store)
         let service = try ObjectService(store: store, environment: Self.environment)
         try await InitialObjects.make(in: service)
-        let ownNode = node ? try CloudNode(service, folder: "\(directory.path)/node", environment: Self.environment) : nil
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
         let knowledge = try CloudKnowledge(path: directory.knowledge, artifacts: artifacts, now: Self.environment.now)
+        let ownNode =
+            node
+            ? try CloudNode(service, artifacts: artifacts, folder: "\(directory.path)/node", environment: Self.environment) : nil
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let hub = Self.hub(service)
         let api = APIServer(

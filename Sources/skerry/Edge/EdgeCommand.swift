@@ -40,7 +40,7 @@ struct EdgeCommand: AsyncParsableCommand {
                 now: { Int64(time(nil)) }, report: { writeError($0) }, userAgent: "skerry/\(Skerry.configuration.version)"))
         writeError("node \(membership.identity.node) of \(membership.identity.address)")
         let node = try EdgeNode(folder: dataDir, membership)
-        let agent = try await EdgeAgent(node: membership.identity.node, hub: node.hub, folder: dataDir)
+        let agent = try await EdgeAgent(node: membership.identity.node, hub: node.hub, folder: dataDir, membership)
         let (host, port) = CloudSettings.address(listen)!
         let server = try await agent.listen(host: host, port: port)
         writeError("this node's objects: kubectl --server=http://\(host.contains(":") ? "[\(host)]" : host):\(server.port) get pods")
