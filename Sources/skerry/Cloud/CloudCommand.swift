@@ -160,7 +160,8 @@ struct CloudServeCommand: AsyncParsableCommand {
     private static func controllers(_ service: ObjectService, nodeGraceSeconds: Int64) -> ReconcileRunner<ContinuousClock> {
         let client = ServiceClient(service, user: User(name: "system:kube-controller-manager", groups: ["system:masters"]))
         return ReconcileRunner(
-            client: client, reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds) + OwnControllers.all(client), clock: ContinuousClock(),
+            client: client, reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds) + OwnControllers.all(client),
+            clock: ContinuousClock(),
             time: environment.now,
             random: environment.random,
             report: { writeError($0) })
