@@ -111,7 +111,8 @@ import Testing
 
         try first.write("go/first", "")
         let done = await first.kubectl(["wait", "pod/first", "--for=condition=jobs.skerry.io/Worker", "--timeout=60s"])
-        #expect(done.status == 0, "\(done.error) \(await condition(first, "first", "message"))")
+        let said = await condition(first, "first", "message")
+        #expect(done.status == 0, "\(done.error) \(said)")
         let found = try #require(await digest(first, "first"))
         let file = await first.kubectl(["get", "--raw", "/artifacts/sha256/\(found.hex)"])
         #expect(ArtifactDigest(of: Array(file.output.utf8)) == found && file.output.hasPrefix("{\"sum\": "), "\(file.output) \(file.error)")
@@ -124,7 +125,8 @@ import Testing
         }
         let second = try await Cloud.restart(in: folder, port: Int(port)!)
         let late = await second.kubectl(["wait", "pod/second", "--for=condition=jobs.skerry.io/Worker", "--timeout=120s"])
-        #expect(late.status == 0, "\(late.error) \(await condition(second, "second", "message"))")
+        let saidLate = await condition(second, "second", "message")
+        #expect(late.status == 0, "\(late.error) \(saidLate)")
         #expect(await digest(second, "second") == found, "equal rows, equal sum")
         #expect(await second.kubectl("delete pod first second --timeout=60s").status == 0)
         edge.signal(SIGTERM)

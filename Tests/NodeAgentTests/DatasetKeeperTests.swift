@@ -1,3 +1,4 @@
+import APIServer
 import Resources
 import Storage
 import TestKit

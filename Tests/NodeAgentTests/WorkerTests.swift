@@ -1,3 +1,4 @@
+import APIServer
 import Resources
 import Storage
 import Synchronization
@@ -10,15 +11,15 @@ import Testing
     import Glibc
 #endif
 
+/// An interpreter for small programs; nil where none is installed.
+private let python: String? = {
+    let folders = getenv("PATH").map { String(cString: $0) } ?? ""
+    let all = ["/usr/bin", "/usr/local/bin"] + folders.split(separator: ":").map(String.init)
+    return all.map { "\($0)/python3" }.first { access($0, X_OK) == 0 }
+}()
+
 /// Workers as real processes that report to a real agent over HTTP.
-@Suite(.enabled(if: WorkerTests.python != nil, "python3 is not installed")) struct WorkerTests {
-    static let python: String? = ["/usr/bin/python3", "/usr/local/bin/python3"].first { access($0, X_OK) == 0 } ?? found()
-
-    private static func found() -> String? {
-        let folders = getenv("PATH").map { String(cString: $0) } ?? ""
-        return folders.split(separator: ":").map { "\($0)/python3" }.first { access($0, X_OK) == 0 }
-    }
-
+@Suite(.enabled(if: python != nil, "python3 is not installed")) struct WorkerTests {
     /// What every worker here begins with: `post` returns the status and the message of the answer.
     private static let preamble = """
         import json, os, sys, time, urllib.request, urllib.error
@@ -47,7 +48,7 @@ import Testing
             "restartPolicy": .string(restartPolicy), "terminationGracePeriodSeconds": 1,
             "containers": [
                 [
-                    "name": "c", "image": "x", "command": [.string(Self.python!), "-u", "-c", .string(Self.preamble + script)],
+                    "name": "c", "image": "x", "command": [.string(python!), "-u", "-c", .string(Self.preamble + script)],
                     "volumeMounts": [["name": "out", "mountPath": .string(Self.out)]],
                 ]
             ], "volumes": [["name": "out", "emptyDir": [:]]],

@@ -1,5 +1,6 @@
 import APIServer
 import ArgumentParser
+import EdgeAccess
 import EdgeHub
 import Network
 import NodeAgent

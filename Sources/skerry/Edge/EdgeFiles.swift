@@ -1,3 +1,4 @@
+import ArgumentParser
 import EdgeAccess
 import EdgeHub
 import NodeAgent
