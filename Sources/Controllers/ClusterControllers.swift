@@ -23,7 +23,9 @@ package enum OwnControllers {
     ///
     /// - Parameter recorder: the knowledge base; without one rounds wait to be recorded.
     package static func all(_ client: any ObjectClient, recorder: (any KnowledgeRecorder)? = nil) -> [any Reconciler] {
-        let jobs: [any Reconciler] = [JobReconciler.incremental(client), JobReconciler.lifelong(client)]
+        let jobs: [any Reconciler] = [
+            JobReconciler.incremental(client), JobReconciler.lifelong(client), JointInferenceReconciler(client: client),
+        ]
         return jobs + (recorder.map { [KnowledgeReconciler(client: client, recorder: $0)] } ?? [])
     }
 }

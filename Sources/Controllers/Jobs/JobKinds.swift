@@ -4,6 +4,7 @@ import Resources
 extension ResourceKind {
     static let dataset = sedna("Dataset", "datasets")
     static let model = sedna("Model", "models")
+    static let jointInferenceService = sedna("JointInferenceService", "jointinferenceservices")
     static let incrementalLearningJob = sedna("IncrementalLearningJob", "incrementallearningjobs")
     static let lifelongLearningJob = sedna("LifelongLearningJob", "lifelonglearningjobs")
 

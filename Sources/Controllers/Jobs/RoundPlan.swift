@@ -327,8 +327,6 @@ struct RoundPlan: Sendable {
 
     // MARK: Services
 
-    private static let serviceLabel = "jobs.skerry.io/service"
-
     /// Keeps the workers that serve as they should be: what is missing is made, what is not wanted any more, or of another template, goes.
     private mutating func serve() {
         let orders: [WorkerOrder]
@@ -338,17 +336,7 @@ struct RoundPlan: Sendable {
             if reason == nil || reason == "TriggerNotMet" { status.set(.train, .waiting, error.reason, error.message) }
             return
         }
-        var wanted: [String: JSON] = [:]
-        for order in orders {
-            var pod = pods.pod(order.role, template: order.template, order.fittings)
-            pod[path: ["metadata", "labels", Self.serviceLabel]] = .string(StableHash.hex((pod["spec"] ?? .null).text))
-            wanted[pod.name] = pod
-        }
-        for (name, pod) in world.pods where pod.labels[Self.serviceLabel] != nil && !pod.isBeingDeleted {
-            if wanted[name]?.labels[Self.serviceLabel] == pod.labels[Self.serviceLabel], !PodFacts.hasEnded(pod) { continue }
-            steps.append(.delete(.pod, ObjectKey(pod), Deletion(uid: pod.uid)))
-        }
-        for (name, pod) in wanted.sorted(by: { $0.key < $1.key }) where world.pods[name] == nil { steps.append(.create(.pod, pod)) }
+        steps += ServicePods(pods: pods).steps(orders, there: world.pods)
     }
 
     /// Workers of the newest two rounds stay to be looked at; older ones go.
