@@ -26,6 +26,11 @@ package enum EvaluateWorker {
                 results.append(.init(url: path, format: path.hasSuffix(".bin") ? "state" : "onnx", metrics: ["n": 0]))
                 continue
             }
+            let job = try settings.learner() == .tabular ? TabularJob(settings) : nil
+            if let job, job.roles.isNumber {
+                results.append(try NumberJudging(context: context, job: job).judge(path, table))
+                continue
+            }
             let judged = try judge(path, table, context)
             context.say("\(path): \(judged.summary)")
             results.append(judged.result(url: path))

@@ -11,8 +11,10 @@ package enum TrainWorker {
     /// - Throws: what is wrong with the job's variables and files; `FileWriteError`; `TrainingError`.
     package static func run(_ context: WorkerContext) throws -> [WorkerReport.Result] {
         switch try context.settings.learner() {
-        case .tabular: try TabularTraining(context).run()
-        case .thermalComfort: try ComfortTraining(context).run()
+        case .tabular:
+            let job = try TabularJob(context.settings)
+            return job.roles.isNumber ? try NumberTraining(context, job).run() : try TabularTraining(context, job).run()
+        case .thermalComfort: return try ComfortTraining(context).run()
         }
     }
 
@@ -71,10 +73,8 @@ private struct TabularTraining {
     private let settings: WorkerSettings
     private let job: TabularJob
 
-    init(_ context: WorkerContext) throws {
-        self.context = context
-        settings = context.settings
-        job = try TabularJob(settings)
+    init(_ context: WorkerContext, _ job: TabularJob) {
+        (self.context, settings, self.job) = (context, context.settings, job)
     }
 
     func run() throws -> [WorkerReport.Result] {

@@ -200,7 +200,8 @@ import Workers
         (["SEED": "x"], "SEED=x: expected a whole number from 0"),
         (["HAS_COMPLETED_INITIAL_TRAINING": "true"], "but there is no KNOWLEDGE_URL"),
         (["STAGES": "quality_gate=Shut"], "no quality_gate is called \"Shut\""),
-        (["LABEL_KIND": "number"], "LABEL_KIND=number: only class is learned"),
+        (["LABEL_KIND": "word"], "LABEL_KIND=word: expected one of class, number"),
+        (["LABEL_KIND": "number", "ESTIMATOR": "nearest-centres"], "a number (LABEL_KIND=number) is estimated by gbt"),
         (["TRAIN_DATASET_URL": "/nowhere/rows.csv"], "cannot open /nowhere/rows.csv"),
     ]
 
