@@ -45,11 +45,7 @@ package struct TabularLearner: Sendable {
     /// Number of the round that comes next, from 0.
     package private(set) var nextRound = 0
     private var learner: LifelongLearner
-    private let keepsRows: Bool
-    /// With `schema.neededColumns`; empty where rows are not kept.
-    private var rows: TextTable
-    /// Names of all rows learned from so far, labelled or not, in their order.
-    private var ids: [Int] = []
+    private var memory: RowMemory
     private var labelledIDs: Set<Int> = []
 
     /// Looks at the first round's table, without learning from it.
@@ -58,8 +54,7 @@ package struct TabularLearner: Sendable {
     package init(first table: TextTable, _ settings: Settings) throws {
         let schema = try TabularSchema(table, roles: settings.roles)
         self.schema = schema
-        keepsRows = settings.keepsRows
-        rows = TextTable(columns: schema.neededColumns, source: "earlier rounds")
+        memory = RowMemory(schema, keepsRows: settings.keepsRows)
         learner = LifelongLearner(
             try settings.estimator(schema), stages: try Self.stages(schema, settings), classCount: schema.classNames.count,
             clusterAttribute: TabularSchema.groupAttribute)
@@ -91,7 +86,7 @@ package struct TabularLearner: Sendable {
     /// Round of the model that serves each task.
     package var serving: [String: Int] { learner.servingRounds }
     /// Rows learned from so far, labelled or not.
-    package var rowCount: Int { ids.count }
+    package var rowCount: Int { memory.ids.count }
 
     // MARK: - Learning
 
@@ -108,12 +103,12 @@ package struct TabularLearner: Sendable {
     }
 
     private mutating func learnHere(_ table: TextTable, round: Int) throws -> Round {
-        let known = Set(ids)
+        let known = Set(memory.ids)
         let given = try table.selecting(schema.neededColumns)
         // Looked at before they are among the others, so that a message names the file they came in.
         _ = try (schema.labels(given), schema.features(given))
-        let absent = try merge(given)
-        let (all, names) = (rows, ids)
+        let absent = try memory.merge(given, schema)
+        let (all, names) = (memory.rows, memory.ids)
         let labels = try schema.labels(all)
         let samples = try schema.samples(all, ids: names)
         let labelled = labels.indices.filter { labels[$0] != nil }
@@ -131,55 +126,12 @@ package struct TabularLearner: Sendable {
         let newIDs = Set(labelledNames).subtracting(labelledIDs)
         labelledIDs = Set(labelledNames)
         nextRound = round + 1
-        if !keepsRows { rows = TextTable(columns: rows.columns, source: rows.source) }
+        memory.close()
         return Round(
             lifelong: report, labelledIDs: labelledNames, newIDs: newIDs,
             outOfSample: ClassificationMetrics(try learner.outOfSample(material), truth: material.labels),
             unlabelledCount: labels.count - labelled.count,
             absentCount: absent, unseen: unseen)
-    }
-
-    /// Makes `rows` and `ids` all rows that count in this round.
-    ///
-    /// - Returns: how many rows of earlier rounds are not among them.
-    private mutating func merge(_ given: TextTable) throws(TableError) -> Int {
-        guard given.count > 0 || !rows.rows.isEmpty else {
-            throw TableError(
-                .noLabels, "\(given.source): no row below the header; give rows with labels in column \"\(schema.roles.label)\"")
-        }
-        let names = try schema.ids(given)
-        let position = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
-        let again = ids.count { position[$0] != nil }
-        // By name alone where rows have names. Else a table that holds most of the earlier rows is their grown table; any other brings new ones.
-        let isGrown = schema.roles.id != nil || !keepsRows || 2 * again >= ids.count && again > 0
-        guard isGrown else {
-            // All new, although some may look like earlier ones.
-            let fresh = try schema.ids(given, besides: Set(ids))
-            try rows.append(contentsOf: given)
-            ids += fresh
-            return 0
-        }
-        let keepsAbsent = keepsRows && schema.roles.id != nil
-        var (all, allIDs) = (TextTable(columns: given.columns, source: given.source), [Int]())
-        let old = Dictionary(uniqueKeysWithValues: ids.enumerated().map { ($1, $0) })
-        var absent = 0
-        for (place, id) in ids.enumerated() {
-            if let found = position[id] {
-                all.append(given.rows[found], line: given.lines[found])
-            } else if keepsAbsent {
-                all.append(rows.rows[place], line: rows.lines[place])
-            } else {
-                absent += 1
-                continue
-            }
-            allIDs.append(id)
-        }
-        for (place, id) in names.enumerated() where old[id] == nil {
-            all.append(given.rows[place], line: given.lines[place])
-            allIDs.append(id)
-        }
-        (rows, ids) = (all, allIDs)
-        return absent
     }
 
     /// Labelled rows whose folds each leave at least two classes outside, so that every part can be trained.
@@ -265,12 +217,10 @@ extension TabularLearner {
         writer.write(hasModels)
         schema.write(to: &writer)
         writer.write(Int64(nextRound))
-        writer.write(keepsRows)
-        writer.write(block: hasModels && keepsRows ? rows.csv : [])
-        for list in [hasModels ? ids : [], hasModels ? labelledIDs.sorted() : []] {
-            writer.write(count: list.count)
-            for id in list { writer.write(Int64(id)) }
-        }
+        (hasModels ? memory : RowMemory(schema, keepsRows: memory.keepsRows)).write(to: &writer)
+        let labelled = hasModels ? labelledIDs.sorted() : []
+        writer.write(count: labelled.count)
+        for id in labelled { writer.write(Int64(id)) }
         writer.write(block: try (hasModels ? learner : learner.withoutModels).state())
         return writer.bytes
     }
@@ -313,23 +263,12 @@ extension TabularLearner {
         let settings = settings(schema)
         self.schema = schema
         let round = Int(try reader.integer(Int64.self))
-        let wasKept = try reader.claim()
-        let csv = try reader.block()
-        var lists: [[Int]] = []
-        for _ in 0..<2 {
-            var ids: [Int] = []
-            for _ in 0..<(try reader.count(of: "row names", elementBytes: 8)) { ids.append(Int(try reader.integer(Int64.self))) }
-            lists.append(ids)
-        }
+        memory = try RowMemory(from: &reader, schema, source: source)
+        for _ in 0..<(try reader.count(of: "labelled rows", elementBytes: 8)) { labelledIDs.insert(Int(try reader.integer(Int64.self))) }
         let saved = try reader.block()
         try reader.finish()
+        guard round >= 0 else { throw StateError.damaged(reason: "the next round is \(round)") }
         nextRound = round
-        keepsRows = wasKept
-        (ids, labelledIDs) = (lists[0], Set(lists[1]))
-        rows = try Self.rows(csv, columns: schema.neededColumns, source: "the rows in \(source)")
-        guard !wasKept || rows.count == ids.count, Set(ids).count == ids.count, round >= 0 else {
-            throw StateError.damaged(reason: "\(rows.count) rows with \(ids.count) names, before round \(round)")
-        }
         learner = try LifelongLearner(
             state: saved, try settings.estimator(schema), stages: try Self.stages(schema, settings),
             classCount: schema.classNames.count, featureNames: schema.featureNames, clusterAttribute: TabularSchema.groupAttribute)
@@ -342,17 +281,7 @@ extension TabularLearner {
         func crossFit(_ rows: TrainingRows) throws -> CrossFittedBlend { throw Refused() }
     }
 
-    private static func rows(_ csv: [UInt8], columns: [String], source: String) throws -> TextTable {
-        guard !csv.isEmpty else { return TextTable(columns: columns, source: source) }
-        var rest: [UInt8]? = csv
-        let table = try TextTable(source: source) {
-            defer { rest = nil }
-            return rest
-        }
-        return try table.selecting(columns)
-    }
-
-    private static func check(_ saved: TabularRoles, _ asked: TabularRoles, _ source: String) throws(TableError) {
+    static func check(_ saved: TabularRoles, _ asked: TabularRoles, _ source: String) throws(TableError) {
         func differ(_ what: String, _ old: [String], _ new: [String]) throws(TableError) {
             guard old != new else { return }
             func shown(_ names: [String]) -> String { names.isEmpty ? "none" : names.joined(separator: ", ") }
@@ -360,7 +289,8 @@ extension TabularLearner {
                 .column,
                 "\(source): the job's \(what) were \(shown(old)) and are now \(shown(new)); keep them, or begin a new job")
         }
-        try differ("label columns", [saved.label], [asked.label])
+        func kind(_ roles: TabularRoles) -> String { roles.isNumber ? "a number" : "a class" }
+        try differ("label columns", [saved.label, kind(saved)], [asked.label, kind(asked)])
         try differ("task columns", saved.tasks, asked.tasks)
         try differ("ignored columns", saved.ignored.sorted(), asked.ignored.sorted())
         try differ("site columns", [saved.site].compactMap { $0 }, [asked.site].compactMap { $0 })

@@ -2,8 +2,10 @@ import Crypto
 
 /// What the columns of a job's table are.
 package struct TabularRoles: Sendable, Equatable {
-    /// Holds the class; a row where it is empty has no label yet.
+    /// Holds the class, or the number; a row where it is empty has no label yet.
     package var label: String
+    /// Whether the label is a number to be estimated and no class.
+    package var isNumber = false
     /// Together they make a task; may be inputs too. None: all rows are one task.
     package var tasks: [String] = []
     /// No inputs of a model.
@@ -55,7 +57,7 @@ package struct TabularSchema: Sendable, Equatable {
     package let roles: TabularRoles
     /// In the order of line 1 of the first round.
     package let columns: [Column]
-    /// Sorted, as numbers where all are; at least two.
+    /// Sorted, as numbers where all are; at least two, none where the label is a number.
     package let classNames: [String]
 
     /// - Parameter columns: in the order of a row's inputs.
@@ -69,12 +71,14 @@ package struct TabularSchema: Sendable, Equatable {
     package init(_ table: TextTable, roles: TabularRoles) throws(TableError) {
         for name in roles.kept { _ = try table.position(of: name) }
         let labels = try table.words(roles.label)
-        let classes = Set(labels).subtracting([""])
-        guard let first = classes.first else {
+        let classes = roles.isNumber ? [] : Set(labels).subtracting([""])
+        guard let first = labels.first(where: { !$0.isEmpty }) else {
             throw TableError(
-                .noLabels, "\(table.source), column \"\(roles.label)\": none of \(table.count) rows has a label; label rows of two classes")
+                .noLabels,
+                "\(table.source), column \"\(roles.label)\": none of \(table.count) rows has a label; label "
+                    + (roles.isNumber ? "some" : "rows of two classes"))
         }
-        guard classes.count > 1 else {
+        guard roles.isNumber || classes.count > 1 else {
             throw TableError(
                 .oneClass,
                 "\(table.source), column \"\(roles.label)\": all \(labels.count { !$0.isEmpty }) labelled rows say \"\(first.prefix(40))\";"
@@ -214,6 +218,27 @@ extension TabularSchema {
         return labels
     }
 
+    /// The number of each row; nil where it has no label.
+    ///
+    /// - Throws: `TableError` for a missing column and for a label that is no number.
+    package func numbers(_ table: TextTable) throws(TableError) -> [Float?] {
+        let position = try table.position(of: roles.label)
+        var numbers: [Float?] = []
+        for (row, fields) in table.rows.enumerated() {
+            do {
+                numbers.append(try csvNumber(fields[position], line: table.lines[row], column: roles.label).map { Float($0) })
+            } catch {
+                throw TableError(.malformed, "\(table.file(row)), \(error)")
+            }
+            guard numbers.last??.isFinite ?? true else {
+                throw TableError(
+                    .malformed,
+                    "\(table.place(row)), column \"\(roles.label)\": \(fields[position].prefix(40)) is beyond single precision; correct it")
+            }
+        }
+        return numbers
+    }
+
     /// The attribute under which learners find the words that rows belong together by.
     package static let groupAttribute = "group"
 
@@ -292,6 +317,7 @@ extension TabularSchema {
 extension TabularSchema {
     func write(to writer: inout StateWriter) {
         writer.write(roles.label)
+        writer.write(roles.isNumber)
         writer.write(roles.tasks)
         writer.write(roles.ignored)
         for name in [roles.site, roles.person, roles.group, roles.id] { writer.write(name.map { [$0] } ?? []) }
@@ -311,6 +337,7 @@ extension TabularSchema {
     /// - Throws: `.damaged`.
     init(from reader: inout StateReader) throws(StateError) {
         var roles = TabularRoles(label: try reader.text())
+        roles.isNumber = try reader.claim()
         roles.tasks = try reader.texts()
         roles.ignored = try reader.texts()
         roles.site = try reader.texts().first
@@ -325,7 +352,8 @@ extension TabularSchema {
         let classes = try reader.texts()
         let schema = TabularSchema(roles: roles, columns: columns, classNames: classes)
         let names = schema.featureNames + classes
-        guard !columns.isEmpty, (2...DeployedModel.namesMax).contains(classes.count), schema.featureNames.count <= DeployedModel.namesMax,
+        guard !columns.isEmpty, roles.isNumber ? classes.isEmpty : (2...DeployedModel.namesMax).contains(classes.count),
+            schema.featureNames.count <= DeployedModel.namesMax,
             Set(schema.featureNames).count == schema.featureNames.count, Set(classes).count == classes.count,
             !schema.featureNames.isEmpty, names.allSatisfy({ !$0.isEmpty && !$0.contains("\n") })
         else { throw .damaged(reason: "its table has columns or classes that no model can have") }

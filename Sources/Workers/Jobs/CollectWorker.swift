@@ -14,7 +14,11 @@ package enum CollectWorker {
         case all
     }
 
-    /// Reads `TRAIN_DATASET_URL`, asks the model at `MODEL_URL` where there is one, writes `samples.csv` and `manifest.json` into `OUTPUT_URL`.
+    /// The job's variables for rows to learn from and held-out rows, and the files they leave as.
+    private static let parts = [("TRAIN_DATASET_URL", WorkerFile.trainSamples), ("TEST_DATASET_URL", WorkerFile.evalSamples)]
+
+    /// Reads `TRAIN_DATASET_URL` and, where there is one, `TEST_DATASET_URL`; asks the model at `MODEL_URL` where there is one; writes `train.csv`,
+    /// `eval.csv` and `manifest.json` into `OUTPUT_URL`.
     ///
     /// - Throws: what is wrong with the job's variables and files; `FileWriteError`.
     package static func run(_ context: WorkerContext) throws -> [WorkerReport.Result] {
@@ -22,35 +26,56 @@ package enum CollectWorker {
         let output = try settings.required("OUTPUT_URL", "folder to write into")
         try WorkerFile.makeFolder(output)
         let rule = Rule(rawValue: try settings.choice("COLLECT_RULE", of: Rule.allCases.map(\.rawValue)))!
-        let files = try TableFiles(settings, "TRAIN_DATASET_URL", "CSV of the node's rows")
-        let table = try files.table()
-        let columns = try allowed(table, settings)
-        let reasons = try reasons(table, rule, context)
-        let leaving = reasons.indices.filter { reasons[$0] != nil }
-        let samples = try table.rows(leaving).selecting(columns)
-        var counts: [String: Int] = [:]
-        for row in leaving { counts[reasons[row]!, default: 0] += 1 }
-        try WorkerFile.write(samples.csv, output, WorkerFile.samples)
-        let datasets = try files.datasets()
+        var results: [WorkerReport.Result] = [], files: [JSON] = []
+        for (variable, name) in parts where variable == parts[0].0 || settings[variable] != nil {
+            let collected = try Collected(try TableFiles(settings, variable, "CSV of the node's rows"), rule, context)
+            try WorkerFile.write(collected.samples.csv, output, name)
+            files.append(try collected.json(name))
+            let figures = [
+                "rows": Double(collected.table.count), "left": Double(collected.samples.count),
+                "columns": Double(collected.samples.columns.count),
+            ]
+            results.append(.init(url: "\(output)/\(name)", format: "csv", metrics: figures))
+            context.say(
+                "\(collected.samples.count) of \(collected.table.count) rows leave as \(name), with \(collected.samples.columns.count)"
+                    + " of \(collected.table.columns.count) columns")
+        }
         let manifest: JSON = [
-            "job": .string(settings.jobName), "worker": .string(settings.podName), "rule": .string(rule.rawValue),
-            "columns": .array(columns.map { .string($0) }),
-            "withheldColumns": .array(table.columns.filter { !columns.contains($0) }.map { .string($0) }),
-            "rows": .integer(Int64(table.count)), "left": .integer(Int64(leaving.count)),
-            "reasons": .object(JSONObject(counts.sorted { $0.key < $1.key }.map { ($0.key, .integer(Int64($0.value))) })),
-            "sha256": .string(ArtifactDigest(of: samples.csv).hex),
-            "datasets": .array(
-                datasets.map {
-                    ["name": .string($0.name), "sha256": .string($0.digest), "rows": .integer(Int64($0.rowCount))]
-                }),
+            "job": .string(settings.jobName), "worker": .string(settings.podName), "rule": .string(rule.rawValue), "files": .array(files),
         ]
         try WorkerFile.write(manifest.bytes(), output, WorkerFile.manifest)
-        context.say("\(leaving.count) of \(table.count) rows leave, with \(columns.count) of \(table.columns.count) columns")
-        let figures = ["rows": Double(table.count), "left": Double(leaving.count), "columns": Double(columns.count)]
-        return [
-            .init(url: "\(output)/\(WorkerFile.samples)", format: "csv", metrics: figures),
-            .init(url: "\(output)/\(WorkerFile.manifest)", format: "json"),
-        ]
+        return results + [.init(url: "\(output)/\(WorkerFile.manifest)", format: "json")]
+    }
+
+    /// What leaves of one part.
+    private struct Collected {
+        let table: TextTable
+        let samples: TextTable
+        private let counts: [String: Int]
+        private let files: TableFiles
+
+        init(_ files: TableFiles, _ rule: Rule, _ context: WorkerContext) throws {
+            self.files = files
+            table = try files.table()
+            let reasons = try CollectWorker.reasons(table, rule, context)
+            let leaving = reasons.indices.filter { reasons[$0] != nil }
+            samples = try table.rows(leaving).selecting(try CollectWorker.allowed(table, context.settings))
+            counts = Dictionary(leaving.map { (reasons[$0]!, 1) }, uniquingKeysWith: +)
+        }
+
+        /// Its part of the manifest.
+        func json(_ name: String) throws -> JSON {
+            [
+                "name": .string(name), "sha256": .string(ArtifactDigest(of: samples.csv).hex), "rows": .integer(Int64(table.count)),
+                "left": .integer(Int64(samples.count)), "columns": .array(samples.columns.map { .string($0) }),
+                "withheldColumns": .array(table.columns.filter { !samples.columns.contains($0) }.map { .string($0) }),
+                "reasons": .object(JSONObject(counts.sorted { $0.key < $1.key }.map { ($0.key, .integer(Int64($0.value))) })),
+                "datasets": .array(
+                    try files.datasets().map {
+                        ["name": .string($0.name), "sha256": .string($0.digest), "rows": .integer(Int64($0.rowCount))]
+                    }),
+            ]
+        }
     }
 
     /// `COLLECT_COLUMNS`, else all that the job does not ignore.

@@ -21,6 +21,16 @@ package enum EvaluateWorker {
         for (place, path) in paths.enumerated() {
             context.progress(
                 .init(done: Int64(place), total: Int64(paths.count), unit: "models", message: "judging on \(table.count) rows"))
+            guard table.count > 0 else {
+                // Nothing was held out, or nothing may leave its node: the model is not refused for it, and not praised.
+                results.append(.init(url: path, format: path.hasSuffix(".bin") ? "state" : "onnx", metrics: ["n": 0]))
+                continue
+            }
+            let job = try settings.learner() == .tabular ? TabularJob(settings) : nil
+            if let job, job.roles.isNumber {
+                results.append(try NumberJudging(context: context, job: job).judge(path, table))
+                continue
+            }
             let judged = try judge(path, table, context)
             context.say("\(path): \(judged.summary)")
             results.append(judged.result(url: path))

@@ -79,7 +79,13 @@ final class RowJudge {
         var marks: [Mark]
     }
 
-    let models: ServedModels
+    /// What answers.
+    private enum Engine {
+        case classes(ServedModels)
+        case number(NumberPredictor)
+    }
+
+    private let engine: Engine
     private let learner: WorkerSettings.Learner
     private let roles: TabularRoles
     private let hard: HardExamples
@@ -94,9 +100,20 @@ final class RowJudge {
     /// - Parameter path: of a model's folder, or file; `signs.bin` beside it tells unseen rows.
     /// - Throws: naming the file at fault.
     init(path: String, _ settings: WorkerSettings, _ runtime: ONNXRuntime) throws {
-        models = try ServedModels(path: path, runtime)
-        learner = try settings["LEARNER"] == nil ? models.plan?.learner ?? .tabular : settings.learner()
         hard = try HardExamples(settings)
+        let model = WorkerFile.isFolder(path) ? "\(path)/\(WorkerFile.model)" : path
+        let signature = try ServedModels.file(model).signature
+        if NumberPredictor.isNumber(signature) {
+            let predictor = try NumberJudging.predictor(model, runtime)
+            (engine, learner, signs) = (.number(predictor), .tabular, .none)
+            var roles = try TabularJob(settings).roles
+            (roles.label, roles.isNumber, roles.tasks) = (predictor.valueName, true, [])
+            self.roles = roles
+            return
+        }
+        let models = try ServedModels(path: path, runtime)
+        engine = .classes(models)
+        learner = try settings["LEARNER"] == nil ? models.plan?.learner ?? .tabular : settings.learner()
         roles = try models.plan?.roles ?? TabularJob(settings).roles
         let folder = WorkerFile.isFolder(path) ? path : WorkerFile.folder(of: path)
         let file = "\(folder)/\(WorkerFile.signs)"
@@ -111,9 +128,35 @@ final class RowJudge {
         }
     }
 
-    /// The columns a row must have, apart from those that may be missing.
-    var schema: TabularSchema {
-        TabularSchema(featureNames: models.main.featureNames, classNames: models.main.classNames, roles: roles)
+    /// Columns of a request's features, in order.
+    var featureNames: [String] {
+        switch engine {
+        case .classes(let models): models.main.featureNames
+        case .number(let predictor): predictor.featureNames
+        }
+    }
+
+    /// In the order of an answer's columns; none where a number is estimated.
+    var classNames: [String] { if case .classes(let models) = engine { models.main.classNames } else { [] } }
+
+    /// As the model's file says.
+    var version: String {
+        switch engine {
+        case .classes(let models): models.main.version
+        case .number(let predictor): predictor.version
+        }
+    }
+
+    private var schema: TabularSchema { TabularSchema(featureNames: featureNames, classNames: classNames, roles: roles) }
+
+    /// Shape [rows, classes]; of a number its estimates, one a row.
+    ///
+    /// - Throws: `InferenceError`.
+    func predict(_ rows: ModelRows) throws -> ClassProbabilities {
+        switch engine {
+        case .classes(let models): try models.predict(rows)
+        case .number(let predictor): ClassProbabilities(classCount: 1, values: try predictor.predict(rows.features))
+        }
     }
 
     /// - Throws: `TableError` for rows that do not fit the model.
@@ -129,13 +172,13 @@ final class RowJudge {
             rows = try ModelRows(votes)
             if case .comfort(let method) = signs { recognitions = try method.recognise(votes) }
         }
-        let found = try models.predict(rows)
+        let found = try predict(rows)
         let classes = found.classCount
         let marks = (0..<rows.count).map { row in
             let recognition = recognitions?[row]
             return Mark(
                 task: recognition == nil ? rows.tasks[row] : recognition!.task, isUnseen: recognition?.isUnseen ?? false,
-                isHard: hard.isHard(found.values[row * classes..<(row + 1) * classes]))
+                isHard: classes > 1 && hard.isHard(found.values[row * classes..<(row + 1) * classes]))
         }
         return Judgement(probabilities: found, marks: marks)
     }

@@ -53,9 +53,20 @@ final class ServedModels {
         }
     }
 
+    /// A model's file, screened but not loaded.
+    ///
+    /// - Throws: `WorkerInputError` naming the path; `WorkersError`.
+    static func file(_ path: String) throws -> ModelFile {
+        do {
+            return try ModelFile(try InferenceWorker.read(path, limit: ModelLimits.edge.bytes))
+        } catch let error as InferenceError {
+            throw WorkerInputError("\(path): \(error)")
+        }
+    }
+
     private static func predictor(_ path: String, _ runtime: ONNXRuntime) throws -> TabularPredictor {
         do {
-            return try TabularPredictor(runtime, try ModelFile(try InferenceWorker.read(path, limit: ModelLimits.edge.bytes)))
+            return try TabularPredictor(runtime, try file(path))
         } catch let error as InferenceError where !error.isOfLibrary {
             throw WorkerInputError("\(path): \(error)")
         }

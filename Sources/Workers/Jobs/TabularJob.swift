@@ -28,16 +28,16 @@ struct TabularJob: Sendable {
         roles.person = settings["PERSON_COLUMN"]
         roles.group = settings["GROUP_COLUMN"]
         roles.id = settings["ID_COLUMN"]
+        roles.isNumber = try settings.choice("LABEL_KIND", of: ["class", "number"]) == "number"
         self.roles = roles
-        if let kind = settings["LABEL_KIND"], kind != "class" {
-            throw WorkerInputError(
-                "LABEL_KIND=\(kind.prefix(40)): only class is learned; put the numbers into classes, or give a worker of your own")
-        }
         let estimator = try StageParameters(text: settings["ESTIMATOR"] ?? Self.estimators[0].name)
         guard let known = Self.estimators.first(where: { $0.name == estimator.stage }) else {
             throw StageError.unknownStage(kind: "estimator", name: estimator.stage, known: Self.estimators.map(\.name))
         }
         try estimator.refuseStrays(known.parameters)
+        guard !roles.isNumber || known.name != Self.centres else {
+            throw WorkerInputError("ESTIMATOR=\(known.name): a number (LABEL_KIND=number) is estimated by gbt")
+        }
         self.estimator = estimator
         stages = settings.list("STAGES", separator: ";")
         seed = try settings.seed()
@@ -77,15 +77,19 @@ struct TabularJob: Sendable {
         return made
     }
 
-    private func blend() throws -> BlendSettings {
+    /// How to boost trees.
+    func trees() throws -> BoostingSettings {
         var parameters = [
             "tree_method": "hist", "max_bin": "128", "min_child_weight": "2", "subsample": "0.8", "colsample_bynode": "0.6", "lambda": "2",
         ]
         parameters["eta"] = "\(try estimator.number("eta", default: 0.08, in: 0.001...1))"
         parameters["max_depth"] = "\(Int(try estimator.number("max_depth", default: 5, in: 1...16)))"
-        let trees = BoostingSettings(rounds: try boostingRounds, parameters: parameters, seed: seed)
+        return BoostingSettings(rounds: try boostingRounds, parameters: parameters, seed: seed)
+    }
+
+    private func blend() throws -> BlendSettings {
         let share = Float(try estimator.number("networks", default: 0, in: 0...1))
-        return BlendSettings(trees: trees, network: DenseSettings(seed: seed), indicatorColumns: [], networkShare: share)
+        return BlendSettings(trees: try trees(), network: DenseSettings(seed: seed), indicatorColumns: [], networkShare: share)
     }
 }
 

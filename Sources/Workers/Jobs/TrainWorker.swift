@@ -11,8 +11,10 @@ package enum TrainWorker {
     /// - Throws: what is wrong with the job's variables and files; `FileWriteError`; `TrainingError`.
     package static func run(_ context: WorkerContext) throws -> [WorkerReport.Result] {
         switch try context.settings.learner() {
-        case .tabular: try TabularTraining(context).run()
-        case .thermalComfort: try ComfortTraining(context).run()
+        case .tabular:
+            let job = try TabularJob(context.settings)
+            return job.roles.isNumber ? try NumberTraining(context, job).run() : try TabularTraining(context, job).run()
+        case .thermalComfort: return try ComfortTraining(context).run()
         }
     }
 
@@ -42,6 +44,12 @@ package enum TrainWorker {
         return nil
     }
 
+    /// Whether the state holds rows: not those of the node's own data set in a lifelong job, which is given all of them in each round.
+    static func keepsRows(_ files: TableFiles, _ settings: WorkerSettings) throws(WorkerInputError) -> Bool {
+        guard settings["STATE_ROWS"] != nil else { return !files.isOfThisNode || settings["HAS_COMPLETED_INITIAL_TRAINING"] == nil }
+        return try settings.choice("STATE_ROWS", of: ["kept", "referenced"]) == "kept"
+    }
+
     /// The files of a round: the model first, with its figures.
     static func results(
         _ plan: ServingPlan, _ metrics: [String: Double], tasks: [String: [String: Double]] = [:], _ output: String
@@ -65,10 +73,8 @@ private struct TabularTraining {
     private let settings: WorkerSettings
     private let job: TabularJob
 
-    init(_ context: WorkerContext) throws {
-        self.context = context
-        settings = context.settings
-        job = try TabularJob(settings)
+    init(_ context: WorkerContext, _ job: TabularJob) {
+        (self.context, settings, self.job) = (context, context.settings, job)
     }
 
     func run() throws -> [WorkerReport.Result] {
@@ -80,7 +86,7 @@ private struct TabularTraining {
         let counter = TickCounter(
             total: try job.boostingRounds * (PartialPooling.foldCount + 1), unit: "rounds", message: "learning from \(table.count) rows",
             context)
-        let made = try job.learnerSettings(keepsRows: try keepsRows(files), library, tick: { counter.tick() })
+        let made = try job.learnerSettings(keepsRows: try TrainWorker.keepsRows(files, settings), library, tick: { counter.tick() })
         var learner =
             if let earlier {
                 try TabularLearner(state: try WorkerFile.read(earlier, limit: WorkerFile.stateBytesMax), source: earlier, made)
@@ -91,12 +97,6 @@ private struct TabularTraining {
         context.say("round \(number): \(table.count) rows of \(files.paths.joined(separator: ", "))")
         let round = try learner.learn(table, round: number)
         return try write(learner, round, files, earlier, to: output)
-    }
-
-    /// Rows of the node's own data set stay there; what was brought here to be learned from may be kept.
-    private func keepsRows(_ files: TableFiles) throws -> Bool {
-        guard settings["STATE_ROWS"] != nil else { return !files.isOfThisNode }
-        return try settings.choice("STATE_ROWS", of: ["kept", "referenced"]) == "kept"
     }
 
     private func write(

@@ -23,8 +23,10 @@ package enum WorkerFile {
     package static let round = "round.json"
     /// Beside a CSV of the platform's: which rows of which data set it holds.
     package static let dataset = "dataset.json"
-    /// What a collecting worker takes out of a data set.
-    package static let samples = "samples.csv"
+    /// What a collecting worker takes out of the rows to learn from.
+    package static let trainSamples = "train.csv"
+    /// The same of the held-out rows.
+    package static let evalSamples = "eval.csv"
     /// What left, and why.
     package static let manifest = "manifest.json"
     /// Answers to rows of a file.

@@ -223,22 +223,26 @@ import Workers
             try Self.train(0..<300, to: folder.path + "/model", in: folder)
             let rows = Rooms.csv(300..<340) + Rooms.csv(340..<350, season: "Monsoon").drop { $0 != 0x0a }.dropFirst()
             let data = try Rooms.write(rows, folder, "rows.csv")
+            let held = try Rooms.write(Rooms.csv(400..<420, season: "Monsoon"), folder, "held.csv")
             let variables = [
-                "TRAIN_DATASET_URL": data, "OUTPUT_URL": folder.path + "/out", "MODEL_URL": folder.path + "/model", "HEM_NAME": "EdgeOnly",
+                "TRAIN_DATASET_URL": data, "TEST_DATASET_URL": held, "OUTPUT_URL": folder.path + "/out",
+                "MODEL_URL": folder.path + "/model", "HEM_NAME": "EdgeOnly",
             ]
             let ending = try await TrainWorkerTests.run("collect", in: folder, environment, variables)
             #expect(ending.status == 0, "\(ending.errors)")
             let results = try #require(recorder.reports.last).results
-            #expect(results.map(\.name) == ["samples.csv", "manifest.json"] && results.map(\.format) == ["csv", "json"])
-            let samples = try Self.table(folder.path + "/out/samples.csv")
+            #expect(results.map(\.name) == ["train.csv", "eval.csv", "manifest.json"] && results.map(\.format) == ["csv", "csv", "json"])
+            let samples = try Self.table(folder.path + "/out/train.csv")
             #expect(samples.columns == ["Season", "Cooling", "ta", "rh", "Thermal preference"])
             #expect(try samples.words("Season").count { $0 == "Monsoon" } == 10 && samples.count < 25)
             let manifest = try JSONParser.parse(try Rooms.read(folder.path + "/out/manifest.json"))
-            #expect(manifest["rows"]?.integer == 50 && manifest["left"]?.integer == Int64(samples.count))
-            #expect(manifest["withheldColumns"] == ["City"] && manifest["reasons"]?["unseen task"]?.integer == 10)
+            let parts = try #require(manifest["files"]?.array)
+            #expect(parts.count == 2 && parts[0]["rows"]?.integer == 50 && parts[0]["left"]?.integer == Int64(samples.count))
+            #expect(parts[0]["withheldColumns"] == ["City"] && parts[0]["reasons"]?["unseen task"]?.integer == 10)
+            #expect(parts[1]["left"]?.integer == 20 && parts[1]["reasons"]?["unseen task"]?.integer == 20)
             let all = try await TrainWorkerTests.run(
                 "collect", in: folder, [:], variables.merging(["COLLECT_RULE": "all", "COLLECT_COLUMNS": "ta,Thermal preference"]) { $1 })
-            let whole = try Self.table(folder.path + "/out/samples.csv")
+            let whole = try Self.table(folder.path + "/out/train.csv")
             #expect(all.status == 0 && whole.count == 50 && whole.columns == ["ta", "Thermal preference"])
         }
     }

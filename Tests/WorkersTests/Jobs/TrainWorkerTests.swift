@@ -148,6 +148,25 @@ import Workers
         #expect(boosted.status == 1 && boosted.errors.contains("XGBoost's library was not found"))
     }
 
+    @Test func `rows of a node's own data set stay there in a lifelong job, and no held-out row is no verdict`() async throws {
+        let folder = try TemporaryFolder()
+        let data = try Rooms.write(Rooms.csv(0..<300), folder, "data.csv")
+        let card: JSON = ["dataset": "rooms", "digest": .string("\(ArtifactDigest(of: [1]))"), "rows": 300]
+        _ = try Rooms.write(card.bytes(), folder, "dataset.json")
+        var sizes: [Int] = []
+        for more in [[:], ["HAS_COMPLETED_INITIAL_TRAINING": "false"]] {
+            let output = "\(folder.path)/out-\(sizes.count)"
+            _ = try TrainWorker.run(Self.context(["TRAIN_DATASET_URL": data, "OUTPUT_URL": output].merging(more) { $1 }))
+            sizes.append(try Rooms.read(output + "/state.bin").count)
+            let record = try RoundRecord(json: try Data(contentsOf: URL(filePath: output + "/round.json")), name: "round.json")
+            #expect(record.datasets.map(\.name) == ["rooms"])
+        }
+        #expect(sizes[0] > sizes[1] + 300 * 10)
+        let empty = try Rooms.write(Rooms.csv(0..<0), folder, "held.csv")
+        let results = try EvaluateWorker.run(Self.context(["TEST_DATASET_URL": empty, "MODEL_URLS": folder.path + "/out-0"]))
+        #expect(results.count == 1 && results[0].metrics["n"]?.number == 0 && results[0].metrics["accuracy"] == nil)
+    }
+
     static let poison: [(name: String, rows: String, words: String)] = [
         ("empty", "", "line 1 must name the columns"),
         ("one class", "ta,Season,Cooling,City,Thermal preference\n1,a,b,c,0\n2,a,b,c,0\n", "all 2 labelled rows say \"0\""),
@@ -181,7 +200,8 @@ import Workers
         (["SEED": "x"], "SEED=x: expected a whole number from 0"),
         (["HAS_COMPLETED_INITIAL_TRAINING": "true"], "but there is no KNOWLEDGE_URL"),
         (["STAGES": "quality_gate=Shut"], "no quality_gate is called \"Shut\""),
-        (["LABEL_KIND": "number"], "LABEL_KIND=number: only class is learned"),
+        (["LABEL_KIND": "word"], "LABEL_KIND=word: expected one of class, number"),
+        (["LABEL_KIND": "number", "ESTIMATOR": "nearest-centres"], "a number (LABEL_KIND=number) is estimated by gbt"),
         (["TRAIN_DATASET_URL": "/nowhere/rows.csv"], "cannot open /nowhere/rows.csv"),
     ]
 

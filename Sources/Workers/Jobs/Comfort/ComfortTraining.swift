@@ -150,7 +150,7 @@ struct ComfortTraining {
                 ComfortState()
             }
         let number = try settings.integer("ROUND", default: state.nextRound, in: state.nextRound...Int(Int32.max))!
-        let stream = try self.stream(given, &state, round: number, keepsRows: try keepsRows(files))
+        let stream = try self.stream(given, &state, round: number, keepsRows: try TrainWorker.keepsRows(files, settings))
         let round = stream.round(number)
         let library = try XGBoostLibrary(candidates: context.xgboost)
         let counter = TickCounter(
@@ -165,11 +165,6 @@ struct ComfortTraining {
         if case .kept(let reason) = outcome { context.say("no new model: \(reason)") }
         (state.nextRound, state.digests, state.method) = (number + 1, method.digests, try method.method.state())
         return try write(method, round, state, to: output)
-    }
-
-    private func keepsRows(_ files: TableFiles) throws -> Bool {
-        guard settings["STATE_ROWS"] != nil else { return !files.isOfThisNode }
-        return try settings.choice("STATE_ROWS", of: ["kept", "referenced"]) == "kept"
     }
 
     /// All votes that count, and the state with those that are kept.

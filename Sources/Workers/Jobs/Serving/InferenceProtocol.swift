@@ -170,6 +170,15 @@ struct InferenceAnswer {
     ) {
         (id, self.modelName, self.version) = (request.id, modelName, version)
         let count = found.rowCount
+        guard !classNames.isEmpty else {
+            let values = found.values.map { $0.isFinite ? JSON.decimal("\($0)") : .null }
+            outputs = [
+                [
+                    "name": "value", "datatype": "FP32", "shape": [.integer(Int64(count)), 1], "data": .array(values),
+                ]
+            ]
+            return
+        }
         let labels = (0..<count).map { found.predictedClass(row: $0) }
         func tensor(_ name: String, _ type: String, _ shape: [Int], _ data: [JSON]) -> JSON {
             [

@@ -132,7 +132,7 @@ package final class ServeWorker: HTTPResponder {
                 if let version = try source.look(), version != taken {
                     let library = try ONNXRuntime(candidates: runtime)
                     let judge = try version.load(settings, library)
-                    take(Loaded(judge: judge, version: version.number.isEmpty ? judge.models.main.version : version.number))
+                    take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
                     (taken, told) = (version, "")
                 }
             } catch {
@@ -158,7 +158,7 @@ package final class ServeWorker: HTTPResponder {
     private func judge(_ rows: TextTable) throws -> (RowJudge.Judgement, [String], String) {
         let result: Result<(RowJudge.Judgement, [String], String), any Error>? = state.withLock { state in
             guard let loaded = state.loaded else { return nil }
-            let judged = Result { (try loaded.judge.judge(rows), loaded.judge.models.main.classNames, loaded.version) }
+            let judged = Result { (try loaded.judge.judge(rows), loaded.judge.classNames, loaded.version) }
             guard case .success(let found) = judged else {
                 state.refused += rows.count
                 return judged
@@ -216,7 +216,9 @@ package final class ServeWorker: HTTPResponder {
         {
             done = words.compactMap { Int($0) }.max() ?? 0
         }
-        let header = ["line", "class", "probability", "task", "unseen", "hard", "model_version"]
+        let isNumber = state.withLock { $0.loaded?.judge.classNames.isEmpty ?? false }
+        let header =
+            isNumber ? ["line", "value", "model_version"] : ["line", "class", "probability", "task", "unseen", "hard", "model_version"]
         return (try LineAppender(path: path, header: header, bytesMax: Self.fileBytesMax), done)
     }
 
@@ -241,6 +243,10 @@ package final class ServeWorker: HTTPResponder {
             for row in worth { try file.append(table.rows[row]) }
         }
         for (row, mark) in judged.marks.enumerated() {
+            guard !classes.isEmpty else {
+                try predictions?.append(["\(table.lines[row])", "\(judged.probabilities.values[row])", version])
+                continue
+            }
             let label = judged.probabilities.predictedClass(row: row)
             let probability = judged.probabilities.values[row * classes.count + label]
             try predictions?.append([
@@ -303,7 +309,7 @@ package final class ServeWorker: HTTPResponder {
 
     private func metadata() throws -> JSON {
         let facts = state.withLock { state in
-            state.loaded.map { ($0.judge.models.main.featureNames, $0.judge.models.main.classNames, $0.version) }
+            state.loaded.map { ($0.judge.featureNames, $0.judge.classNames, $0.version) }
         }
         guard let (features, classes, version) = facts else {
             throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later")
@@ -311,18 +317,20 @@ package final class ServeWorker: HTTPResponder {
         func tensor(_ name: String, _ type: String, _ shape: [Int]) -> JSON {
             ["name": .string(name), "datatype": .string(type), "shape": .array(shape.map { .integer(Int64($0)) })]
         }
+        let outputs =
+            classes.isEmpty
+            ? [tensor("value", "FP32", [-1, 1])]
+            : [tensor("probabilities", "FP32", [-1, classes.count]), tensor("label", "INT64", [-1]), tensor("class", "BYTES", [-1])]
         return [
             "name": .string(modelName), "versions": [.string(version)], "platform": "onnx",
             "inputs": [tensor("features", "FP32", [-1, features.count])],
-            "outputs": [
-                tensor("probabilities", "FP32", [-1, classes.count]), tensor("label", "INT64", [-1]), tensor("class", "BYTES", [-1]),
-            ],
+            "outputs": .array(outputs),
             "parameters": ["features": .array(features.map { .string($0) }), "classes": .array(classes.map { .string($0) })],
         ]
     }
 
     private func infer(_ body: [UInt8]) throws -> JSON {
-        guard let names = state.withLock({ $0.loaded?.judge.models.main.featureNames }) else {
+        guard let names = state.withLock({ $0.loaded?.judge.featureNames }) else {
             throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later")
         }
         let request = try InferenceRequest(body, featureNames: names, modelName: modelName)
@@ -341,10 +349,10 @@ package final class ServeWorker: HTTPResponder {
     private func predict(_ rows: ModelRows) throws -> (ClassProbabilities, [String], String) {
         let result: Result<(ClassProbabilities, [String], String), any Error>? = state.withLock { state in
             guard let loaded = state.loaded else { return nil }
-            guard loaded.judge.models.main.featureNames == rows.features.columnNames else {
+            guard loaded.judge.featureNames == rows.features.columnNames else {
                 return .failure(InferenceRefusal(409, "the model was updated to one of other inputs; ask for its metadata again"))
             }
-            let found = Result { (try loaded.judge.models.predict(rows), loaded.judge.models.main.classNames, loaded.version) }
+            let found = Result { (try loaded.judge.predict(rows), loaded.judge.classNames, loaded.version) }
             if case .success = found { state.inferences += rows.count } else { state.refused += rows.count }
             return found
         }
