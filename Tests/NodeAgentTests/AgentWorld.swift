@@ -175,6 +175,15 @@ final class AgentWorld: Sendable {
         try await call(.logs(PodTarget(namespace: "default", pod: pod), query)).out
     }
 
+    /// Waits until something has been told of a Pod: that is done after its status says so.
+    func wait(forEvent reason: String, about pod: String) async throws {
+        for _ in 0..<3000 {
+            if try await events(pod).contains(reason) { return }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        throw NeverCame(description: "no event \(reason) of pod \(pod): \(try await events(pod))")
+    }
+
     func events(_ pod: String) async throws -> [String] {
         try await client.list(.event, ListQuery(namespace: "default")).items
             .filter { $0["involvedObject"]?["name"]?.string == pod }.compactMap { $0["reason"]?.string }

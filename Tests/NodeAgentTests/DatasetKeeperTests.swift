@@ -140,7 +140,7 @@ import Testing
                 $0.first["state"]?["waiting"]?["message"]?.string?.contains("dataset \"d\" has 2000 rows, rows 1999 to 2002 are asked for")
                     == true
             }
-            #expect(try await world.events("late").contains("FailedMount"))
+            try await world.wait(forEvent: "FailedMount", about: "late")
             try write(rows(2, from: 2000), path, appending: true)
             try await world.wait("late", "ended") { $0.phase == "Failed" }
             #expect(try await world.logs("late").hasPrefix("n,kind\n1999,odd\n2000,even\n2001,odd\n"))

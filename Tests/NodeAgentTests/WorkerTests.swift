@@ -86,7 +86,7 @@ private let python: String? = {
             #expect(state.report.results[0].metrics["accuracy"] == .decimal("0.61"))
             #expect(world.artifacts.size(digest) == 7)
             #expect(try await world.logs("train-1") == "(200, 'OK')\n(200, 'OK')\n")
-            #expect(try await world.events("train-1").contains("WorkerCompleted"))
+            try await world.wait(forEvent: "WorkerCompleted", about: "train-1")
         }
     }
 
@@ -135,7 +135,7 @@ private let python: String? = {
                 let words = WorkerState(pod)?.report.message ?? ""
                 #expect(words.contains(lie.words), "\(lie.name): \(words)")
                 #expect(WorkerState(pod)?.report.results == [])
-                #expect(try await world.events(lie.name).contains("WorkerRefused"))
+                try await world.wait(forEvent: "WorkerRefused", about: lie.name)
             }
             #expect(try await world.logs("nan").contains("(400, 'results[0].metrics.accuracy"))
             #expect(world.artifacts.count == 0, "nothing of a lie is kept")
@@ -189,7 +189,7 @@ private let python: String? = {
             #expect(names.count == 2 && names[0] != names[1])
             let isRight = names.allSatisfy { $0.hasPrefix("again-") && $0.utf8.count == "again-".utf8.count + 16 }
             #expect(isRight, "\(names)")
-            #expect(try await world.events("again").contains("WorkerFailed"))
+            try await world.wait(forEvent: "WorkerFailed", about: "again")
         }
     }
 
@@ -253,7 +253,7 @@ private let python: String? = {
                 return $0.first["state"]?["waiting"]?["reason"] == "ContainerCreating"
                     && message.contains("waiting for file \"b\", artifact \(two)")
             }
-            #expect(try await world.events("files").contains("FailedMount"))
+            try await world.wait(forEvent: "FailedMount", about: "files")
             _ = try store(world, "two")
             try await world.wait("files", "ended") { $0.phase == "Succeeded" }
             #expect(try await world.logs("files") == "onetwo444\n")
