@@ -26,12 +26,6 @@ import Testing
         }.joined()
     }
 
-    static func repository() -> String {
-        var folder = #filePath.split(separator: "/", omittingEmptySubsequences: false)
-        folder.removeLast(3)
-        return folder.joined(separator: "/")
-    }
-
     @Test func `a lifelong job learns rounds from an edge's rows, serves them there, and kubectl asks what was learned`() async throws {
         let folder = try Cloud.newFolder()
         let cloud = try await Cloud.start(in: folder, node: true)
@@ -42,7 +36,7 @@ import Testing
         let (edge, _) = try await EdgeTests.edge(cloud, ["--join", String(tokens.output.prefix { $0 != "\n" })])
         try FileManager.default.createDirectory(atPath: folder + "/data", withIntermediateDirectories: false)
         try cloud.write("data/rooms.csv", "room,season,warmth,humidity,vote\n" + Self.rows(0..<400))
-        let example = try String(contentsOf: URL(filePath: Self.repository() + "/examples/lifelong/job.yaml"), encoding: .utf8)
+        let example = try String(contentsOf: URL(filePath: "examples/lifelong/job.yaml"), encoding: .utf8)
         try cloud.write("job.yaml", example.split(separator: "/data/").joined(separator: "\(folder)/data/"))
         #expect(await cloud.kubectl("apply -f \(folder)/job.yaml").status == 0)
 
