@@ -1,0 +1,110 @@
+import Controllers
+import Reconciliation
+import Resources
+import Synchronization
+import TestKit
+import Testing
+
+/// A knowledge base in memory: what it was told, and what it then knows.
+private final class MemoryKnowledge: KnowledgeRecorder {
+    private let state = Mutex<(entries: [KnowledgeEntry], refusal: APIStatus?)>(([], nil))
+
+    var entries: [KnowledgeEntry] { state.withLock { $0.entries } }
+    func refuse(with status: APIStatus?) { state.withLock { $0.refusal = status } }
+
+    func record(_ entry: KnowledgeEntry) throws(APIStatus) -> KnowledgeSummary {
+        if let refusal = state.withLock({ $0.refusal }) { throw refusal }
+        let rounds = state.withLock { state in
+            if !state.entries.contains(entry) { state.entries.append(entry) }
+            return state.entries.count
+        }
+        return KnowledgeSummary(
+            tasks: (0..<rounds).map { ["task": .string("Task \($0)"), "samples": 10, "last_round": .integer(Int64(rounds))] },
+            models: [["model": "ab", "name": "model.onnx", "round": .integer(Int64(rounds)), "is_serving": 1]],
+            relations: [["kind": "transfer", "from_task": "Task 0", "to_task": .string("Task \(rounds)"), "value": .decimal("0.5")]],
+            samples: ["labelled": 10, "unseen": 2])
+    }
+}
+
+@Suite struct KnowledgeTests {
+    private static func kind(_ kind: String) -> ResourceKind {
+        ResourceKind(group: "knowledge.skerry.io", version: "v1alpha1", kind: kind, plural: kind.lowercased() + "s")
+    }
+
+    private func cluster(_ knowledge: MemoryKnowledge, seed: UInt64 = 1) async throws -> JobCluster {
+        var cluster = try await JobCluster(seed: seed, recorder: knowledge)
+        cluster.workers["train"] = { pod in
+            var state = JobCluster.trained(pod)
+            let round = pod["metadata"]?["labels"]?["jobs.skerry.io/round"]?.string ?? ""
+            state?.report.results.append(
+                WorkerReport.Result(name: "round.json", format: "knowledge", digest: JobCluster.digest("record \(round)")))
+            return state
+        }
+        try await cluster.makeDataset()
+        try await cluster.makeLifelong()
+        return cluster
+    }
+
+    @Test func `each round is taken in once, with what became of its model, and shown`() async throws {
+        let knowledge = MemoryKnowledge()
+        var cluster = try await cluster(knowledge)
+        #expect(await cluster.rest())
+        cluster.workers["eval"] = JobCluster.evaluated(accuracy: 0.5, standing: 0.7)
+        try await cluster.count("rows", 1600)
+        #expect(await cluster.rest())
+        #expect(knowledge.entries.map(\.round) == [1, 2])
+        #expect(knowledge.entries.map(\.isDeployed) == [true, false])
+        #expect(knowledge.entries[0].record == JobCluster.digest("record 1"))
+        #expect(knowledge.entries[1].reason.hasPrefix("worse: accuracy"))
+        let tasks = cluster.server.all(Self.kind("KnowledgeTask"))
+        #expect(tasks.compactMap { $0["task"]?.string } == ["Task 0", "Task 1"])
+        #expect(tasks.allSatisfy { $0["lastRound"] == 2 })
+        // Of the relations only the newest round's are shown.
+        #expect(cluster.server.all(Self.kind("KnowledgeRelation")).compactMap { $0["to"]?.string } == ["Task 2"])
+        #expect(cluster.server.all(Self.kind("KnowledgeModel")).first?["serving"] == true)
+        let status = cluster.find(JobCluster.lifelong, "comfort")?["status"]
+        #expect(status?["unrecorded"] == nil)
+        #expect(status?["knowledgeBase"]?["AIClasses"]?["numberOfAIClasses"] == 2)
+        #expect(status?["knowledgeBase"]?["samples"]?["numberOfUnseenSample"] == 2)
+    }
+
+    @Test func `a knowledge base that is away loses no round, and one that refuses is told of`() async throws {
+        let knowledge = MemoryKnowledge()
+        knowledge.refuse(with: APIStatus(code: 503, reason: "ServiceUnavailable", message: "away"))
+        var cluster = try await cluster(knowledge)
+        await cluster.run(steps: 500)
+        #expect(cluster.find(JobCluster.lifelong, "comfort")?["status"]?["unrecorded"]?.array?.count == 1)
+        knowledge.refuse(with: nil)
+        #expect(await cluster.rest())
+        #expect(knowledge.entries.map(\.round) == [1])
+        knowledge.refuse(with: APIStatus(code: 422, reason: "Invalid", message: "round.json: no JSON"))
+        try await cluster.count("rows", 1600)
+        #expect(await cluster.rest())
+        #expect(knowledge.entries.count == 1)
+        #expect(cluster.events("comfort").contains("KnowledgeRefused"))
+        #expect(cluster.find(JobCluster.lifelong, "comfort")?["status"]?["unrecorded"] == nil)
+    }
+
+    @Test(arguments: 1...20) func `killed at any write, the knowledge base has each round once`(_ seed: UInt64) async throws {
+        let knowledge = MemoryKnowledge()
+        var cluster = try await cluster(knowledge, seed: seed)
+        cluster.simulation.faults = Simulation.Faults()
+        await cluster.run(steps: 500)
+        try await cluster.count("rows", 1600)
+        await cluster.run(steps: 500)
+        #expect(await cluster.rest(quietSeconds: 300))
+        let rounds = cluster.find(JobCluster.lifelong, "comfort")?["status"]?["rounds"]?.array?.compactMap { $0["round"]?.integer }
+        #expect(knowledge.entries.map(\.round) == rounds)
+        #expect(cluster.server.all(Self.kind("KnowledgeTask")).count == knowledge.entries.count)
+    }
+
+    @Test func `what a job learned is shown no longer than there is the job`() async throws {
+        let knowledge = MemoryKnowledge()
+        var cluster = try await cluster(knowledge)
+        #expect(await cluster.rest())
+        #expect(!cluster.server.all(Self.kind("KnowledgeTask")).isEmpty)
+        try await cluster.server.delete(JobCluster.lifelong, ObjectKey(namespace: "default", name: "comfort"), Deletion())
+        #expect(await cluster.rest())
+        for kind in ["KnowledgeTask", "KnowledgeModel", "KnowledgeRelation"] { #expect(cluster.server.all(Self.kind(kind)).isEmpty) }
+    }
+}
