@@ -133,7 +133,7 @@ import Testing
                 let json = try JSONParser.parse(described.utf8)
                 #expect(json["rows"]?.integer == Int64(numbers[name]!.count) && json["part"]?.string == name && json["from"] == 1500)
             }
-            #expect(numbers["train"]?.count == 75)
+            #expect(numbers["train"]?.count == 77)
             #expect(numbers["train"]! == numbers["train"]!.sorted() && numbers["eval"]! == numbers["eval"]!.sorted())
             #expect(Set(numbers["train"]! + numbers["eval"]!) == Set(1500..<1600))
             try await world.wait("late", "waited") {

@@ -27,7 +27,8 @@ import Testing
         let files = try read(WorkerContract.Volume.files.volume("v", ["model.onnx": digest.description])).get()
         #expect(files == [NodeVolume(name: "v", source: .files([.init(name: "model.onnx", digest: digest)]))])
         let attributes = ["dataset": "d", "from": "10", "to": "20", "part": "eval", "trainProb": "0.8", "seed": "3"]
-        let rows = NodeVolume.Rows(dataset: "d", from: 10, to: 20, part: .eval, trainShare: 0.8, seed: 3, version: nil)
+        let rows = NodeVolume.Rows(
+            dataset: "d", from: 10, to: 20, split: DatasetSplit(.eval, trainShare: 0.8, seed: 3), version: nil)
         #expect(try read(WorkerContract.Volume.rows.volume("v", attributes)).get() == [NodeVolume(name: "v", source: .rows(rows))])
         #expect(try read(["name": "v", "emptyDir": [:]]).get() == [])
     }
@@ -38,7 +39,6 @@ import Testing
         #expect(fault(.rows, ["dataset": "d", "from": "-1"]).contains("volumeAttributes.from: found \"-1\""))
         #expect(fault(.rows, ["dataset": "d", "from": "5", "to": "4"]).contains("found 4, less than from (5)"))
         #expect(fault(.rows, ["dataset": "d", "part": "half", "to": "4"]).contains("found \"half\""))
-        #expect(fault(.rows, ["dataset": "d", "part": "train"]).contains("volumeAttributes.to: is missing"))
         #expect(fault(.rows, ["dataset": "d", "trainProb": "nan", "to": "4"]).contains("found \"nan\""))
         #expect(fault(.rows, [:]).contains("names no Dataset"))
         #expect(fault(.model, [:]).contains("names no Model"))
@@ -108,21 +108,19 @@ import Testing
         #expect(SystemFiles.text("\(folder.path)/1") == "one", "the store's files are untouched")
     }
 
-    @Test func `a range is divided by lot, the same for everybody who knows the seed`() {
-        let train = DatasetSplit.members(of: .train, count: 1000, trainShare: 0.8, seed: 7)
-        let eval = DatasetSplit.members(of: .eval, count: 1000, trainShare: 0.8, seed: 7)
-        #expect(train.count { $0 } == 800)
-        #expect(zip(train, eval).allSatisfy { $0 != $1 })
-        #expect(train == DatasetSplit.members(of: .train, count: 1000, trainShare: 0.8, seed: 7))
-        #expect(train != DatasetSplit.members(of: .train, count: 1000, trainShare: 0.8, seed: 8))
-        #expect(train.prefix(500).count { $0 } < 440 && train.prefix(500).count { $0 } > 360)
-        // As another program finds them that follows the words in DatasetSplit.
-        func places(_ count: Int, _ share: Double, _ seed: UInt64) -> [Int] {
-            DatasetSplit.members(of: .train, count: count, trainShare: share, seed: seed).enumerated().filter(\.element).map(\.offset)
+    @Test func `rows are divided by lot, each the same way whatever range it is looked at in`() {
+        func rows(_ part: DatasetSplit.Part, _ range: Range<Int64>, _ share: Double, _ seed: UInt64) -> [Int64] {
+            let split = DatasetSplit(part, trainShare: share, seed: seed)
+            return range.filter { split.contains($0) }
         }
-        #expect(places(10, 0.5, 1) == [1, 2, 4, 8, 9])
-        #expect(places(12, 0.75, 27) == [0, 1, 2, 4, 5, 6, 7, 9, 11])
-        #expect(DatasetSplit.members(of: .train, count: 0, trainShare: 0.8, seed: 7) == [])
-        #expect(DatasetSplit.members(of: .eval, count: 3, trainShare: 1, seed: 7) == [false, false, false])
+        // As another program finds them that follows the words in DatasetSplit.
+        #expect(rows(.train, 0..<12, 0.5, 1) == [3, 4, 8, 10])
+        #expect(rows(.train, 1500..<1512, 0.75, 27) == [1500, 1501, 1502, 1503, 1504, 1506, 1507, 1509, 1510, 1511])
+        #expect(rows(.train, 0..<10_000, 0.8, 7).count == 8066)
+        #expect((rows(.train, 0..<500, 0.8, 7) + rows(.eval, 0..<500, 0.8, 7)).sorted() == Array(0..<500))
+        #expect(
+            rows(.train, 0..<700, 0.8, 7).filter { $0 < 500 } == rows(.train, 0..<500, 0.8, 7), "no row changes sides as the range grows")
+        #expect(rows(.train, 0..<500, 0.8, 7) != rows(.train, 0..<500, 0.8, 8))
+        #expect(rows(.train, 0..<50, 1, 7).count == 50 && rows(.train, 0..<50, 0, 7).isEmpty && rows(.all, 0..<50, 0, 7).count == 50)
     }
 }

@@ -41,7 +41,8 @@ struct DatasetRows: Sendable {
         defer { close(writing) }
         let (count, digest) = try copy(from: reading, to: writing, target)
         let description: JSON = [
-            "dataset": .string(wanted.dataset), "from": .integer(wanted.from), "to": .integer(to), "part": .string(wanted.part.rawValue),
+            "dataset": .string(wanted.dataset), "from": .integer(wanted.from), "to": .integer(to),
+            "part": .string(wanted.split.part.rawValue),
             "rows": .integer(count), "digest": .string(digest.description),
         ]
         let file = open("\(folder)/dataset.json", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
@@ -54,11 +55,6 @@ struct DatasetRows: Sendable {
     }
 
     private func copy(from reading: Int32, to writing: Int32, _ target: String) throws -> (Int64, ArtifactDigest) {
-        var members: [Bool] = []
-        if wanted.part != .all {
-            members = DatasetSplit.members(
-                of: wanted.part, count: Int(to - wanted.from), trainShare: wanted.trainShare, seed: wanted.seed)
-        }
         var (row, count, digest) = (firstRow, Int64(0), RollingDigest())
         var buffer: [UInt8] = []
         func flush() throws(SystemFiles.Failure) {
@@ -68,7 +64,7 @@ struct DatasetRows: Sendable {
         }
         if format == .csv { buffer = header + [UInt8(ascii: "\n")] }
         func take(_ record: RecordScanner.Record) {
-            if row >= wanted.from, row < to, members.isEmpty || members[Int(row - wanted.from)] {
+            if row >= wanted.from, row < to, wanted.split.contains(row) {
                 buffer += record.bytes
                 buffer.append(UInt8(ascii: "\n"))
                 count += 1

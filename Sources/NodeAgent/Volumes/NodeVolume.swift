@@ -16,10 +16,7 @@ struct NodeVolume: Sendable, Hashable {
         var from: Int64
         /// The first row that is not wanted; nil for all there are now.
         var to: Int64?
-        var part: DatasetSplit.Part
-        /// 0 to 1.
-        var trainShare: Double
-        var seed: UInt64
+        var split: DatasetSplit
         /// The Dataset's version that the rows are counted in; nil for any.
         var version: Int64?
     }
@@ -119,15 +116,8 @@ struct NodeVolume: Sendable, Hashable {
         }
         let (from, to) = (try number("from", 0)!, try number("to", nil))
         if let to, to < from { throw refusal(volume, "volumeAttributes.to: found \(to), less than from (\(from))") }
-        if part != .all, to == nil {
-            throw refusal(volume, "volumeAttributes.to: is missing; a range that is divided has an end")
-        }
-        if let to, to - from > Int64(DatasetSplit.rowsMax), part != .all {
-            throw refusal(volume, "volumeAttributes.to: \(to - from) rows; at most \(DatasetSplit.rowsMax) can be divided")
-        }
-        return Rows(
-            dataset: dataset, from: from, to: to, part: part, trainShare: share, seed: UInt64(try number("seed", 0)!),
-            version: try number("version", nil))
+        let split = DatasetSplit(part, trainShare: share, seed: UInt64(try number("seed", 0)!))
+        return Rows(dataset: dataset, from: from, to: to, split: split, version: try number("version", nil))
     }
 }
 
