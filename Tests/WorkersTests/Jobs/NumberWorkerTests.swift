@@ -35,7 +35,8 @@ import Workers
                 "train", in: folder, Self.job, earlier.merging(["TRAIN_DATASET_URL": data, "OUTPUT_URL": output]) { $1 })
             #expect(ending.status == 0, "\(ending.errors)")
             let results = try #require(try JSONParser.parse(Array(ending.output.utf8)).array)
-            #expect(results.map { $0["name"]?.string } == ["model.onnx", "state.bin", "round.json"])
+            let names = results.map { $0["name"]?.string }
+            #expect(names == ["model.onnx", "state.bin", "round.json"])
             #expect(results[0]["metrics"]?["samples"]?.number == Double(300 * (round + 1)))
             figures.append(results[0]["metrics"]?["rmse"]?.number ?? .infinity)
             earlier = ["KNOWLEDGE_URL": output, "HAS_COMPLETED_INITIAL_TRAINING": "true"]
@@ -63,7 +64,8 @@ import Workers
             var roles = TabularRoles(label: "warmth")
             roles.isNumber = true
             let schema = TabularSchema(featureNames: predictor.featureNames, classNames: [], roles: roles)
-            #expect(values.map { Float($0) } == (try predictor.predict(schema.features(table))), "\(answer.json.text.prefix(300))")
+            let found = values.map { Float($0) }, expected = try predictor.predict(schema.features(table))
+            #expect(found == expected, "\(answer.json.text.prefix(300))")
         }
     }
 
