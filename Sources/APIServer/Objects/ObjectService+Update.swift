@@ -106,13 +106,16 @@ extension ObjectService {
             if before == after, given == known { return nil }
             let author = author(options, definition, part.subresource)
             let walk = FieldWalk(catalog: catalog)
-            if given == known, ManagedFields.stays(known, from: before, to: after, author: author, schema: definition.schema, walk: walk) {
-                new[path: ["metadata", "managedFields"]] = known
+            let time = environment.now().text
+            if given == known,
+                let entries = ManagedFields.renewed(
+                    known, from: before, to: after, author: author, schema: definition.schema, walk: walk, time: time)
+            {
+                new[path: ["metadata", "managedFields"]] = entries.isEmpty ? nil : .array(entries)
             } else {
                 var fields = ManagedFields(given)
                 if before == after, fields == ManagedFields(known) { return nil }
-                fields.recordUpdate(
-                    from: before, to: after, author: author, schema: definition.schema, walk: walk, time: environment.now().text)
+                fields.recordUpdate(from: before, to: after, author: author, schema: definition.schema, walk: walk, time: time)
                 new[path: ["metadata", "managedFields"]] = fields.json
             }
         } else {

@@ -202,7 +202,14 @@ struct PlacementPlan {
             case .none(let message): plan.steps += waits(pod, "Unschedulable", message, isTold: true, now)
             }
         }
+        if plan.steps.contains(where: \.isBinding) { confirm(waiting, in: &plan) }
         return plan
+    }
+
+    /// A Pod that was placed before, which the view has not seen yet, still waits here: the room it took would be counted as free.
+    private static func confirm(_ waiting: [JSON], in plan: inout ObjectPlan) {
+        plan.steps.insert(contentsOf: waiting.map { .confirmUnchanged(.pod, $0) }, at: 0)
+        plan.againIfStopped = .milliseconds(50)
     }
 
     private static func bind(_ pod: JSON, _ node: String) -> [ObjectPlan.Step] {

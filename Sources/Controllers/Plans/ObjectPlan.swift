@@ -31,6 +31,8 @@ struct ObjectPlan: Sendable, Equatable {
     var steps: [Step] = []
     /// Look again after so long even if nothing changes.
     var again: Duration?
+    /// Look again after so long if a step went no further, for plans that nothing else asks for again once the view has caught up.
+    var againIfStopped: Duration?
 
     init(_ steps: [Step] = [], again: Duration? = nil) {
         self.steps = steps
@@ -52,7 +54,7 @@ struct ObjectPlan: Sendable, Equatable {
             switch try await Self.perform(step, hasActed, client, now) {
             case .acted: hasActed = true
             case .wasDone: hasActed = false
-            case .stop: return again.map { .after($0) } ?? .done
+            case .stop: return [again, againIfStopped].compactMap { $0 }.min().map { .after($0) } ?? .done
             }
         }
         return again.map { .after($0) } ?? .done
@@ -99,6 +101,16 @@ struct ObjectPlan: Sendable, Equatable {
             throw error
         }
     }
+}
+
+extension ObjectPlan.Step {
+    /// Goes no further if the server has another revision of the object than this.
+    static func confirmUnchanged(_ kind: ResourceKind, _ object: JSON) -> ObjectPlan.Step {
+        .confirmUnchanged(kind, ObjectKey(object), resourceVersion: object["metadata"]?["resourceVersion"]?.string)
+    }
+
+    /// The step puts a Pod on a node.
+    var isBinding: Bool { if case .bind = self { true } else { false } }
 }
 
 /// A reconciler whose work is one plan made of what is seen.

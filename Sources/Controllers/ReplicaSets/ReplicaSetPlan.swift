@@ -22,6 +22,9 @@ enum ReplicaSetPlan {
             if count < wanted {
                 manage.steps += creations(set, min(wanted - count, burst), taken: names)
             } else if count > wanted {
+                // Which Pods go is concluded from all of them: one that has gone already, unseen, would be counted, and another one go for it.
+                manage.steps.append(.confirmUnchanged(.replicaSet, set))
+                manage.steps += active.map { .confirmUnchanged(.pod, $0) }
                 manage.steps += deletions(set, active, min(count - wanted, burst, active.count))
             }
         }

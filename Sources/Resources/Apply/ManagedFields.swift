@@ -141,23 +141,30 @@ package struct ManagedFields: Sendable, Equatable {
         mergeOldUpdaters()
     }
 
-    /// Whether an update leaves the field's value as it is: its author owned all that it changed, nobody else any of it, and it took nothing
-    /// away. Most updates are such, as each renewal of a Lease is: who owns what need then be neither read nor written. False is no verdict.
-    package static func stays(_ value: JSON?, from old: JSON, to new: JSON, author: Author, schema: Schema, walk: FieldWalk) -> Bool {
+    /// The field's entries after an update that leaves every owner what it has: its author owned all that it changed, nobody else any of it, and
+    /// it took nothing away. Most updates are such, as each renewal of a Lease is: only the author's time is then new, and who owns what need
+    /// neither be read nor written. Nil is no verdict.
+    package static func renewed(
+        _ value: JSON?, from old: JSON, to new: JSON, author: Author, schema: Schema, walk: FieldWalk, time: String
+    ) -> [JSON]? {
         let (changed, removed) = walk.difference(from: old, to: new, schema: schema)
         let mine = owned(changed)
-        guard owned(removed).isEmpty else { return false }
-        var hasOwn = mine.isEmpty
-        for entry in value?.array ?? [] {
+        guard owned(removed).isEmpty else { return nil }
+        var entries = value?.array ?? []
+        if mine.isEmpty { return entries }
+        var own: Int?
+        for (index, entry) in entries.enumerated() {
             let fields = entry["fieldsV1"] ?? .null
             if isEntry(entry, of: author) {
-                guard mine.isHeld(byFieldsV1: fields) else { return false }
-                hasOwn = true
+                guard own == nil, mine.isHeld(byFieldsV1: fields) else { return nil }
+                own = index
             } else if mine.meets(fieldsV1: fields) {
-                return false
+                return nil
             }
         }
-        return hasOwn
+        guard let own else { return nil }
+        entries[own]["time"] = .string(time)
+        return entries
     }
 
     private static func isEntry(_ entry: JSON, of author: Author) -> Bool {
