@@ -34,9 +34,11 @@ final class AgentWorld: Sendable {
 
     /// Starts an agent on this world's folder; one at a time.
     ///
-    /// - Parameter client: in the place of the world's own.
+    /// - Parameters:
+    ///   - client: in the place of the world's own.
+    ///   - tokens: gives tokens of service accounts; nil for nobody.
     @discardableResult
-    func startAgent(client other: (any ObjectClient)? = nil) async throws -> NodeAgent {
+    func startAgent(client other: (any ObjectClient)? = nil, tokens: (any PodTokens)? = nil) async throws -> NodeAgent {
         var settings = ProcessRuntime.Settings(
             folder: "\(folder.path)/node", worker: [Program.path, "worker"], controlGroup: "skerry-test-\(folder.path.suffix(12))",
             programVersion: "test"
@@ -48,6 +50,7 @@ final class AgentWorld: Sendable {
             facts: MachineFacts(folder: folder.path, runtimeVersion: runtime.version, programVersion: "test"), now: { Self.now() },
             random: { .random(in: 0 ... .max) }, report: { _ in })
         configuration.renewsLease = true
+        configuration.tokens = tokens
         let agent = NodeAgent(configuration)
         let task = Task { try await agent.run() }
         agents.withLock { $0.append((agent, runtime, task)) }

@@ -1,5 +1,6 @@
 import Reconciliation
 package import Resources
+package import Storage
 
 /// Makes a node match the Pods that are bound to it, whoever holds their objects: a server over the network, the node's own copy, or this
 /// process. Containers outlive it.
@@ -13,6 +14,14 @@ package actor NodeAgent {
         /// Whoever holds the objects.
         package var client: any ObjectClient
         let runtime: any ContainerRuntime
+        /// Whoever gives tokens of service accounts to the cloud's Pods; nil for nobody, and then Pods have none.
+        package var tokens: (any PodTokens)?
+        /// Files of this node by digest: a container whose Pod names one waits for it. Nil where none are kept.
+        package var files: ArtifactStore?
+        /// Asks Pods over TLS, for probes and hooks of scheme HTTPS; nil for nobody, and then these fail.
+        package var secureProbes: (any SecureProbes)?
+        /// Whoever holds the Pods of one namespace that were deployed on the node itself; nil for none.
+        package var own: (client: any ObjectClient, namespace: String)?
         /// What the machine has, and how it is.
         package var facts: any NodeFacts
         /// Labels the node is to carry beside those for its name, system and processor.
@@ -42,28 +51,44 @@ package actor NodeAgent {
         }
     }
 
+    /// Where Pods come from.
+    private struct Source {
+        let context: AgentContext
+        var mirror = ObjectMirror(kind: .pod)
+        /// Uids of the Pods that were there when they were first listed; nil before.
+        var listed: Set<String>?
+    }
+
     private let configuration: Configuration
     private let context: AgentContext
+    /// The cloud's first; then those of the node itself, if it has any.
+    private var sources: [Source]
     private var workers: [String: PodWorker] = [:]
     /// Workers that are to be run, by the loop that may begin tasks.
     private var unbegun: [PodWorker] = []
     private let bell = Doorbell()
     /// What the runtime knew at the start, until a Pod takes it.
     private var recovered: [String: [ContainerRecord]] = [:]
-    private var mirror = ObjectMirror(kind: .pod)
     private var hasBegunSaved = false
-    private var isSynced = false
 
     /// Nothing is begun before `run`.
     package init(_ configuration: Configuration) {
         self.configuration = configuration
-        let events = NodeEvents(
-            client: configuration.client, node: configuration.nodeName, salt: configuration.random(), now: configuration.now)
         let runtime = configuration.runtime.version.split(separator: ":").first.map(String.init) ?? "process"
-        context = AgentContext(
-            nodeName: configuration.nodeName, client: configuration.client, runtime: configuration.runtime,
-            place: PodPlace(address: configuration.address, runtime: runtime), allocatable: configuration.facts.allocatable,
-            now: configuration.now, report: configuration.report, events: events, ports: HostPorts())
+        let ports = HostPorts()
+        func context(_ client: any ObjectClient, _ tokens: (any PodTokens)? = nil) -> AgentContext {
+            let events = NodeEvents(
+                client: client, node: configuration.nodeName, salt: configuration.random(), now: configuration.now)
+            return AgentContext(
+                nodeName: configuration.nodeName, client: client, runtime: configuration.runtime,
+                place: PodPlace(address: configuration.address, runtime: runtime), tokens: tokens, files: configuration.files,
+                secureProbes: configuration.secureProbes,
+                allocatable: configuration.facts.allocatable,
+                now: configuration.now, report: configuration.report, events: events, ports: ports)
+        }
+        self.context = context(configuration.client, configuration.tokens)
+        sources = [Source(context: self.context)]
+        if let own = configuration.own { sources.append(Source(context: context(own.client))) }
     }
 
     /// Runs until its task is cancelled; containers then go on without it.
@@ -75,7 +100,7 @@ package actor NodeAgent {
         let reporter = NodeReporter(configuration)
         await withDiscardingTaskGroup { group in
             group.addTask { await self.followRuntime() }
-            group.addTask { await self.followPods() }
+            for number in sources.indices { group.addTask { await self.followPods(number) } }
             group.addTask { await reporter.run() }
             if configuration.renewsLease { group.addTask { await LeaseRenewer(self.configuration).run() } }
             while !Task.isCancelled {
@@ -99,18 +124,18 @@ package actor NodeAgent {
 
     // MARK: Pods
 
-    private func followPods() async {
+    private func followPods(_ number: Int) async {
         while !Task.isCancelled {
             let now = configuration.now().uptime
             do throws(APIStatus) {
-                switch mirror.next(now: now) {
+                switch sources[number].mirror.next(now: now) {
                 case .wait(let wait): try? await Task.sleep(for: wait)
-                case .list: try await listPods()
-                case .watch(let revision): try await watchPods(from: revision)
+                case .list: try await listPods(number)
+                case .watch(let revision): try await watchPods(number, from: revision)
                 }
             } catch {
                 if Task.isCancelled { return }
-                mirror.failed(error, now: configuration.now().uptime)
+                sources[number].mirror.failed(error, now: configuration.now().uptime)
                 if error.code != 410 { configuration.report("watching pods of node \(configuration.nodeName): \(error.message)") }
                 await beginSaved()
             }
@@ -119,55 +144,58 @@ package actor NodeAgent {
 
     private var selector: String { "spec.nodeName=\(configuration.nodeName)" }
 
-    private func listPods() async throws(APIStatus) {
-        let list = try await configuration.client.listAll(.pod, ListQuery(fieldSelector: selector, limit: 250))
-        let changes = mirror.listed(list, now: configuration.now().uptime)
-        for change in changes { await take(change) }
-        guard !isSynced else { return }
-        isSynced = true
-        let wanted = Set(list.items.compactMap { $0["metadata"]?["uid"]?.string })
-        await endOrphans(besides: wanted)
+    private func listPods(_ number: Int) async throws(APIStatus) {
+        let context = sources[number].context
+        let list = try await context.client.listAll(.pod, ListQuery(fieldSelector: selector, limit: 250))
+        let changes = sources[number].mirror.listed(list, now: configuration.now().uptime)
+        for change in changes { await take(change, context) }
+        guard sources[number].listed == nil else { return }
+        sources[number].listed = Set(list.items.compactMap { $0["metadata"]?["uid"]?.string })
+        // What none of them wants is known once all have said what they want.
+        let listed = sources.compactMap(\.listed)
+        if listed.count == sources.count { await endOrphans(besides: listed.reduce([]) { $0.union($1) }) }
     }
 
-    private func watchPods(from revision: String) async throws(APIStatus) {
+    private func watchPods(_ number: Int, from revision: String) async throws(APIStatus) {
+        let context = sources[number].context
         var query = WatchQuery(from: revision)
         query.fieldSelector = selector
         query.timeoutSeconds = 290 + Int(configuration.random() % 60)
-        var events = try await configuration.client.watch(.pod, query).makeAsyncIterator()
+        var events = try await context.client.watch(.pod, query).makeAsyncIterator()
         var hadEvents = false
         while let event = try await events.next(isolation: self) {
             hadEvents = true
-            if let change = mirror.received(event) { await take(change) }
+            if let change = sources[number].mirror.received(event) { await take(change, context) }
         }
-        mirror.ended(now: configuration.now().uptime, hadEvents: hadEvents)
+        sources[number].mirror.ended(now: configuration.now().uptime, hadEvents: hadEvents)
     }
 
-    private func take(_ change: ObjectChange) async {
+    private func take(_ change: ObjectChange, _ context: AgentContext) async {
         let old = change.old?["metadata"]?["uid"]?.string
         let new = change.new?["metadata"]?["uid"]?.string
         // Another Pod may have come by the name.
         if let old, old != new, let worker = workers[old] { await worker.update(nil) }
         guard let new, let object = change.new else { return }
         if let worker = workers[new] { return await worker.update(object) }
-        begin(object, new)
+        begin(object, new, context)
     }
 
-    private func begin(_ object: JSON, _ uid: String) {
+    private func begin(_ object: JSON, _ uid: String, _ context: AgentContext) {
         let worker = PodWorker(object, records: recovered.removeValue(forKey: uid) ?? [], context: context)
         workers[uid] = worker
         unbegun.append(worker)
         bell.ring()
     }
 
-    /// The server is out of reach and has said nothing yet: goes on with what it last said.
+    /// The server is out of reach and has said nothing yet: goes on with what it last said. The node's own Pods need no server.
     private func beginSaved() async {
-        guard !isSynced, !hasBegunSaved else { return }
+        guard sources[0].listed == nil, !hasBegunSaved else { return }
         hasBegunSaved = true
         for object in configuration.runtime.savedPods() {
             guard let uid = object["metadata"]?["uid"]?.string, workers[uid] == nil,
-                object["spec"]?["nodeName"]?.string == configuration.nodeName
+                object["spec"]?["nodeName"]?.string == configuration.nodeName, ObjectKey(object).namespace != configuration.own?.namespace
             else { continue }
-            begin(object, uid)
+            begin(object, uid, context)
         }
     }
 
@@ -178,7 +206,7 @@ package actor NodeAgent {
             configuration.runtime.savedPods().map { ($0["metadata"]?["uid"]?.string ?? "", $0) }, uniquingKeysWith: { first, _ in first })
         for uid in Set(recovered.keys).union(saved.keys).subtracting(wanted) where workers[uid] == nil {
             if let object = saved[uid] {
-                begin(object, uid)
+                begin(object, uid, ObjectKey(object).namespace == configuration.own?.namespace ? sources.last!.context : context)
                 await workers[uid]?.update(nil)
             } else {
                 recovered[uid] = nil
@@ -188,6 +216,14 @@ package actor NodeAgent {
     }
 
     // MARK: For calls
+
+    /// See `NodeVerbs.restart`.
+    package func restart(_ pod: ObjectKey, container: String) async throws(APIStatus) -> [String] {
+        guard let worker = worker(pod) else {
+            throw APIStatus(code: 404, reason: "NotFound", message: "pod \(pod) does not run on this node")
+        }
+        return try await worker.restart(container)
+    }
 
     /// The worker of a Pod by its name.
     func worker(_ key: ObjectKey) -> PodWorker? { workers.values.first { $0.key == key } }

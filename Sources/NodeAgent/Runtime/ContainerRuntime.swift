@@ -156,6 +156,9 @@ protocol ContainerRuntime: Sendable {
     /// - Throws: a sentence that names the volume; it may be possible later.
     func prepare(_ pod: PodSpec, files: [VolumeFiles]) async throws(ContainerRefusal)
 
+    /// Why a volume of the Pod holds more than it may; nil if none does. May take a while.
+    func overfullVolume(_ pod: PodSpec) async -> String?
+
     /// Whether the Pod was prepared before and all of its volumes are there, be their content old.
     func isPrepared(_ pod: PodSpec) -> Bool
 
