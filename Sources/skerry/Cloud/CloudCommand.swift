@@ -97,12 +97,18 @@ struct CloudServeCommand: AsyncParsableCommand {
         let store = try RevisionStore(.file(directory.store), settings.store)
         let service = try ObjectService(store: store, environment: Self.environment)
         try await InitialObjects.make(in: service)
-        let ownNode = node ? try CloudNode(service, folder: "\(directory.path)/node", environment: Self.environment) : nil
+        let tokens = try directory.tokens()
+        let podTokens = CloudTokens(Authenticator(service: service, tokens: tokens), authorityPEM: authority.certificatePEM)
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
+        let ownNode =
+            node
+            ? try CloudNode(
+                service, tokens: podTokens, files: (artifacts, directory.artifacts), folder: "\(directory.path)/node",
+                environment: Self.environment) : nil
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let hub = Self.hub(service)
         let api = APIServer(
-            service: service, tokens: try directory.tokens(), programVersion: Skerry.configuration.version,
+            service: service, tokens: tokens, programVersion: Skerry.configuration.version,
             audit: settings.isAudited
                 ? try directory.auditLog(bytesMax: settings.auditBytesMax, filesMax: settings.auditFilesMax) : nil,
             doors: [
@@ -112,6 +118,7 @@ struct CloudServeCommand: AsyncParsableCommand {
             ], calls: CallRouter(own: ownNode, hub: hub))
         let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: Self.limits(settings.http), responder: api)
+        podTokens.server = (["0.0.0.0", "::"].contains(host) ? "127.0.0.1" : host, server.port)
         let name = host.contains(":") ? "[\(host)]" : host
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
@@ -158,7 +165,8 @@ struct CloudServeCommand: AsyncParsableCommand {
     private static func controllers(_ service: ObjectService, nodeGraceSeconds: Int64) -> ReconcileRunner<ContinuousClock> {
         let client = ServiceClient(service, user: User(name: "system:kube-controller-manager", groups: ["system:masters"]))
         return ReconcileRunner(
-            client: client, reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds) + OwnControllers.all(client), clock: ContinuousClock(),
+            client: client, reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds) + OwnControllers.all(client),
+            clock: ContinuousClock(),
             time: environment.now,
             random: environment.random,
             report: { writeError($0) })
