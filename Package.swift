@@ -56,8 +56,11 @@ let package = Package(
         .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
         .target(name: "COnnxRuntime"),
         .target(name: "Inference", dependencies: ["COnnxRuntime", "Learning"], swiftSettings: strict),
-        .target(name: "Workers", dependencies: ["Inference"], swiftSettings: strict),
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
+        .target(
+            name: "Workers",
+            dependencies: ["Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Storage", "ThermalComfort", "Training"],
+            swiftSettings: strict),
         .target(
             name: "Demo",
             dependencies: ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto],
@@ -101,7 +104,9 @@ let package = Package(
             name: "SimulationTests", dependencies: ["CloudHub", "HubProtocol", "Learning", "Resources"], swiftSettings: strict),
         .testTarget(
             name: "NodeAgentTests",
-            dependencies: ["APIServer", "Identity", "NodeAgent", "Network", "Reconciliation", "Resources", "Storage", "TestKit", "skerry"],
+            dependencies: [
+                "APIServer", "Identity", "Learning", "NodeAgent", "Network", "Reconciliation", "Resources", "Storage", "TestKit", "skerry",
+            ],
             swiftSettings: strict),
         .testTarget(name: "StorageTests", dependencies: ["CSQLite", "Storage", "TestKit"], swiftSettings: strict),
         .testTarget(
@@ -116,11 +121,15 @@ let package = Package(
             name: "InferenceTests", dependencies: ["Inference", "Learning", "Storage", "TestKit", "ThermalComfort", "Training"],
             swiftSettings: strict),
         .testTarget(
-            name: "WorkersTests", dependencies: ["Inference", "Learning", "TestKit", "Training", "Workers"], swiftSettings: strict),
+            name: "WorkersTests",
+            dependencies: [
+                "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Storage", "TestKit", "ThermalComfort", "Training",
+                "Workers",
+            ], swiftSettings: strict),
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
         .testTarget(
-            name: "DemoTests", dependencies: ["Demo", "KnowledgeBase", "Learning", "Storage", "TestKit", "ThermalComfort"],
+            name: "DemoTests", dependencies: ["Demo", "KnowledgeBase", "Learning", "Storage", "TestKit", "ThermalComfort", "Workers"],
             swiftSettings: strict),
         .testTarget(
             name: "EndToEndTests",

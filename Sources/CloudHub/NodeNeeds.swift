@@ -15,8 +15,11 @@ package struct NodeNeeds: Sendable, Equatable {
     /// `sedna.io/v1alpha1`; data that lies on a node.
     package static let dataset = ResourceKind(group: "sedna.io", version: "v1alpha1", kind: "Dataset", plural: "datasets")
 
+    /// `sedna.io/v1alpha1`; versions of a model that Pods show in volumes.
+    package static let model = ResourceKind(group: "sedna.io", version: "v1alpha1", kind: "Model", plural: "models")
+
     /// Kinds whose objects say what a node needs, and those they name: all that is to be watched.
-    package static let kinds: [ResourceKind] = [.node, .pod, dataset, configMap, secret]
+    package static let kinds: [ResourceKind] = [.node, .pod, dataset, configMap, secret, model]
 
     /// Reads an object; of a kind that claims nothing, nothing.
     package init(_ ref: ObjectRef, _ object: JSON) {
@@ -34,6 +37,7 @@ package struct NodeNeeds: Sendable, Equatable {
                 [ref]
                 + named.configMaps.sorted().map { ObjectRef(Self.configMap, ObjectKey(namespace: ref.key.namespace, name: $0)) }
                 + named.secrets.sorted().map { ObjectRef(Self.secret, ObjectKey(namespace: ref.key.namespace, name: $0)) }
+                + named.models.sorted().map { ObjectRef(Self.model, ObjectKey(namespace: ref.key.namespace, name: $0)) }
         default:
             node = ""
             refs = []

@@ -20,7 +20,12 @@ package enum ClusterControllers {
 /// The controllers of our own kinds, which run beside the embedded API and beside any Kubernetes.
 package enum OwnControllers {
     /// All of them.
-    package static func all(_ client: any ObjectClient) -> [any Reconciler] {
-        [JobReconciler.incremental(client), JobReconciler.lifelong(client)]
+    ///
+    /// - Parameter recorder: the knowledge base; without one rounds wait to be recorded.
+    package static func all(_ client: any ObjectClient, recorder: (any KnowledgeRecorder)? = nil) -> [any Reconciler] {
+        let jobs: [any Reconciler] = [
+            JobReconciler.incremental(client), JobReconciler.lifelong(client), JointInferenceReconciler(client: client),
+        ]
+        return jobs + (recorder.map { [KnowledgeReconciler(client: client, recorder: $0)] } ?? [])
     }
 }

@@ -1,6 +1,5 @@
 package import HubProtocol
 package import Resources
-package import Storage
 
 /// A node's side of the hub: keeps the copy, talks to the cloud whenever there is a link, and is the API of this node's programs all the
 /// time.
@@ -72,16 +71,6 @@ package actor EdgeHub {
         status.unansweredCount = replica.outbox.unansweredCount
         status.droppedCount = Report.Topic.allCases.reduce(0) { $0 + replica.outbox.droppedCount($1) }
         return status
-    }
-
-    // MARK: Files
-
-    /// What objects of the copy name, as `sha256:` and 64 digits wherever it stands, and the revision they are read at. Waits until something
-    /// may have changed, at most a few seconds; nil if nothing has since `revision`.
-    package func namedFiles(after revision: Int64) async -> (files: Set<ArtifactDigest>, revision: Int64)? {
-        let rings = changed.count
-        if view.revision == revision { await changed.wait(after: rings) }
-        return view.revision == revision ? nil : (view.namedFiles, view.revision)
     }
 
     // MARK: Writing

@@ -1,6 +1,5 @@
 import HubProtocol
 import Resources
-import Storage
 
 /// What the node's programs see: every object by a revision of this node, and the last changes, to watch from. Pure.
 struct LocalView {
@@ -71,11 +70,6 @@ struct LocalView {
         if object["kind"] == nil { object["kind"] = .string(kind.kind) }
         if object["apiVersion"] == nil { object["apiVersion"] = .string(kind.apiVersion) }
         return object
-    }
-
-    /// Files that objects name: searched as text, unread.
-    var namedFiles: Set<ArtifactDigest> {
-        objects.values.reduce(into: []) { $0.formUnion(ArtifactDigest.named(in: $1.bytes)) }
     }
 
     subscript(ref: ObjectRef) -> JSON? { objects[ref].map { Self.versioned($0.bytes, $0.revision, ref.kind) } }

@@ -50,6 +50,11 @@ package struct RESTClient: ObjectClient {
     /// Connections that are open, those at rest included.
     package var connectionCount: Int { http.connectionCount }
 
+    /// What the server has at a path that is no object's.
+    ///
+    /// - Throws: the server's refusal; 503 for a server that cannot be reached.
+    package func bytes(_ path: String) async throws(APIStatus) -> [UInt8] { try await send(try request("GET", path)).body }
+
     /// `gitVersion` of the server, as `v1.32.4`.
     package func version() async throws(APIStatus) -> String {
         guard let version = try await object(request("GET", "/version"))["gitVersion"]?.string else {

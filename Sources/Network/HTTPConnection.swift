@@ -18,8 +18,15 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         case idle
         case gathering(HTTPRequestHead, ByteBuffer)
         case answering(Task<Void, Never>, isKept: Bool)
-        case streaming(any HTTPBodyStream, isKept: Bool)
+        case streaming(Streaming)
         case closing
+    }
+
+    private struct Streaming {
+        let stream: any HTTPBodyStream
+        let isKept: Bool
+        /// Takes chunks with their frames; nil where the body's length is known, and pieces go the way of any answer.
+        let wire: ChannelHandlerContext?
     }
 
     private let responder: any HTTPResponder
@@ -27,7 +34,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private let load: HTTPServer.Load
     private let wakes: StreamWakes
     private var state = State.idle
-    private var timer: Scheduled<Void>?
+    /// When the connection is closed if nothing happens; nil while its request is being answered.
+    private var deadline: NIODeadline?
+    /// One at most, which looks at the deadline when its time has come: setting one for each request would cost more than some requests.
+    private var timer: (task: Scheduled<Void>, due: NIODeadline)?
     private var isDraining = false
     private var isPumping = false
     /// Who is at the other end: the same for every request of the connection. Nil before the first.
@@ -53,22 +63,40 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
-        timer?.cancel()
+        timer?.task.cancel()
         let id = ObjectIdentifier(context.channel)
         load.counts.withLock { _ = $0.connections.removeValue(forKey: id) }
         switch state {
         case .answering(let task, _): task.cancel()
-        case .streaming(let stream, _): stream.stop()
+        case .streaming(let streaming): streaming.stream.stop()
         case .idle, .gathering, .closing: break
         }
         state = .closing
         context.fireChannelInactive()
     }
 
+    /// Closes the connection after a time unless something happens; a stream is asked instead.
     private func close(_ context: ChannelHandlerContext, after time: Duration) {
-        timer?.cancel()
+        let deadline = NIODeadline.now() + TimeAmount(time)
+        self.deadline = deadline
+        if timer.map({ $0.due > deadline }) ?? true { wake(context, at: deadline) }
+    }
+
+    private func wake(_ context: ChannelHandlerContext, at due: NIODeadline) {
+        timer?.task.cancel()
+        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(in: TimeAmount(time)) { bound.value.close(promise: nil) }
+        timer = (context.eventLoop.scheduleTask(deadline: due) { connection.value.lookAtDeadline(bound.value) }, due)
+    }
+
+    private func lookAtDeadline(_ context: ChannelHandlerContext) {
+        timer = nil
+        guard let deadline else { return }
+        if deadline > .now() { return wake(context, at: deadline) }
+        guard case .streaming = state else { return context.close(promise: nil) }
+        self.deadline = nil
+        pump(context)
+        waitForDue(context, least: .seconds(1))
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -90,8 +118,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             body.writeBuffer(&part)
             state = .gathering(head, body)
         case (.end, .gathering(let head, let body)):
-            timer?.cancel()
-            timer = nil
+            deadline = nil
             answer(context, head, body)
         default: break
         }
@@ -99,8 +126,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     private func refuse(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, bodyBytes: Int) {
         state = .closing
-        let text = "the request's body has more than \(limits.bodyBytesMax) bytes (at least \(bodyBytes)); send less\n"
-        send(context, HTTPResponse(status: 413, headers: ["Content-Type": "text/plain"], body: .bytes(Array(text.utf8))), isKept: false)
+        let text = "the request's body has more than \(limits.bodyBytesMax) bytes (at least \(bodyBytes)); send less"
+        send(context, responder.refusal(413, text), isKept: false)
         // What is still on its way is read and dropped, so that the answer is not lost to a reset.
         close(context, after: .seconds(2))
     }
@@ -115,12 +142,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
         guard isAdmitted else {
             state = .idle
-            return send(
-                context,
-                HTTPResponse(
-                    status: 429, headers: ["Retry-After": "1", "Content-Type": "text/plain"],
-                    body: .bytes(Array("too many requests in flight; try again\n".utf8))),
-                isKept: isKept)
+            var response = responder.refusal(429, "\(limits.requestsMax) requests are being answered, which is the most; try again")
+            response.headers["Retry-After"] = "1"
+            return send(context, response, isKept: isKept)
         }
         let request = request(context, head, body)
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
@@ -173,7 +197,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private func upgrade(
         _ context: ChannelHandlerContext, _ request: HTTPRequestHead, _ response: HTTPResponse, _ peer: any WebSocketPeer
     ) {
-        timer?.cancel()
+        timer?.task.cancel()
+        timer = nil
+        deadline = nil
         state = .closing
         WebSocketUpgrade.perform(context, request, peer, response.upgradeLimits ?? limits.webSocket, load) { headers in
             guard let headers, !self.isDraining else {
@@ -229,7 +255,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             stream.stop()
             return send(context, HTTPResponse(status: 503, headers: ["Retry-After": "1"]), isKept: false)
         }
-        state = .streaming(stream, isKept: isKept)
+        let isChunked = response.headers["content-length"] == nil
+        let wire = isChunked ? try? context.pipeline.syncOperations.context(handlerType: OutboundGatherer.self) : nil
+        state = .streaming(Streaming(stream: stream, isKept: isKept, wire: wire))
         context.writeAndFlush(wrapOutboundOut(.head(head(response, isKept: isKept))), promise: nil)
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
@@ -237,34 +265,52 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         let line = StreamWakes.Line { connection.value.pump(bound.value) }
         stream.start { [wakes] in wakes.wake(line, on: loop) }
         pump(context)
+        waitForDue(context)
+    }
+
+    /// Sets the clock for a stream that is to be asked whatever happens.
+    ///
+    /// - Parameter least: a stream whose peer does not read cannot be asked, however long it is due.
+    private func waitForDue(_ context: ChannelHandlerContext, least: Duration = .zero) {
+        guard case .streaming(let streaming) = state, let due = streaming.stream.dueAfter else { return }
+        close(context, after: max(due, least))
     }
 
     private func pump(_ context: ChannelHandlerContext) {
         // What is flushed may make the channel writable again, which is told before the flush returns.
-        guard !isPumping, case .streaming(let stream, let isKept) = state else { return }
+        guard !isPumping, case .streaming(let streaming) = state else { return }
         isPumping = true
         defer { isPumping = false }
         while context.channel.isWritable {
             // A flush may find that the peer is gone.
             guard case .streaming = state else { return }
-            switch stream.next() {
-            case .chunk(let bytes):
-                // Flushed one by one: what is not counts for nothing with `isWritable`.
-                context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: bytes)))), promise: nil)
+            switch streaming.stream.next() {
+            case .chunk(let bytes): send(bytes, of: streaming, context)
             case .wait: return
             case .end:
                 state = .idle
-                stream.stop()
-                return end(context, isKept: isKept && !isDraining)
+                streaming.stream.stop()
+                return end(context, isKept: streaming.isKept && !isDraining)
             case .failed:
                 state = .closing
-                stream.stop()
+                streaming.stream.stop()
                 // Behind what was written: that much is right.
                 let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
                 return context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer())))).whenComplete { _ in
                     bound.value.close(promise: nil)
                 }
             }
+        }
+    }
+
+    /// Flushed one by one: what is not counts for nothing with `isWritable`.
+    private func send(_ bytes: [UInt8], of streaming: Streaming, _ context: ChannelHandlerContext) {
+        if bytes.isEmpty { return }
+        if let wire = streaming.wire {
+            // Past the encoder, whose head was flushed before.
+            wire.writeAndFlush(NIOAny(wakes.frames.frame(bytes)), promise: nil)
+        } else {
+            context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: bytes)))), promise: nil)
         }
     }
 
@@ -278,9 +324,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             isDraining = true
             switch state {
             case .idle: context.close(promise: nil)
-            case .streaming(let stream, _):
+            case .streaming(let streaming):
                 state = .idle
-                stream.stop()
+                streaming.stream.stop()
                 end(context, isKept: false)
             case .gathering, .answering, .closing: break
             }

@@ -109,11 +109,29 @@ package protocol HTTPBodyStream: AnyObject, Sendable {
     func start(wake: @escaping @Sendable () -> Void)
     /// What comes next. Called only when the connection can take it; `.end` is the last answer.
     func next() -> HTTPBodyStep
+    /// Time from now after which `next` is asked even if nobody has woken the stream; nil for never. Asked after `start` and each time it has
+    /// passed.
+    var dueAfter: Duration? { get }
     /// Called once: after `.end`, or when the connection is gone or the server stops.
     func stop()
+}
+
+extension HTTPBodyStream {
+    package var dueAfter: Duration? { nil }
 }
 
 /// Answers requests. Cancelled when the peer goes away before it is answered.
 package protocol HTTPResponder: Sendable {
     func respond(to request: HTTPRequest) async -> HTTPResponse
+    /// What a peer is told whose request the server does not take: its body is too large (413), or too many are in flight (429).
+    ///
+    /// - Parameter text: one sentence: what was found, the bound, what to do.
+    func refusal(_ status: Int, _ text: String) -> HTTPResponse
+}
+
+extension HTTPResponder {
+    /// The sentence as plain text.
+    package func refusal(_ status: Int, _ text: String) -> HTTPResponse {
+        HTTPResponse(status: status, headers: ["Content-Type": "text/plain"], body: .bytes(Array((text + "\n").utf8)))
+    }
 }

@@ -21,11 +21,15 @@ final class StreamWakes: Sendable {
         var rest = NIODeadline.uptimeNanoseconds(0)
     }
 
-    /// Streams that are served before the thread looks after requests.
+    /// Streams that are served before the thread looks after requests, and how long it then rests: tasks that are ready at once would keep
+    /// it from looking.
     private static let turnMax = 64
+    private static let turnRest: TimeAmount = .microseconds(10)
     /// Longest time between two rounds, so that no change waits for longer than this and a round.
-    private static let restMax: TimeAmount = .milliseconds(20)
+    private static let restMax: TimeAmount = .milliseconds(15)
     private let state = Mutex(State())
+    /// Chunks of these streams on their way.
+    let frames = ChunkFrames()
 
     /// From any thread; a stream that waits already waits once.
     ///
@@ -60,9 +64,12 @@ final class StreamWakes: Sendable {
             line.serve()
         }
         let left = lines.dropFirst(Self.turnMax)
-        guard left.isEmpty else { return loop.execute { self.serve(left, since: start, on: loop) } }
-        // As long as a round took, so long changes gather before the next: half of the thread's time is left for requests.
+        guard left.isEmpty else {
+            loop.scheduleTask(in: Self.turnRest) { self.serve(left, since: start, on: loop) }
+            return
+        }
+        // Twice as long as a round took changes gather before the next: two thirds of the thread's time are left for requests.
         let end = NIODeadline.now()
-        state.withLock { $0.rest = end + min(end - start, Self.restMax) }
+        state.withLock { $0.rest = end + min((end - start) * 2, Self.restMax) }
     }
 }

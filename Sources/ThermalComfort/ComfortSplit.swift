@@ -114,7 +114,7 @@ package enum ComfortSplit {
     }
 
     /// A group is a day of a building, else a person in it, else a block of 20 consecutive records.
-    private static func leakageGroups(_ site: String, _ indices: [Int], _ records: [ComfortRecord]) -> [String] {
+    static func leakageGroups(_ site: String, _ indices: [Int], _ records: [ComfortRecord]) -> [String] {
         indices.enumerated().map { position, index in
             let record = records[index]
             if !record.date.isEmpty { return "\(site)/d\(record.date)" }

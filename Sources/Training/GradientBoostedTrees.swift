@@ -67,7 +67,7 @@ package final class GradientBoostedTrees {
         settings: BoostingSettings, progress: (Int) -> Bool = { _ in true }
     ) throws(TrainingError) {
         let rows = BoostingRows(features: features, labels: labels, weights: weights)
-        let fresh = try Self.train(library, rows, classCount, settings, progress) { data throws(TrainingError) in
+        let fresh = try Self.train(library, rows, .classes(classCount), settings, progress) { data throws(TrainingError) in
             try Self.create(library, data)
         }
         (booster, roundsUsed) = (fresh.booster, fresh.rounds)
@@ -92,7 +92,7 @@ package final class GradientBoostedTrees {
         }
         let library = model.library
         let grown = try Self.train(
-            library, BoostingRows(features: features, labels: labels), classCount, settings, progress
+            library, BoostingRows(features: features, labels: labels), .classes(classCount), settings, progress
         ) { _ throws(TrainingError) in
             var cut: XGBoostLibrary.Handle?
             try library.check(library.sliceBooster(model.booster, 0, Int32(model.roundsUsed), 1, &cut), "XGBoosterSlice")
@@ -106,20 +106,45 @@ package final class GradientBoostedTrees {
         columnCount = features.columnCount
     }
 
+    /// What is learned.
+    private enum Goal {
+        case classes(Int)
+        case number
+    }
+
+    /// Trees with one target that estimate a number: least squares.
+    ///
+    /// - Parameters:
+    ///   - targets: finite, one a row.
+    ///   - progress: as of the initialisers.
+    /// - Throws: `TrainingError`, `.noRows` among them.
+    package static func estimating(
+        _ targets: [Float], _ library: XGBoostLibrary, features: FeatureMatrix, settings: BoostingSettings,
+        progress: (Int) -> Bool = { _ in true }
+    ) throws(TrainingError) -> TreeEnsemble {
+        let rows = BoostingRows(features: features, targets: targets)
+        let trained = try train(library, rows, .number, settings, progress) { data throws(TrainingError) in try create(library, data) }
+        return try GradientBoostedTrees(library, trained.booster, rounds: trained.rounds, columnCount: features.columnCount).ensemble()
+    }
+
+    private init(_ library: XGBoostLibrary, _ booster: XGBoostLibrary.Handle, rounds: Int, columnCount: Int) {
+        (self.library, self.booster, roundsUsed, self.columnCount, classCount) = (library, booster, rounds, columnCount, 1)
+    }
+
     /// - Parameter start: gives the booster to train on; it is freed here if training fails.
     /// - Returns: the booster, and how many of the rounds trained here predictions should use.
     private static func train(
-        _ library: XGBoostLibrary, _ rows: BoostingRows, _ classCount: Int, _ settings: BoostingSettings, _ progress: (Int) -> Bool,
+        _ library: XGBoostLibrary, _ rows: BoostingRows, _ goal: Goal, _ settings: BoostingSettings, _ progress: (Int) -> Bool,
         start: (NativeMatrix) throws(TrainingError) -> XGBoostLibrary.Handle
     ) throws(TrainingError) -> (booster: XGBoostLibrary.Handle, rounds: Int) {
-        guard let first = rows.labels.first else { throw .noRows }
-        guard rows.labels.contains(where: { $0 != first }) else { throw .oneClass(first) }
-        let (training, heldOut) = divide(rows.labels.count, settings)
+        guard let first = rows.targets.first else { throw .noRows }
+        if case .classes = goal, !rows.targets.contains(where: { $0 != first }) { throw .oneClass(Int(first)) }
+        let (training, heldOut) = divide(rows.targets.count, settings)
         let data = try NativeMatrix(library, rows.rows(training))
         let watch = heldOut.isEmpty ? nil : try NativeMatrix(library, rows.rows(heldOut))
         let booster = try start(data)
         do throws(TrainingError) {
-            try set(library, booster, classCount, settings)
+            try set(library, booster, goal, settings)
             return (booster, try boost(library, booster, data, watch, settings, progress))
         } catch {
             _ = library.freeBooster(booster)
@@ -172,12 +197,18 @@ package final class GradientBoostedTrees {
     }
 
     private static func set(
-        _ library: XGBoostLibrary, _ booster: XGBoostLibrary.Handle, _ classCount: Int, _ settings: BoostingSettings
+        _ library: XGBoostLibrary, _ booster: XGBoostLibrary.Handle, _ goal: Goal, _ settings: BoostingSettings
     ) throws(TrainingError) {
         var parameters = settings.parameters
-        parameters["objective"] = "multi:softprob"
-        parameters["num_class"] = String(classCount)
-        parameters["eval_metric"] = "mlogloss"
+        switch goal {
+        case .classes(let count):
+            parameters["objective"] = "multi:softprob"
+            parameters["num_class"] = String(count)
+            parameters["eval_metric"] = "mlogloss"
+        case .number:
+            parameters["objective"] = "reg:squarederror"
+            parameters["eval_metric"] = "rmse"
+        }
         parameters["nthread"] = String(settings.threads)
         parameters["seed"] = String(settings.seed)
         parameters["verbosity"] = "0"
@@ -238,7 +269,7 @@ private final class NativeMatrix {
 
     convenience init(_ library: XGBoostLibrary, _ rows: BoostingRows) throws(TrainingError) {
         try self.init(library, rows.features)
-        try set("label", rows.labels.map(Float.init))
+        try set("label", rows.targets)
         if let weights = rows.weights { try set("weight", weights) }
     }
 
@@ -252,18 +283,23 @@ private final class NativeMatrix {
 /// What trees are boosted on.
 private struct BoostingRows {
     var features: FeatureMatrix
-    var labels: [Int]
+    /// Class indices, or the numbers themselves.
+    var targets: [Float]
     var weights: [Float]?
 
     init(features: FeatureMatrix, labels: [Int], weights: [Float]? = nil) {
-        precondition(labels.count == features.rowCount, "one label a row")
-        precondition(weights.map { $0.count == labels.count } ?? true, "one weight a row")
-        (self.features, self.labels, self.weights) = (features, labels, weights)
+        self.init(features: features, targets: labels.map(Float.init), weights: weights)
+    }
+
+    init(features: FeatureMatrix, targets: [Float], weights: [Float]? = nil) {
+        precondition(targets.count == features.rowCount, "one label a row")
+        precondition(weights.map { $0.count == targets.count } ?? true, "one weight a row")
+        (self.features, self.targets, self.weights) = (features, targets, weights)
     }
 
     func rows(_ positions: [Int]) -> BoostingRows {
         BoostingRows(
-            features: features.rows(positions), labels: positions.map { labels[$0] },
+            features: features.rows(positions), targets: positions.map { targets[$0] },
             weights: weights.map { all in positions.map { all[$0] } })
     }
 }

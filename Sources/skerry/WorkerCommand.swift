@@ -10,15 +10,22 @@ import Workers
 
 struct WorkerCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "worker", abstract: "What an agent starts; not for people.", shouldDisplay: false, subcommands: [InferCommand.self])
+        commandName: "worker", abstract: "What an agent starts; not for people.", shouldDisplay: false,
+        subcommands: [WorkerCollectCommand.self, WorkerTrainCommand.self, WorkerEvaluateCommand.self, InferCommand.self])
 }
 
-struct InferCommand: ParsableCommand {
+struct InferCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "infer", abstract: "Serve the model at $MODEL_URL on standard input and output until they close.")
+        commandName: "infer",
+        abstract: "Serve the model at $MODEL_URL: over HTTP with $LC_SERVER, $INFERENCE_PORT or $INFER_DATASET_URL, else on standard input."
+    )
 
-    func run() throws {
-        let assignment = try InferenceAssignment(environment: environment())
+    func run() async throws {
+        let variables = environment()
+        guard ["LC_SERVER", "INFERENCE_PORT", "INFER_DATASET_URL"].allSatisfy({ variables[$0] ?? "" == "" }) else {
+            return try await serveModel()
+        }
+        let assignment = try InferenceAssignment(environment: variables)
         let failure = InferenceWorker.run(
             assignment, libraries: onnxRuntimeCandidates(), input: STDIN_FILENO, output: STDOUT_FILENO, nanoseconds: monotonicNanoseconds)
         // The agent was told; it says so where people look.

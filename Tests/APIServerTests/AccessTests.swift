@@ -161,8 +161,15 @@ import Testing
         object[path: ["spec", "volumes"]] = [
             ["name": "a", "configMap": ["name": .string("cm-\(node)")]],
             ["name": "b", "secret": ["secretName": .string("secret-\(node)")]],
+            WorkerContract.Volume.model.volume("c", ["model": "model-\(node)"]),
         ]
         _ = try await api.create("/api/v1/namespaces/default/pods", object)
+        _ = try await api.create(
+            "/apis/sedna.io/v1alpha1/namespaces/default/models",
+            [
+                "apiVersion": "sedna.io/v1alpha1", "kind": "Model", "metadata": ["name": .string("model-\(node)")],
+                "spec": ["url": "/models/m.onnx", "format": "onnx"],
+            ])
         var data = dataset("data-\(node)")
         data[path: ["spec", "nodeName"]] = .string(node)
         _ = try await api.create(datasets, data)

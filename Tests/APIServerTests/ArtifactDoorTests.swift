@@ -161,6 +161,31 @@ import Testing
         #expect(try await scene.get("bytes=0-9", as: other).bytes == Array(Self.bytes[..<10]))
     }
 
+    @Test func `the node of a Pod that shows a Model reads the Model's files, and no other node`() async throws {
+        let scene = try await Scene()
+        #expect(try await scene.put().status == 201)
+        let (mine, other) = (try await scene.api.agent("n1"), try await scene.api.agent("n2"))
+        let models = "/apis/sedna.io/v1alpha1/namespaces/default/models"
+        _ = try await scene.api.create(
+            models,
+            [
+                "apiVersion": "sedna.io/v1alpha1", "kind": "Model", "metadata": ["name": "m"],
+                "spec": ["url": "/models/m.onnx", "format": "onnx"],
+            ])
+        let status: JSON = ["status": ["serving": 1, "versions": [["version": 1, "digest": .string("\(scene.digest)")]]]]
+        let patched = try await scene.api.send("PATCH", models + "/m/status", status, type: "application/merge-patch+json")
+        #expect(patched.status == 200)
+        #expect(try await scene.get(as: mine).status == 403)
+        var shown = pod("a", node: "n1")
+        shown[path: ["spec", "volumes"]] = [WorkerContract.Volume.model.volume("m", ["model": "m"])]
+        _ = try await scene.api.create("/api/v1/namespaces/default/pods", shown)
+        #expect(try await scene.get(as: mine).status == 200)
+        #expect(try await scene.get(as: other).status == 403)
+        // A node writes nothing of a Model, lest it name a file that it wants.
+        let taken = try await scene.api.send("PATCH", models + "/m/status", status, type: "application/merge-patch+json", as: mine)
+        #expect(taken.status == 403)
+    }
+
     @Test func `a dataset's node reads its file`() async throws {
         let scene = try await Scene()
         #expect(try await scene.put().status == 201)

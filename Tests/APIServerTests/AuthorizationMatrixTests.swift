@@ -46,6 +46,7 @@ import Testing
         case "secrets": "secret-\(node)"
         case "serviceaccounts": "sa-\(node)"
         case "datasets": "data-\(node)"
+        case "models": "model-\(node)"
         case "events": "event-\(node)"
         default: "x-\(node)"
         }

@@ -1,6 +1,7 @@
 import APIServer
 import Network
 import Resources
+import Storage
 import Testing
 
 @Suite struct DiscoveryTests {
@@ -116,5 +117,22 @@ import Testing
                 "POST", "/api/v1/namespaces/default/configmaps?dryRun=All", raw: body, type: "application/vnd.kubernetes.protobuf")
             #expect(answer.status == 201 || (400..<500).contains(answer.status), "\(answer.status) \(body)")
         }
+    }
+
+    @Test(arguments: ["None", "Metadata", "Object"])
+    func `a list as a table has the rows that its objects have one by one`(included: String) async throws {
+        let api = try await TestAPI()
+        let accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+        for name in ["a", "b"] { _ = try await api.create(datasets, dataset(name, ["x": "\"}]"])) }
+        let list = try await api.send("GET", "\(datasets)?includeObject=\(included)", accept: accept).json
+        let rows = try #require(list["rows"]?.array)
+        #expect(rows.count == 2)
+        for (row, name) in zip(rows, ["a", "b"]) {
+            let single = try await api.send("GET", "\(datasets)/\(name)?includeObject=\(included)", accept: accept).json
+            #expect(single["rows"]?.array == [row])
+            #expect(single["columnDefinitions"] == list["columnDefinitions"])
+            #expect(row["cells"]?.array?.first?.string == name)
+        }
+        #expect(list["metadata"]?["resourceVersion"]?.string == String(api.store.revision))
     }
 }

@@ -40,6 +40,31 @@ import Testing
         #expect(events.last?["object"]?["metadata"]?["resourceVersion"]?.string == String(api.store.revision))
     }
 
+    @Test func `watches of the same changes get each what is theirs, wherever they stand`() async throws {
+        let api = try await TestAPI()
+        _ = try await api.create("/api/v1/namespaces", ["metadata": ["name": "other"]])
+        let start = api.store.revision
+        func watch(_ path: String) async throws -> any HTTPBodyStream {
+            try #require(try await api.send("GET", "\(path)?watch=true&resourceVersion=\(start)").stream)
+        }
+        func names(_ stream: any HTTPBodyStream) throws -> [String] {
+            try lines(stream).map { $0["object"]?["metadata"]?["name"]?.string ?? "" }
+        }
+        let all = "/apis/sedna.io/v1alpha1/datasets"
+        let (first, second) = (try await watch(all), try await watch(all))
+        let (own, other) = (try await watch(datasets), try await watch(datasets.replacing("default", with: "other")))
+        _ = try await api.create(datasets, dataset("a"))
+        #expect(try names(first) == ["a"])
+        #expect(try names(own) == ["a"])
+        #expect(try names(other).isEmpty)
+        _ = try await api.create(datasets.replacing("default", with: "other"), dataset("b"))
+        #expect(try names(second) == ["a", "b"])
+        #expect(try names(first) == ["b"])
+        #expect(try names(own).isEmpty)
+        #expect(try names(other) == ["b"])
+        #expect(try names(try await watch(all)) == ["a", "b"])
+    }
+
     @Test func `an object that enters or leaves a selection is added or deleted`() async throws {
         let api = try await TestAPI()
         _ = try await api.create(datasets, dataset("a", ["x": "1"]))

@@ -47,6 +47,24 @@ import Testing
         #expect(world.hub.connectedNodes == ["edge-1"])
     }
 
+    @Test func `a Model is in the copy of the node whose Pod shows it, with each version that comes to serve`() async throws {
+        let world = try await world()
+        let (edge, other) = (try world.edge("edge-1"), try world.edge("edge-2"))
+        try await edge.synced()
+        try await other.synced()
+        let model = NodeNeeds.model
+        try await world.create(
+            model, ["metadata": ["namespace": "default", "name": "m"], "spec": ["url": "/models/m.onnx", "format": "onnx"]])
+        var pod = HubWorld.pod("infer", node: "edge-1")
+        pod[path: ["spec", "volumes"]] = [WorkerContract.Volume.model.volume("m", ["model": "m"])]
+        try await world.create(.pod, pod)
+        try await eventually { (try? await edge.hub.get(model, HubWorld.key("m"))) != nil }
+        let status: JSON = ["status": ["serving": 3]]
+        _ = try await world.admin.patch(model, HubWorld.key("m"), ObjectPatch(.merge, status), part: .status)
+        try await eventually { (try? await edge.hub.get(model, HubWorld.key("m")))?["status"]?["serving"] == 3 }
+        #expect(try await other.hub.list(model, ListQuery()).items.isEmpty)
+    }
+
     @Test func `a ConfigMap that no Pod of the node names any more leaves its copy, and a Pod that is deleted too`() async throws {
         let world = try await world()
         let edge = try world.edge("edge-1")

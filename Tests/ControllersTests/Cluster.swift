@@ -11,11 +11,8 @@ struct Cluster {
 
     var server: MemoryServer { simulation.server }
 
-    /// - Parameter gathersRoles: with the controller of roles, which has nothing to do with workloads.
-    init(seed: UInt64 = 1, namespaces: [String] = ["default", "kube-node-lease"], gathersRoles: Bool = false) async throws {
-        simulation = Simulation(seed: seed) { client in
-            ClusterControllers.all(client).filter { gathersRoles || $0.name != "clusterrole-aggregation-controller" }
-        }
+    init(seed: UInt64 = 1, namespaces: [String] = ["default", "kube-node-lease"]) async throws {
+        simulation = Simulation(seed: seed) { ClusterControllers.all($0) }
         simulation.faults = .none
         for name in namespaces { try await simulation.server.create(.namespace, ["metadata": ["name": .string(name)]]) }
     }

@@ -3,8 +3,8 @@ import TestKit
 import Testing
 
 @Suite struct DeploymentTests {
-    private func cluster(nodes: Int = 3) async throws -> Cluster {
-        var cluster = try await Cluster()
+    private func cluster(nodes: Int = 3, seed: UInt64 = 1) async throws -> Cluster {
+        var cluster = try await Cluster(seed: seed)
         for index in 0..<nodes { try await cluster.addNode("n\(index)") }
         return cluster
     }
@@ -32,9 +32,10 @@ import Testing
         #expect(cluster.events("web") == ["ScalingReplicaSet: Scaled up replica set \(name) from 0 to 3"])
     }
 
-    @Test func `a rolling update stays within its surge and its minimum at every step`() async throws {
+    @Test(arguments: 1...4 as ClosedRange<UInt64>)
+    func `a rolling update stays within its surge and its minimum at every step`(seed: UInt64) async throws {
         for (surge, unavailable) in [(1, 0), (0, 1), (2, 1)] as [(Int64, Int64)] {
-            var cluster = try await cluster()
+            var cluster = try await cluster(seed: seed)
             try await cluster.makeDeployment(
                 replicas: 5,
                 spec: ["strategy": ["rollingUpdate": ["maxSurge": .integer(surge), "maxUnavailable": .integer(unavailable)]]])

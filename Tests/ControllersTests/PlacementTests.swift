@@ -76,6 +76,8 @@ import Testing
     @Test func `the Pods of one owner spread over nodes, and required spread holds`() async throws {
         var cluster = try await Cluster()
         for (index, zone) in ["a", "a", "b"].enumerated() { try await cluster.addNode("n\(index)", labels: ["zone": .string(zone)]) }
+        // A Pod can only be placed on nodes that have been seen.
+        #expect(await cluster.rest())
         try await cluster.makeDeployment(replicas: 3)
         #expect(await cluster.rest())
         #expect(cluster.active().compactMap { $0["spec"]?["nodeName"]?.string }.sorted() == ["n0", "n1", "n2"])

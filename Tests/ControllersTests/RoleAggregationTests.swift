@@ -21,7 +21,7 @@ import Testing
     private func rules(_ cluster: Cluster, _ name: String) -> JSON? { cluster.find(.clusterRole, name)?["rules"] }
 
     @Test func `a role shows the rules it gathers, also through another, each once`() async throws {
-        var cluster = try await Cluster(gathersRoles: true)
+        var cluster = try await Cluster()
         for role in [
             Self.role("view", partOf: ["edit"], gathers: "view"), Self.role("edit", [Self.rule("ghosts")], gathers: "edit"),
             Self.role("b", [Self.rule("pods"), Self.rule("nodes")], partOf: ["view"]),
@@ -44,7 +44,7 @@ import Testing
     }
 
     @Test func `roles that gather one another lose what the circle no longer holds`() async throws {
-        var cluster = try await Cluster(gathersRoles: true)
+        var cluster = try await Cluster()
         for role in [
             Self.role("one", partOf: ["two"], gathers: "one"), Self.role("two", partOf: ["one"], gathers: "two"),
             Self.role("a", [Self.rule("pods")], partOf: ["one"]),

@@ -5,6 +5,7 @@ import Storage
 import TestKit
 import Testing
 import ThermalComfort
+import Workers
 
 #if canImport(Glibc)
     import Glibc

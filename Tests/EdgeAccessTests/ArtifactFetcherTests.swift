@@ -118,41 +118,6 @@ import Testing
         await scene.cloud.stop()
     }
 
-    @Test func `what a node's objects name is brought and what nothing names is removed, and one that is refused keeps no other`()
-        async throws
-    {
-        let scene = try await Scene()
-        try await put(scene)
-        // Named here, and by no object at the cloud: refused.
-        let strange = ArtifactDigest(of: [9])
-        let report = Mutex<[String]>([])
-        let requests = scene.watch()
-        let files = NodeFiles(store: scene.files, fetcher: scene.fetcher()) { line in report.withLock { $0.append(line) } }
-        let clock = scene.cloud.clock
-        let isLater = Atomic(false)
-        let task = Task { [digest] in
-            await files.run {
-                // The same again and again, then nothing more, long after.
-                try? await Task.sleep(for: .milliseconds(5))
-                let isLater = isLater.load(ordering: .relaxed)
-                return NodeFiles.Wanted(files: isLater ? [] : [strange, digest], mark: isLater ? 2 : 1)
-            }
-        }
-        while scene.files.size(digest) == nil { try await Task.sleep(for: .milliseconds(5)) }
-        try await Task.sleep(for: .milliseconds(50))
-        clock.ahead.store(NodeFiles.graceSeconds + 10, ordering: .relaxed)
-        isLater.store(true, ordering: .relaxed)
-        while scene.files.size(digest) != nil { try await Task.sleep(for: .milliseconds(5)) }
-        task.cancel()
-        await task.value
-        // Each was asked for once while nothing had changed.
-        #expect(requests.all.count == 2)
-        let lines = report.withLock { $0 }
-        #expect(lines.count == 2 && lines[0].hasPrefix("file \(strange)"), "\(lines)")
-        #expect(lines.last?.hasPrefix("removed 1 files of 5000000 bytes") == true, "\(lines)")
-        await scene.cloud.stop()
-    }
-
     @Test func `a part of a former life is gone on with`() async throws {
         let scene = try await Scene()
         try await put(scene)

@@ -61,6 +61,29 @@ import Testing
         }
     }
 
+    @Test func `watches of a cloud that has nothing to tell do not look again and again`() async throws {
+        try await Cloud.with { cloud in
+            var looks: [Int] = []
+            // The start settles first; who looks in a circle would have looked again between two questions.
+            while looks.count < 200, looks.count < 10 || Set(looks.suffix(10)).count > 1 {
+                let line = await cloud.kubectl("get --raw /metrics").output.split(separator: "\n")
+                    .first { $0.hasPrefix("skerry_watch_looks_total ") }
+                looks.append(try #require(line?.split(separator: " ").last.flatMap { Int($0) }))
+            }
+            #expect(Set(looks.suffix(10)).count == 1, "\(looks)")
+            #expect(looks.last ?? 0 > 0)
+            // They are awake all the same.
+            try cloud.write("cm.yaml", configMap.replacing("NAME", with: "seen"))
+            #expect(await cloud.kubectl("create -f \(cloud.folder)/cm.yaml").status == 0)
+            let rested = "skerry_watch_looks_total \(looks.last ?? 0)\n"
+            var hasLooked = false
+            for _ in 0..<100 where !hasLooked {
+                hasLooked = await !cloud.kubectl("get --raw /metrics").output.contains(rested)
+            }
+            #expect(hasLooked)
+        }
+    }
+
     @Test func `a second cloud is kept out of the first one's folder`() async throws {
         try await Cloud.with { cloud in
             let second = await ServingProgram(

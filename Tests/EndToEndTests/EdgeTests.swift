@@ -33,6 +33,14 @@ import Testing
               env: [{name: GREETING, valueFrom: {configMapKeyRef: {name: words, key: greeting}}}]
         """
 
+    static func until(_ what: String, _ isSo: () async throws -> Bool) async throws { try await Edge.until(what, isSo) }
+
+    /// Starts an edge and waits until it shows its objects; also the address where it does.
+    static func edge(_ cloud: Cloud, _ options: [String] = []) async throws -> (ServingProgram, server: String) {
+        let edge = try await Edge.start(cloud.folder, options)
+        return (edge.program, edge.server)
+    }
+
     @Test func `a Pod runs at an edge, is called from the cloud, and outlives cloud and agent`() async throws {
         let folder = try Cloud.newFolder()
         let first = try await Cloud.start(in: folder)

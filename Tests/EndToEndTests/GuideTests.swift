@@ -18,6 +18,12 @@ import Testing
     @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
     func `every command of the guide to the cloud works`() throws { try check("docs/guides/cloud.md") }
 
+    @Test(.enabled(if: Cloud.kubectl != nil && ServingProgram.find("python3") != nil, "kubectl or python3 is not installed"))
+    func `every command of the guide to workers works`() throws { try check("docs/guides/workers.md") }
+
+    @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
+    func `every command of the guide to jobs works`() throws { try check("docs/guides/jobs.md") }
+
     private func check(_ path: String) throws {
         let folder = try TemporaryFolder()
         let work = try Self.workplace(in: folder)

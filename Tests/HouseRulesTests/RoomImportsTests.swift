@@ -29,7 +29,10 @@ import Testing
         "KnowledgeBase": ["Storage", "Learning", "FoundationEssentials", "Foundation"],
         "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
         "Inference": ["Learning", "COnnxRuntime"] + platform,
-        "Workers": ["Inference"] + platform,
+        "Workers": [
+            "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Storage", "ThermalComfort", "Training", "Dispatch",
+            "Synchronization",
+        ] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
         "Demo": ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"]
             + platform,

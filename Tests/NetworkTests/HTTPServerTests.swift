@@ -11,6 +11,7 @@ private final class Responder: HTTPResponder {
         switch request.path {
         case "/large": return HTTPResponse(status: 200, body: .bytes([UInt8](repeating: 0x61, count: 300_000)))
         case "/stream": return HTTPResponse(status: 200, body: .stream(stream))
+        case "/due": return HTTPResponse(status: 200, body: .stream(DueStream()))
         case "/slow":
             for await _ in gate.stream { break }
             return HTTPResponse(status: 200, body: .bytes(Array("done".utf8)))
@@ -30,6 +31,23 @@ private final class CountedStream: HTTPBodyStream {
         return .chunk([UInt8](repeating: 0x62, count: Self.chunkBytes))
     }
     func stop() { isStopped.store(true, ordering: .relaxed) }
+}
+
+/// A stream that nobody wakes: it asks to be asked, sends the same array each time, and ends after some.
+private final class DueStream: HTTPBodyStream {
+    static let chunk = Array("due!".utf8)
+    private let asked = Atomic(0)
+    var dueAfter: Duration? { .milliseconds(1) }
+    func start(wake: @escaping @Sendable () -> Void) {}
+    func next() -> HTTPBodyStep {
+        switch asked.add(1, ordering: .relaxed).newValue {
+        case 1: .chunk(Self.chunk)
+        case 2: .wait
+        case 3: .chunk(Self.chunk)
+        default: .end
+        }
+    }
+    func stop() {}
 }
 
 @Suite struct HTTPServerTests {
@@ -182,6 +200,16 @@ private final class CountedStream: HTTPBodyStream {
         responder.gate.continuation.yield()
         #expect(String(decoding: await slow.receiveAll(), as: UTF8.self).contains("done"))
         await stopped
+    }
+
+    @Test func `a stream that is due is asked without being woken, and its chunks are framed one by one`() async throws {
+        try await withServer { server, _ in
+            let client = PlainClient(port: server.port)
+            client.send("GET /due HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            let text = String(decoding: await client.receiveAll(), as: UTF8.self).lowercased()
+            #expect(text.contains("transfer-encoding: chunked\r\n"))
+            #expect(text.hasSuffix("\r\n\r\n4\r\ndue!\r\n4\r\ndue!\r\n0\r\n\r\n"), "\(text)")
+        }
     }
 
     @Test func `a port in use is named with the remedy`() async throws {

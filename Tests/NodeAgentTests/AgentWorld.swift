@@ -1,5 +1,6 @@
 import APIServer
 import Identity
+import Network
 import Resources
 import Storage
 import Synchronization
@@ -18,11 +19,18 @@ final class AgentWorld: Sendable {
     let folder: TemporaryFolder
     let client: ServiceClient
     private let store: RevisionStore
+    /// The files of the node, which are the cloud's own here.
+    let artifacts: ArtifactStore
+    /// Whether workers may report; the port stays the same from one agent to the next.
+    private let takesReports: Bool
+    private let reports = Mutex<(server: HTTPServer?, port: Int)>((nil, 0))
     private let agents = Mutex<[(agent: NodeAgent, runtime: ProcessRuntime, task: Task<Void, any Error>)]>([])
     private static let begin = ContinuousClock.now
 
-    init() async throws {
+    init(takesReports: Bool = false) async throws {
+        self.takesReports = takesReports
         folder = try TemporaryFolder()
+        artifacts = try ArtifactStore(folder: "\(folder.path)/artifacts", now: { Int64(time(nil)) })
         store = try RevisionStore(.memory)
         let service = try ObjectService(
             store: store, environment: APIEnvironment(now: { Self.now().time }, random: { .random(in: 0 ... .max) }))
@@ -37,8 +45,12 @@ final class AgentWorld: Sendable {
     /// - Parameters:
     ///   - client: in the place of the world's own.
     ///   - tokens: gives tokens of service accounts; nil for nobody.
+    ///   - send: takes files of workers to a cloud; without it they are there as soon as they are in the store.
     @discardableResult
-    func startAgent(client other: (any ObjectClient)? = nil, tokens: (any PodTokens)? = nil) async throws -> NodeAgent {
+    func startAgent(
+        client other: (any ObjectClient)? = nil, tokens: (any PodTokens)? = nil,
+        send: (@Sendable (ArtifactDigest) async throws(NodeFilesError) -> Void)? = nil
+    ) async throws -> NodeAgent {
         var settings = ProcessRuntime.Settings(
             folder: "\(folder.path)/node", worker: [Program.path, "worker"], controlGroup: "skerry-test-\(folder.path.suffix(12))",
             programVersion: "test"
@@ -51,14 +63,33 @@ final class AgentWorld: Sendable {
             random: { .random(in: 0 ... .max) }, report: { _ in })
         configuration.renewsLease = true
         configuration.tokens = tokens
+        configuration.files = NodeFiles(store: artifacts, send: send)
         let agent = NodeAgent(configuration)
+        if takesReports { try await listen(agent) }
         let task = Task { try await agent.run() }
         agents.withLock { $0.append((agent, runtime, task)) }
         return agent
     }
 
+    private struct Responder: HTTPResponder {
+        let door: WorkerDoor
+
+        func respond(to request: HTTPRequest) async -> HTTPResponse {
+            let answer = await door.answer(method: request.method, path: request.path, body: request.body)
+            return HTTPResponse(status: answer.status, body: .bytes(answer.body.bytes()))
+        }
+    }
+
+    private func listen(_ agent: NodeAgent) async throws {
+        let known = reports.withLock { $0.port }
+        let server = try await HTTPServer.start(host: "127.0.0.1", port: known, tls: nil, responder: Responder(door: agent.workerDoor))
+        reports.withLock { $0 = (server, server.port) }
+        agent.takeReports(at: "http://127.0.0.1:\(server.port)")
+    }
+
     /// Stops the agent as a crash would: its containers go on, nobody watches them.
     func stopAgent() async throws {
+        await reports.withLock { $0.server }?.stop(grace: .seconds(1))
         let last = agents.withLock { $0.removeLast() }
         last.task.cancel()
         try await last.task.value
@@ -69,13 +100,14 @@ final class AgentWorld: Sendable {
 
     // MARK: Pods
 
-    func apply(_ name: String, _ spec: JSON, annotations: JSON = [:]) async throws {
+    func apply(_ name: String, _ spec: JSON, annotations: JSON = [:], labels: JSON = [:]) async throws {
         var spec = spec
         spec["nodeName"] = .string(Self.node)
         try await client.create(
             .pod,
             [
-                "apiVersion": "v1", "kind": "Pod", "metadata": ["name": .string(name), "namespace": "default", "annotations": annotations],
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": ["name": .string(name), "namespace": "default", "annotations": annotations, "labels": labels],
                 "spec": spec,
             ])
     }
@@ -119,8 +151,8 @@ final class AgentWorld: Sendable {
         try await stopAgent()
     }
 
-    static func with(_ body: (AgentWorld) async throws -> Void) async throws {
-        let world = try await AgentWorld()
+    static func with(takesReports: Bool = false, _ body: (AgentWorld) async throws -> Void) async throws {
+        let world = try await AgentWorld(takesReports: takesReports)
         try await world.startAgent()
         try await body(world)
         try await world.end()
@@ -144,6 +176,15 @@ final class AgentWorld: Sendable {
 
     func logs(_ pod: String, _ query: LogQuery = LogQuery()) async throws(APIStatus) -> String {
         try await call(.logs(PodTarget(namespace: "default", pod: pod), query)).out
+    }
+
+    /// Waits until something has been told of a Pod: that is done after its status says so.
+    func wait(forEvent reason: String, about pod: String) async throws {
+        for _ in 0..<3000 {
+            if try await events(pod).contains(reason) { return }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        throw NeverCame(description: "no event \(reason) of pod \(pod): \(try await events(pod))")
     }
 
     func events(_ pod: String) async throws -> [String] {

@@ -38,6 +38,39 @@ import Testing
         #expect(duplicates.count == 2)
     }
 
+    @Test func `a key is repeated however it is written`() throws {
+        for text in [#"{"a":1,"b":3,"\u0061":2}"#, #"{"\u0061":1,"b":3,"a":2}"#] {
+            let (value, duplicates) = try JSONParser.parseReportingDuplicates(text.utf8)
+            #expect(value == ["a": 2, "b": 3])
+            #expect(duplicates == ["a"])
+        }
+        // One letter, and a letter with its accent behind it, are the same text.
+        let (value, duplicates) = try JSONParser.parseReportingDuplicates("{\"\u{e9}\":1,\"x\":0,\"e\u{301}\":2}".utf8)
+        #expect(value.object?.count == 2 && duplicates.count == 1)
+        // Wide enough for an index, and with keys that share their marks.
+        let wide = (0..<300).map { "\"k\($0)\":\($0)" }.joined(separator: ",")
+        #expect(try JSON(parsing: "{\(wide),\"k7\":-1}").object?.count == 300)
+        #expect(try JSON(parsing: "{\(wide)}")["k299"] == 299)
+    }
+
+    @Test(arguments: [
+        "0", "-0", "-1", "999999999999999999", "-999999999999999999", "1000000000000000000", "9223372036854775807", "-9223372036854775808",
+    ]) func `an integer of any length that fits is read whole`(_ text: String) throws {
+        #expect(try JSON(parsing: text) == .integer(Int64(text)!))
+    }
+
+    @Test func `what is left out of a written object is passed over to its end`() throws {
+        let object: JSON = [
+            "kind": "K", "metadata": ["name": "a", "managedFields": [["x": "]\"}", "y": [[], ["\\"]]]], "z": 1], "spec": ["list": [1]],
+        ]
+        var without = object
+        without[path: ["metadata", "managedFields"]] = nil
+        #expect(try JSONParser.parse(written: object.bytes(), limits: .init(), leavingOut: "managedFields") == without)
+        let text = Array("x{\"a\":[\"}\\\"\",{}]}y".utf8)
+        #expect(JSONParser.end(ofObjectFrom: 1, in: text) == text.count - 1)
+        #expect(JSONParser.end(ofObjectFrom: 1, in: text.dropLast(2)) == nil)
+    }
+
     @Test func `a pair of surrogates is one character and a lone one a replacement`() throws {
         #expect(try JSON(parsing: #""\ud83d\ude00""#) == "😀")
         #expect(try JSON(parsing: #""\ud83dx""#) == "\u{fffd}x")

@@ -38,4 +38,41 @@ import Testing
         // Byte for byte, the order of the fields too.
         #expect(quick?.bytes() == slow.json?.bytes())
     }
+
+    @Test func `an update is said to leave the owners as they are only when it does`() {
+        let schema = BuiltInKinds.all.first { $0.kind == "Pod" }!.schema
+        let walk = FieldWalk(catalog: .kubernetes)
+        var state: UInt64 = 27
+        func next(_ count: UInt64) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int((state >> 33) % count)
+        }
+        func object() -> JSON {
+            var labels: JSON = [:]
+            for key in ["a", "b"] where next(3) > 0 { labels[key] = .string("\(next(2))") }
+            let ports = (0..<next(3)).map { JSON.object(["containerPort": .integer(Int64(80 + $0)), "name": .string("\(next(2))")]) }
+            return [
+                "metadata": ["labels": labels],
+                "spec": ["nodeName": .string("\(next(3))"), "containers": [["name": "c", "ports": .array(ports)]]],
+            ]
+        }
+        var kept = 0
+        for _ in 0..<200 {
+            var fields = ManagedFields(nil)
+            var old: JSON = [:]
+            for round in 0..<6 {
+                let new = object()
+                let author = ManagedFields.Author(manager: "m\(next(2))", isApply: false, subresource: "", apiVersion: "v1")
+                let before = fields.json
+                let stays = ManagedFields.stays(before, from: old, to: new, author: author, schema: schema, walk: walk)
+                fields.recordUpdate(from: old, to: new, author: author, schema: schema, walk: walk, time: "\(round)")
+                if stays {
+                    kept += 1
+                    #expect(fields.json == before)
+                }
+                old = new
+            }
+        }
+        #expect(kept > 20)
+    }
 }

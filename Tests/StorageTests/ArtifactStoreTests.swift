@@ -57,6 +57,35 @@ import Testing
         #expect(ArtifactDigest(of: Array("abc".utf8)).hex == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
     }
 
+    @Test func `a digest that rolls is the digest of all that came`() {
+        var rolling = RollingDigest()
+        for start in stride(from: 0, to: Self.bytes.count, by: 70_001) {
+            Self.bytes[start..<min(Self.bytes.count, start + 70_001)].withUnsafeBytes { rolling.update($0) }
+            let copy = rolling
+            #expect(copy.value == rolling.value && copy.byteCount == rolling.byteCount)
+        }
+        #expect(rolling.value == digest && rolling.byteCount == 1_000_000)
+    }
+
+    @Test func `a file is taken from a descriptor, whole or not at all`() throws {
+        let path = folder.path + "/source"
+        try Data(Self.bytes).write(to: URL(filePath: path))
+        let file = open(path, O_RDONLY)
+        defer { close(file) }
+        let store = try store()
+        try store.take(digest, from: file, size: 1_000_000)
+        #expect(try read(store, digest) == Self.bytes)
+        try store.take(digest, from: -1, size: 1_000_000)
+        let other = ArtifactDigest(of: [1])
+        #expect(throws: ArtifactError.wrongContent(other, found: digest)) { try store.take(other, from: file, size: 1_000_000) }
+        #expect(throws: ArtifactError.wrongSize(other, size: 1_000_000, expected: 1_000_001)) {
+            try store.take(other, from: file, size: 1_000_001)
+        }
+        let empty = ArtifactDigest(of: [])
+        try store.take(empty, from: file, size: 0)
+        #expect(store.size(empty) == 0 && store.progress(other) == nil)
+    }
+
     @Test func `a file that comes in parts is whole under its name`() throws {
         let store = try store()
         try send(Self.bytes, digest, to: store)

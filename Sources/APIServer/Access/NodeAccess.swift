@@ -35,7 +35,7 @@ struct NodeAccess {
         case ("", "pods"): return try allowsPods(request, fieldSelector, isReading)
         case ("", "events"), ("events.k8s.io", "events"): return try allowsEvents(request)
         case ("", "services"): return isReading && request.subresource.isEmpty
-        case ("", "configmaps"), ("", "secrets"):
+        case ("", "configmaps"), ("", "secrets"), ("sedna.io", "models"):
             let name = request.name.isEmpty ? fieldSelector.required("metadata.name") ?? "" : request.name
             guard isReading, !name.isEmpty else { return false }
             return try isNamed(request.resource, request.namespace, name)
@@ -79,7 +79,7 @@ struct NodeAccess {
 
     private static let pods = BuiltInKinds.all.first { $0.kind == "Pod" }!
 
-    /// Whether a Pod of this node names a ConfigMap or a Secret.
+    /// Whether a Pod of this node names a ConfigMap, a Secret or a Model.
     private func isNamed(_ resource: String, _ namespace: String, _ name: String) throws(APIStatus) -> Bool {
         guard !namespace.isEmpty else { return false }
         for pod in try service.all(Self.pods, namespace: namespace) where pod["spec"]?["nodeName"]?.string == node {

@@ -81,7 +81,8 @@ package struct ArtifactDoor: ServerDoor {
             throw APIStatus(
                 code: 403, reason: "Forbidden",
                 message:
-                    "artifact \(digest) is named by no Pod, ConfigMap or Dataset of node \"\(node)\", which may read only those that are")
+                    "artifact \(digest) is named by no Pod, ConfigMap, Model or Dataset of node \"\(node)\", which may read only those that are"
+            )
         }
         try Authorizer(service: service).check(user, AccessRequest(verb: "get", path: Self.folder + digest.hex))
     }

@@ -21,10 +21,11 @@ package enum ArtifactReferences {
     private static func kind(_ name: String) -> KindDefinition { BuiltInKinds.all.first { $0.kind == name }! }
     private static let pods = kind("Pod")
     private static let configMaps = kind("ConfigMap")
+    private static let models = kind("Model")
     private static let datasets = BuiltInKinds.all.first { $0.kind == "Dataset" && $0.group == "sedna.io" }
 
-    /// Whether a node may read a file: a Pod of its own names it, or a ConfigMap that such a Pod names, or a Dataset of its own; each where
-    /// the node itself cannot write.
+    /// Whether a node may read a file: a Pod of its own names it, or a ConfigMap or Model that such a Pod names, or a Dataset of its own; each
+    /// where the node itself cannot write.
     static func isNamed(_ digest: ArtifactDigest, for node: String, in service: ObjectService) throws(APIStatus) -> Bool {
         let wanted = Array(digest.description.utf8)
         for pod in try objects(pods, holding: wanted, in: service) where pod["spec"]?["nodeName"]?.string == node {
@@ -35,13 +36,16 @@ package enum ArtifactReferences {
                 if names(dataset["spec"], digest) { return true }
             }
         }
-        let maps = try objects(configMaps, holding: wanted, in: service).filter { names($0["data"], digest) }.map(ObjectKey.init)
-        guard !maps.isEmpty else { return false }
+        let maps = try objects(configMaps, holding: wanted, in: service).filter { names($0["data"], digest) }
+        // Nodes write nothing of a Model, its status neither.
+        let models = try objects(models, holding: wanted, in: service).filter { names($0["spec"], digest) || names($0["status"], digest) }
+        let named = maps.map { ("configmaps", ObjectKey($0)) } + models.map { ("models", ObjectKey($0)) }
+        guard !named.isEmpty else { return false }
         return try objects(pods, holding: Array(node.utf8), in: service).contains { pod in
             guard pod["spec"]?["nodeName"]?.string == node else { return false }
             let references = PodReferences(pod)
             let namespace = pod["metadata"]?["namespace"]?.string
-            return maps.contains { $0.namespace == namespace && references.contains(resource: "configmaps", name: $0.name) }
+            return named.contains { $0.1.namespace == namespace && references.contains(resource: $0.0, name: $0.1.name) }
         }
     }
 

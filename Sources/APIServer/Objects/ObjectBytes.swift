@@ -25,13 +25,36 @@ enum ObjectBytes {
         return writer.bytes
     }
 
+    private static let limits = JSONParser.Limits(depthMax: 300, bytesMax: 8 << 20)
+
     /// - Throws: `APIStatus` 500 if the bytes are no object; the store's checksums make that a mistake of ours.
     static func decode(_ value: RevisionedValue) throws(APIStatus) -> JSON {
-        guard var object = try? JSONParser.parse(value.bytes, limits: .init(depthMax: 300, bytesMax: 8 << 20)) else {
-            throw .internalError("the stored object \(value.name) is no JSON")
-        }
+        guard var object = try? JSONParser.parse(value.bytes, limits: limits) else { throw noJSON(value) }
         object[path: ["metadata", "resourceVersion"]] = .string(String(value.revision))
         return object
+    }
+
+    private static func noJSON(_ value: RevisionedValue) -> APIStatus { .internalError("the stored object \(value.name) is no JSON") }
+
+    /// The object without its resource version and without who owns its fields, which is much of the text and which few ask for.
+    static func decodeWithoutOwners(_ value: RevisionedValue) throws(APIStatus) -> JSON {
+        guard let object = try? JSONParser.parse(written: value.bytes, limits: limits, leavingOut: "managedFields") else {
+            throw noJSON(value)
+        }
+        return object
+    }
+
+    /// The object's metadata as JSON text with its resource version, without decoding it.
+    static func metadata(_ value: RevisionedValue, into writer: inout JSONWriter) {
+        guard let start = position(of: mark, in: value.bytes), let end = JSONParser.end(ofObjectFrom: start - 1, in: value.bytes) else {
+            writer.raw("{}")
+            return
+        }
+        writer.raw("{\"resourceVersion\":")
+        writer.write(String(value.revision))
+        // An object has a name, so more follows.
+        writer.raw(",")
+        writer.raw(value.bytes[start..<end])
     }
 
     /// The object as JSON text with its resource version, without decoding it.
@@ -62,7 +85,18 @@ enum ObjectBytes {
 
     /// Whether the object is stored in a version.
     static func isStored(_ value: RevisionedValue, in definition: KindDefinition) -> Bool {
-        value.bytes.starts(with: "{\"apiVersion\":\"\(definition.groupVersion)\",".utf8)
+        value.bytes.withUnsafeBufferPointer { bytes in
+            var rest = bytes[...]
+            // Asked for every object of a list and every line of a watch: nothing is put together for it.
+            func takes(_ text: some Sequence<UInt8>) -> Bool {
+                for byte in text { guard rest.popFirst() == byte else { return false } }
+                return true
+            }
+            guard takes("{\"apiVersion\":\"".utf8), definition.group.isEmpty || takes(definition.group.utf8) && takes("/".utf8) else {
+                return false
+            }
+            return takes(definition.version.utf8) && takes("\",".utf8)
+        }
     }
 
     /// First byte behind the mark; `apiVersion` and `kind` before it hold no quotes.

@@ -103,12 +103,18 @@ extension ObjectService {
             after[path: ["metadata", "managedFields"]] = nil
             let known = old["metadata"]?["managedFields"]
             let given = wanted["metadata"]?["managedFields"] ?? known
-            var fields = ManagedFields(given)
-            if before == after, given == known || fields == ManagedFields(known) { return nil }
-            fields.recordUpdate(
-                from: before, to: after, author: author(options, definition, part.subresource), schema: definition.schema,
-                walk: FieldWalk(catalog: catalog), time: environment.now().text)
-            new[path: ["metadata", "managedFields"]] = fields.json
+            if before == after, given == known { return nil }
+            let author = author(options, definition, part.subresource)
+            let walk = FieldWalk(catalog: catalog)
+            if given == known, ManagedFields.stays(known, from: before, to: after, author: author, schema: definition.schema, walk: walk) {
+                new[path: ["metadata", "managedFields"]] = known
+            } else {
+                var fields = ManagedFields(given)
+                if before == after, fields == ManagedFields(known) { return nil }
+                fields.recordUpdate(
+                    from: before, to: after, author: author, schema: definition.schema, walk: walk, time: environment.now().text)
+                new[path: ["metadata", "managedFields"]] = fields.json
+            }
         } else {
             var before = old
             var after = new

@@ -18,6 +18,10 @@ package final class ObjectService: Sendable {
     package let environment: APIEnvironment
     /// What watches of the same changes share.
     let watchLines = WatchLines()
+    let watchChunks = WatchChunks()
+    /// How often watches have looked for changes: of a server with nothing to tell it stays as it is.
+    let watchLooks = Atomic(0)
+    private let decoded = DecodedObjects()
     private let registryBox: Mutex<KindRegistry>
     private let bookBox = Mutex<AccessBook?>(nil)
 
@@ -73,11 +77,22 @@ package final class ObjectService: Sendable {
 
     /// A stored object in the version of `definition`.
     func decode(_ value: RevisionedValue, _ definition: KindDefinition) throws(APIStatus) -> JSON {
-        var object = try ObjectBytes.decode(value)
+        var object = try stored(value)
         guard !ObjectBytes.isStored(value, in: definition) else { return object }
         if let form = definition.storedForm { return form.shown(object) }
         object["apiVersion"] = .string(definition.groupVersion)
         return definition.schema.defaulted(definition.schema.pruned(object, catalog: catalog).value, catalog: catalog)
+    }
+
+    /// A stored object as it lies there, with its resource version.
+    private func stored(_ value: RevisionedValue) throws(APIStatus) -> JSON {
+        if var object = decoded.object(of: value.bytes) {
+            object[path: ["metadata", "resourceVersion"]] = .string(String(value.revision))
+            return object
+        }
+        let object = try ObjectBytes.decode(value)
+        decoded.keep(object, of: value.bytes)
+        return object
     }
 
     /// Every object of a kind, or of one namespace of it, at the newest revision.
@@ -123,7 +138,8 @@ package final class ObjectService: Sendable {
     private static let objectBytesMax = 1536 << 10
 
     private func bytes(of object: JSON, _ definition: KindDefinition) throws(APIStatus) -> [UInt8] {
-        let bytes = ObjectBytes.encode(storable(object, definition))
+        let stored = storable(object, definition)
+        let bytes = ObjectBytes.encode(stored)
         guard bytes.count <= Self.objectBytesMax else {
             throw APIStatus(
                 code: 413, reason: "RequestEntityTooLarge",
@@ -131,6 +147,8 @@ package final class ObjectService: Sendable {
                     "\(definition.plural) \"\(object["metadata"]?["name"]?.string ?? "")\" has \(bytes.count) bytes as it is stored, at most \(Self.objectBytesMax) are kept; make it smaller"
             )
         }
+        // Watches within this process hear of it at once.
+        decoded.keep(stored, of: bytes)
         return bytes
     }
 

@@ -81,7 +81,7 @@ package struct ServiceClient: ObjectClient {
             throw .badRequest("resourceVersion: Invalid value: \"\(query.resourceVersion)\": must be a number")
         }
         let watch = ServiceWatch(try view(kind, query.labelSelector, query.fieldSelector), query, from: revision)
-        return ObjectWatch { () async throws(APIStatus) in try await watch.next() }
+        return ObjectWatch(batches: { () async throws(APIStatus) in try await watch.next() })
     }
 
     /// The whole object, or the binding of a Pod.
@@ -145,7 +145,6 @@ private final class ServiceWatch: Sendable {
 
     private struct State {
         var cursor: Int64
-        var ready: ArraySlice<WatchEvent> = []
         var isRung = false
         var waiter: CheckedContinuation<Void, Never>?
     }
@@ -171,7 +170,7 @@ private final class ServiceWatch: Sendable {
     }
 
     deinit {
-        if let number = listener.withLock({ $0 }) { view.service.store.removeListener(number) }
+        if let number = listener.withLock({ $0 }) { view.service.store.removeListener(number, of: view.definition.collection) }
         timer.withLock { $0 }?.cancel()
     }
 
@@ -186,11 +185,12 @@ private final class ServiceWatch: Sendable {
         }?.resume()
     }
 
-    /// The next event; nil once the time asked for is over, or the reader's task is cancelled.
-    func next() async throws(APIStatus) -> WatchEvent? {
+    /// The next events; nil once the time asked for is over, or the reader's task is cancelled.
+    func next() async throws(APIStatus) -> [WatchEvent]? {
         while !Task.isCancelled {
-            if let event = state.withLock({ $0.ready.popFirst() }) { return event }
-            if try fill() { continue }
+            let (events, hasMore) = try read()
+            if !events.isEmpty { return events }
+            if hasMore { continue }
             if let end, end <= .now { return nil }
             await wait()
         }
@@ -199,8 +199,9 @@ private final class ServiceWatch: Sendable {
 
     /// Reads what has happened since the cursor.
     ///
-    /// - Returns: whether to look at what was read, or for more, before waiting.
-    private func fill() throws(APIStatus) -> Bool {
+    /// - Returns: what of it is shown, and whether there may be more.
+    private func read() throws(APIStatus) -> (events: [WatchEvent], hasMore: Bool) {
+        view.service.watchLooks.add(1, ordering: .relaxed)
         let cursor = state.withLock { $0.cursor }
         let found: (events: ArraySlice<RevisionEvent>, revision: Int64)
         do {
@@ -208,15 +209,12 @@ private final class ServiceWatch: Sendable {
         } catch .compacted(let oldest) {
             throw .expired("too old resource version: \(cursor) (\(oldest))")
         } catch { throw .internalError("\(error)") }
-        var ready: [WatchEvent] = []
-        for event in found.events { if let shown = try shown(event) { ready.append(shown) } }
+        var shown: [WatchEvent] = []
+        for event in found.events { if let event = try self.shown(event) { shown.append(event) } }
         let isFull = found.events.count == Self.batchMax
         let revision = isFull ? found.events.last!.revision : found.revision
-        state.withLock { state in
-            state.ready = ready[...]
-            state.cursor = max(cursor, revision)
-        }
-        return isFull || !ready.isEmpty
+        state.withLock { $0.cursor = max(cursor, revision) }
+        return (shown, isFull)
     }
 
     /// A change as the reader sees it: an object that begins or ceases to be selected is added or deleted.

@@ -2,6 +2,7 @@ package import Identity
 package import Network
 package import Resources
 import Storage
+import Synchronization
 
 /// The front door: turns HTTP requests into verbs on objects and their results into answers, as kubectl and client-go expect them.
 package struct APIServer: HTTPResponder {
@@ -49,6 +50,11 @@ package struct APIServer: HTTPResponder {
         response.headers["Audit-Id"] = id
         audit.write(entry, request, status: response.status, id: id, from: received, to: service.environment.now())
         return response
+    }
+
+    /// A `Status`, as of every refusal.
+    package func refusal(_ status: Int, _ text: String) -> HTTPResponse {
+        Self.answer(APIStatus(code: status, reason: status == 413 ? "RequestEntityTooLarge" : "TooManyRequests", message: text))
     }
 
     private func answer(_ request: HTTPRequest, _ entry: inout AuditLog.Entry) async -> HTTPResponse {
@@ -129,6 +135,8 @@ package struct APIServer: HTTPResponder {
         text += "skerry_store_revision \(service.store.revision)\n"
         text += "# HELP skerry_store_failed 1 if the store takes no more writes.\n# TYPE skerry_store_failed gauge\n"
         text += "skerry_store_failed \(service.store.failure == nil ? 0 : 1)\n"
+        text += "# HELP skerry_watch_looks_total Times that watches have looked for changes.\n"
+        text += "# TYPE skerry_watch_looks_total counter\nskerry_watch_looks_total \(service.watchLooks.load(ordering: .relaxed))\n"
         if let audit {
             text += "# HELP skerry_audit_failures_total Lines of the audit log that could not be written.\n"
             text += "# TYPE skerry_audit_failures_total counter\nskerry_audit_failures_total \(audit.failureCount)\n"

@@ -12,7 +12,8 @@ enum AnswerFormat: Sendable, Equatable {
 
     /// - Throws: `APIStatus` 406.
     init(accept: String?) throws(APIStatus) {
-        let ranges = (accept ?? "").split(separator: ",").prefix(32)
+        let text = accept ?? ""
+        let ranges = text == "application/json" || text == "*/*" ? [] : text.split(separator: ",").prefix(32)
         guard !ranges.isEmpty else {
             self = .json
             return

@@ -36,24 +36,43 @@ package final class AuditLog: Sendable {
 
     func write(_ entry: Entry, _ request: HTTPRequest, status: Int, id: String, from received: Timestamp, to answered: Timestamp) {
         guard !Self.silent.contains(request.path) || status >= 400 else { return }
-        var event: JSON = [
-            "kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": "Metadata", "auditID": .string(id),
-            "stage": .string(entry.verb == "watch" && status < 300 ? "ResponseStarted" : "ResponseComplete"),
-            "requestURI": .string(target(entry, request)),
-            "verb": .string(entry.verb.isEmpty ? request.method.lowercased() : entry.verb), "user": Self.json(entry.user),
-            "sourceIPs": [.string(Self.address(request.peer))],
-            "userAgent": .string(Self.shortened(request.headers["user-agent"] ?? "", Self.agentBytesMax)),
-        ]
-        if let user = entry.impersonated { event["impersonatedUser"] = Self.json(user) }
-        if let path = entry.path { event["objectRef"] = Self.json(path) }
-        if !entry.notes.isEmpty {
-            event["annotations"] = .object(JSONObject(entry.notes.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value)) }))
+        // Written as text at once: it is one line a request.
+        var line = JSONWriter(capacityBytes: 1024)
+        line.raw("{\"kind\":\"Event\",\"apiVersion\":\"audit.k8s.io/v1\",\"level\":\"Metadata\",\"auditID\":")
+        line.write(id)
+        line.raw(
+            entry.verb == "watch" && status < 300 ? ",\"stage\":\"ResponseStarted\"" : ",\"stage\":\"ResponseComplete\"")
+        line.raw(",\"requestURI\":")
+        line.write(target(entry, request))
+        line.raw(",\"verb\":")
+        line.write(entry.verb.isEmpty ? request.method.lowercased() : entry.verb)
+        line.raw(",\"user\":")
+        Self.write(entry.user, to: &line)
+        line.raw(",\"sourceIPs\":[")
+        line.write(Self.address(request.peer))
+        line.raw("],\"userAgent\":")
+        line.write(Self.shortened(request.headers["user-agent"] ?? "", Self.agentBytesMax))
+        if let user = entry.impersonated {
+            line.raw(",\"impersonatedUser\":")
+            Self.write(user, to: &line)
         }
-        event["responseStatus"] = ["metadata": [:], "code": .integer(Int64(status))]
-        event["requestReceivedTimestamp"] = .string(Self.text(received))
-        event["stageTimestamp"] = .string(Self.text(answered))
+        if let path = entry.path {
+            line.raw(",\"objectRef\":")
+            Self.write(path, to: &line)
+        }
+        if !entry.notes.isEmpty {
+            line.raw(",\"annotations\":")
+            line.write(.object(JSONObject(entry.notes.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value)) })))
+        }
+        line.raw(",\"responseStatus\":{\"metadata\":{},\"code\":")
+        line.write(.integer(Int64(status)))
+        line.raw("},\"requestReceivedTimestamp\":")
+        line.write(Self.text(received))
+        line.raw(",\"stageTimestamp\":")
+        line.write(Self.text(answered))
+        line.raw("}\n")
         do {
-            try append(event.bytes() + [0x0a])
+            try append(line.bytes)
         } catch {
             failures.add(1, ordering: .relaxed)
         }
@@ -69,21 +88,33 @@ package final class AuditLog: Sendable {
         text.utf8.count <= bytesMax ? text : String(decoding: text.utf8.prefix(bytesMax), as: UTF8.self) + "…"
     }
 
-    private static func json(_ user: User) -> JSON {
-        var result: JSON = ["username": .string(user.name), "groups": .array(user.groups.map { .string($0) })]
-        if !user.uid.isEmpty { result["uid"] = .string(user.uid) }
-        return result
+    private static func write(_ user: User, to line: inout JSONWriter) {
+        line.raw("{\"username\":")
+        line.write(user.name)
+        line.raw(",\"groups\":")
+        line.write(.array(user.groups.map { .string($0) }))
+        write(",\"uid\":", user.uid, to: &line)
+        line.raw("}")
     }
 
-    private static func json(_ path: ResourcePath) -> JSON {
-        var result: JSON = ["resource": .string(path.plural)]
+    /// A member behind others, unless its text is empty.
+    private static func write(_ key: StaticString, _ text: some StringProtocol, to line: inout JSONWriter) {
+        guard !text.isEmpty else { return }
+        line.raw(key)
+        line.write(String(text))
+    }
+
+    private static func write(_ path: ResourcePath, to line: inout JSONWriter) {
+        line.raw("{\"resource\":")
+        line.write(path.plural)
+        write(",\"namespace\":", path.namespace, to: &line)
+        write(",\"name\":", path.name, to: &line)
         let sides = path.groupVersion.split(separator: "/")
-        if !path.namespace.isEmpty { result["namespace"] = .string(path.namespace) }
-        if !path.name.isEmpty { result["name"] = .string(path.name) }
-        if sides.count == 2 { result["apiGroup"] = .string(String(sides[0])) }
-        result["apiVersion"] = .string(String(sides.last ?? ""))
-        if !path.subresource.isEmpty { result["subresource"] = .string(path.subresource) }
-        return result
+        write(",\"apiGroup\":", sides.count == 2 ? sides[0] : "", to: &line)
+        line.raw(",\"apiVersion\":")
+        line.write(String(sides.last ?? ""))
+        write(",\"subresource\":", path.subresource, to: &line)
+        line.raw("}")
     }
 
     /// The address without its port, of NIO's `[IPv4]127.0.0.1:4711` and `[IPv4]name/127.0.0.1:4711`.

@@ -121,13 +121,7 @@ extension ObjectView {
     }
 
     private func text(_ values: [RevisionedValue], _ metadata: JSON) throws(APIStatus) -> [UInt8] {
-        if case .table = format {
-            var objects: [JSON] = []
-            for value in values { objects.append(try service.decode(value, definition)) }
-            var table = table(objects, resourceVersion: nil, hasColumns: true)
-            table["metadata"] = metadata
-            return table.bytes()
-        }
+        if case .table = format { return try tableText(values, metadata: metadata) }
         let kind = format == .partial ? "PartialObjectMetadataList" : definition.listKind
         let version = format == .partial ? "meta.k8s.io/v1" : definition.groupVersion
         var result = Array("{\"kind\":\"\(kind)\",\"apiVersion\":\"\(version)\",\"metadata\":".utf8)

@@ -47,6 +47,8 @@ struct RequestTarget: Sendable {
             default: nil
             }
         }
+        // Most parts are written as they are meant.
+        if !bytes.contains(where: { $0 == UInt8(ascii: "%") || $0 == UInt8(ascii: "+") || $0 >= 0x80 }) { return String(Substring(bytes)) }
         var result: [UInt8] = []
         var rest = bytes[...]
         while let byte = rest.popFirst() {

@@ -177,7 +177,9 @@ struct ResourceCall {
     }
 
     private var mediaType: String {
-        (request.headers["content-type"] ?? "").prefix { $0 != ";" }.lowercased().filter { $0 != " " }
+        // By far the most.
+        if request.headers["content-type"] == "application/json" { return "application/json" }
+        return (request.headers["content-type"] ?? "").prefix { $0 != ";" }.lowercased().filter { $0 != " " }
     }
 
     private func options(duplicates: [String] = []) throws(APIStatus) -> WriteOptions {

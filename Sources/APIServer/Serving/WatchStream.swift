@@ -6,8 +6,9 @@ import Synchronization
 /// One watch: pulls changes from the store's window when its connection can take them. Nothing is buffered: a client that reads too
 /// slowly falls out of the window and is told 410.
 final class WatchStream: HTTPBodyStream {
-    /// Most changes in one chunk.
+    /// Most changes in one chunk, and bytes after which a chunk is closed.
     private static let chunkEventsMax = 64
+    private static let chunkBytesMax = 256 << 10
     private static let bookmarkPeriod: Duration = .seconds(60)
 
     struct Query: Sendable {
@@ -26,49 +27,45 @@ final class WatchStream: HTTPBodyStream {
         var cursor: Int64
         var initial: ArraySlice<RevisionedValue>
         var owesInitialMark: Bool
-        var owesBookmark = false
-        var isOver = false
         var hasColumns = false
         var listener: Int?
-        var timer: Task<Void, Never>?
+        /// When the watch is over, and when it tells how far it has come; nil for never.
+        let end: ContinuousClock.Instant
+        var nextBookmark: ContinuousClock.Instant?
     }
 
     private let view: ObjectView
     private let query: Query
     private let prefix: String
+    /// What is sent depends on nothing but the place that the watch has reached.
+    private let isShared: Bool
     private let state: Mutex<State>
 
     init(_ view: ObjectView, _ query: Query) {
         self.view = view
         self.query = query
+        isShared = view.format == .json && !view.isFiltered
         prefix = query.namespace.isEmpty ? "" : query.namespace + "/"
-        state = Mutex(State(cursor: query.revision, initial: query.initial[...], owesInitialMark: query.marksInitialEnd))
+        let now = ContinuousClock.now
+        state = Mutex(
+            State(
+                cursor: query.revision, initial: query.initial[...], owesInitialMark: query.marksInitialEnd, end: now + query.timeout,
+                nextBookmark: query.hasBookmarks ? now + Self.bookmarkPeriod : nil))
     }
 
     func start(wake: @escaping @Sendable () -> Void) {
         let listener = view.service.store.addListener(view.definition.collection, wake)
-        let timer = Task { [query, weak self] in
-            let end = ContinuousClock.now + query.timeout
-            while true {
-                let next = query.hasBookmarks ? min(end, .now + Self.bookmarkPeriod) : end
-                guard (try? await Task.sleep(until: next)) != nil, let self else { return }
-                self.state.withLock { state in
-                    if next == end { state.isOver = true } else { state.owesBookmark = true }
-                }
-                wake()
-                if next == end { return }
-            }
-        }
-        state.withLock { state in
-            state.listener = listener
-            state.timer = timer
-        }
+        state.withLock { $0.listener = listener }
+    }
+
+    var dueAfter: Duration? {
+        let due = state.withLock { min($0.end, $0.nextBookmark ?? $0.end) }
+        return max(.zero, due - .now)
     }
 
     func stop() {
-        let (listener, timer) = state.withLock { ($0.listener, $0.timer) }
-        if let listener { view.service.store.removeListener(listener) }
-        timer?.cancel()
+        guard let listener = state.withLock({ $0.listener }) else { return }
+        view.service.store.removeListener(listener, of: view.definition.collection)
     }
 
     func next() -> HTTPBodyStep {
@@ -76,7 +73,6 @@ final class WatchStream: HTTPBodyStream {
             do throws(APIStatus) {
                 return try step(&state)
             } catch {
-                state.isOver = true
                 state.initial = []
                 state.cursor = .max
                 return .chunk(Self.line("ERROR", error.json.bytes()))
@@ -91,8 +87,11 @@ final class WatchStream: HTTPBodyStream {
     private func step(_ state: inout State) throws(APIStatus) -> HTTPBodyStep {
         var chunk: [UInt8] = []
         if !state.initial.isEmpty {
-            for value in state.initial.prefix(Self.chunkEventsMax) { try write("ADDED", value, nil, &state, into: &chunk) }
-            state.initial = state.initial.dropFirst(Self.chunkEventsMax)
+            var isStored = true
+            while let value = state.initial.first, chunk.count <= Self.chunkBytesMax {
+                try write("ADDED", value, nil, &state.hasColumns, &isStored, into: &chunk)
+                state.initial = state.initial.dropFirst()
+            }
             return .chunk(chunk)
         }
         if state.owesInitialMark {
@@ -100,20 +99,52 @@ final class WatchStream: HTTPBodyStream {
             return .chunk(bookmark(state.cursor, endsInitial: true))
         }
         guard state.cursor != .max else { return .end }
-        while chunk.isEmpty {
-            let (events, revision) = try events(after: state.cursor)
-            for event in events { try write(event, &state, into: &chunk) }
-            // Nothing has happened here up to the store's newest revision.
-            state.cursor = max(state.cursor, events.count == Self.chunkEventsMax ? events.last!.revision : revision)
-            if events.count < Self.chunkEventsMax { break }
-        }
-        if !chunk.isEmpty { return .chunk(chunk) }
-        if state.isOver { return .end }
-        if state.owesBookmark {
-            state.owesBookmark = false
+        let changes = try changes(after: state.cursor, hasColumns: &state.hasColumns)
+        state.cursor = changes.cursor
+        if !changes.bytes.isEmpty { return .chunk(changes.bytes) }
+        let now = ContinuousClock.now
+        if now >= state.end { return .end }
+        if let due = state.nextBookmark, now >= due {
+            state.nextBookmark = now + Self.bookmarkPeriod
             return .chunk(bookmark(state.cursor, endsInitial: false))
         }
         return .wait
+    }
+
+    /// The next changes as the client sees them, none or some of them, and the revision up to which they tell.
+    private func changes(after cursor: Int64, hasColumns: inout Bool) throws(APIStatus) -> WatchChunk {
+        view.service.watchLooks.add(1, ordering: .relaxed)
+        guard isShared else { return try written(after: cursor, &hasColumns).chunk }
+        let newest = view.service.store.revision
+        if newest == cursor { return WatchChunk(bytes: [], cursor: cursor) }
+        let place = WatchChunks.Place(
+            collection: view.definition.collection, groupVersion: view.definition.groupVersion, prefix: prefix, after: cursor,
+            newest: newest)
+        if let chunk = view.service.watchChunks.chunk(at: place) { return chunk }
+        let (chunk, isStored) = try written(after: cursor, &hasColumns)
+        if isStored { view.service.watchChunks.keep(chunk, at: place) }
+        return chunk
+    }
+
+    /// - Returns: also whether every object is shown as it is stored.
+    private func written(after start: Int64, _ hasColumns: inout Bool) throws(APIStatus) -> (chunk: WatchChunk, isStored: Bool) {
+        var chunk: [UInt8] = []
+        var cursor = start
+        var isStored = true
+        while chunk.isEmpty {
+            let (events, revision) = try events(after: cursor)
+            // Beyond the last change nothing has happened here up to the store's newest revision.
+            cursor = max(cursor, events.count == Self.chunkEventsMax ? events.last!.revision : revision)
+            for event in events {
+                try write(event, &hasColumns, &isStored, into: &chunk)
+                if chunk.count > Self.chunkBytesMax {
+                    cursor = event.revision
+                    break
+                }
+            }
+            if events.count < Self.chunkEventsMax { break }
+        }
+        return (WatchChunk(bytes: chunk, cursor: cursor), isStored)
     }
 
     private func events(after revision: Int64) throws(APIStatus) -> (ArraySlice<RevisionEvent>, Int64) {
@@ -128,36 +159,40 @@ final class WatchStream: HTTPBodyStream {
     }
 
     /// A change as the client sees it: an object that begins or ceases to be selected is added or deleted.
-    private func write(_ event: RevisionEvent, _ state: inout State, into chunk: inout [UInt8]) throws(APIStatus) {
+    private func write(_ event: RevisionEvent, _ hasColumns: inout Bool, _ isStored: inout Bool, into chunk: inout [UInt8])
+        throws(APIStatus)
+    {
         guard event.name.hasPrefix(prefix) else { return }
         let before = try event.previous.map { (value) throws(APIStatus) in try view.matches(value) } ?? false
         let after = try event.value.map { (value) throws(APIStatus) in try view.matches(value) } ?? false
         switch (before, after) {
         case (false, false): return
-        case (false, true): try write("ADDED", event.value!, nil, &state, into: &chunk)
-        case (true, true): try write("MODIFIED", event.value!, nil, &state, into: &chunk)
+        case (false, true): try write("ADDED", event.value!, nil, &hasColumns, &isStored, into: &chunk)
+        case (true, true): try write("MODIFIED", event.value!, nil, &hasColumns, &isStored, into: &chunk)
         case (true, false):
             if let value = event.value {
-                try write("DELETED", value, nil, &state, into: &chunk)
+                try write("DELETED", value, nil, &hasColumns, &isStored, into: &chunk)
             } else {
-                try write("DELETED", event.previous!, event.revision, &state, into: &chunk)
+                try write("DELETED", event.previous!, event.revision, &hasColumns, &isStored, into: &chunk)
             }
         }
     }
 
-    private func write(_ type: String, _ value: RevisionedValue, _ revision: Int64?, _ state: inout State, into chunk: inout [UInt8])
-        throws(APIStatus)
-    {
+    private func write(
+        _ type: String, _ value: RevisionedValue, _ revision: Int64?, _ hasColumns: inout Bool, _ isStored: inout Bool,
+        into chunk: inout [UInt8]
+    ) throws(APIStatus) {
         if view.format == .json, ObjectBytes.isStored(value, in: view.definition) {
             chunk += view.service.watchLines.line(type, value, revision: revision ?? value.revision)
             return
         }
+        isStored = false
         chunk += Array("{\"type\":\"\(type)\",\"object\":".utf8)
         if case .table = view.format {
             var object = try view.service.decode(value, view.definition)
             if let revision { object[path: ["metadata", "resourceVersion"]] = .string(String(revision)) }
-            chunk += view.table([object], resourceVersion: object["metadata"]?["resourceVersion"], hasColumns: !state.hasColumns).bytes()
-            state.hasColumns = true
+            chunk += view.table([object], resourceVersion: object["metadata"]?["resourceVersion"], hasColumns: !hasColumns).bytes()
+            hasColumns = true
         } else {
             try view.write(value, revision: revision, into: &chunk)
         }

@@ -45,6 +45,7 @@ struct DeploymentSets {
     }
 
     static func replicas(_ object: JSON) -> Int64 { object["spec"]?["replicas"]?.integer ?? 1 }
+    static func held(_ set: JSON) -> Int64 { set["status"]?["replicas"]?.integer ?? 0 }
     static func available(_ set: JSON) -> Int64 { set["status"]?["availableReplicas"]?.integer ?? 0 }
     static func total(_ sets: [JSON], _ count: (JSON) -> Int64) -> Int64 { sets.reduce(0) { $0 + count($1) } }
     static func revision(_ object: JSON) -> Int64 { object.annotation(revisionKey).flatMap { Int64($0) } ?? 0 }
@@ -68,7 +69,8 @@ struct DeploymentSets {
     /// How many Pods the new ReplicaSet should have now.
     func newReplicas(current: Int64) -> Int64 {
         guard isRolling else { return replicas }
-        let total = Self.total(all, Self.replicas)
+        // Pods that a ReplicaSet is to lose are there until it says that they are gone.
+        let total = Self.total(all) { max(Self.replicas($0), Self.held($0)) }
         guard total < replicas + maxSurge else { return current }
         return current + min(replicas + maxSurge - total, max(0, replicas - current))
     }

@@ -43,6 +43,7 @@ struct IncrementalJob: RoundJob {
         inputs.mountRows(rows, .train, variable: "TRAIN_DATASET_URL", &fittings)
         inputs.addOriginal(rows.dataset, &fittings)
         if let base = try base(inputs) { fittings.add("BASE_MODEL_URL", inputs.mountModel(base, as: "base", &fittings)) }
+        inputs.mountKnowledge(&fittings)
         inputs.mountOutput(.train, round: work.round, variables: ["MODEL_URL"], &fittings)
         return WorkerOrder(
             role: .init(word: "train", type: "train", round: work.round), template: inputs.template("trainSpec"), fittings: fittings)

@@ -4,8 +4,17 @@ import Resources
 extension ResourceKind {
     static let dataset = sedna("Dataset", "datasets")
     static let model = sedna("Model", "models")
+    static let jointInferenceService = sedna("JointInferenceService", "jointinferenceservices")
     static let incrementalLearningJob = sedna("IncrementalLearningJob", "incrementallearningjobs")
     static let lifelongLearningJob = sedna("LifelongLearningJob", "lifelonglearningjobs")
+
+    static let knowledgeTask = knowledge("KnowledgeTask", "knowledgetasks")
+    static let knowledgeModel = knowledge("KnowledgeModel", "knowledgemodels")
+    static let knowledgeRelation = knowledge("KnowledgeRelation", "knowledgerelations")
+
+    private static func knowledge(_ kind: String, _ plural: String) -> ResourceKind {
+        ResourceKind(group: "knowledge.skerry.io", version: "v1alpha1", kind: kind, plural: plural)
+    }
 
     private static func sedna(_ kind: String, _ plural: String) -> ResourceKind {
         ResourceKind(group: "sedna.io", version: "v1alpha1", kind: kind, plural: plural)

@@ -96,6 +96,16 @@ struct JobStatus: Sendable {
 
     // MARK: Rounds
 
+    /// Has the knowledge base take in what the round's worker recorded; nothing of one that recorded nothing.
+    mutating func addUnrecorded(_ work: JobWork, pod: String) {
+        guard let ruling = work.decision, let record = work.trained.first(where: { $0.format == "knowledge" }), !record.digest.isEmpty
+        else { return }
+        let entry = KnowledgeEntry(
+            job: ObjectKey(job), round: work.round, pod: pod, record: record.digest, model: work.model?.digest ?? "",
+            isDeployed: ruling.deploys, reason: ruling.reason)
+        self["unrecorded"] = .array(((self["unrecorded"]?.array ?? []) + [entry.json]).suffix(Self.roundsKept))
+    }
+
     /// Ends the round under way: what it came to stays among the newest rounds.
     mutating func endRound(_ result: String, _ reason: String, version: Int64?, metrics: JSONObject) {
         guard let work else { return }

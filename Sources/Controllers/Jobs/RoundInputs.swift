@@ -45,6 +45,17 @@ struct RoundInputs: Sendable {
         for variable in variables { fittings.add(variable, folder) }
     }
 
+    /// What the last deployed round left for the next.
+    func mountKnowledge(_ fittings: inout WorkerPods.Fittings) {
+        let state = (try? WorkerReport(["status": "completed", "results": job["status"]?["state"] ?? []]))?.results ?? []
+        fittings.add("HAS_COMPLETED_INITIAL_TRAINING", state.isEmpty ? "false" : "true")
+        guard !state.isEmpty else { return }
+        let folder = "\(WorkerPods.prefix)/knowledge"
+        fittings.mount("knowledge", .files, state.volumeAttributes, at: folder)
+        fittings.add("KNOWLEDGE_URL", folder)
+        if let index = state.first(where: { $0.format == "state" }) { fittings.add("CLOUD_KB_INDEX", "\(folder)/\(index.name)") }
+    }
+
     // MARK: Models
 
     /// A model as a file of the worker.

@@ -86,6 +86,10 @@ struct RoundPlan: Sendable {
         guard let trigger = JobTrigger(job["spec"]?["trainSpec"]?["trigger"]) else {
             return status.set(stage, .failed, "TriggerInvalid", "spec.trainSpec.trigger cannot be read; correct it", isWarning: true)
         }
+        // Nothing that was learned is dropped for want of somebody to remember it.
+        if (status["unrecorded"]?.array?.count ?? 0) >= JobStatus.roundsKept {
+            return wait("KnowledgeBehind", "the knowledge base has yet to take in \(JobStatus.roundsKept) rounds; see the cloud's log")
+        }
         let data = JobData(names: style.datasets, world: world)
         let rows: [RowRange]
         let count: Int64
@@ -222,6 +226,7 @@ struct RoundPlan: Sendable {
             return fail(work, "NoDecision", "the round has no decision; it begins again")
         }
         guard ruling.deploys else {
+            addUnrecorded(work)
             status.setDone(.deploy, false, "Kept", ruling.reason)
             status.set(.deploy, .completed, "Kept", "round \(work.round) changes nothing: \(ruling.reason)")
             return status.endRound("Kept", ruling.reason, version: servingVersion, metrics: figures(work))
@@ -239,6 +244,7 @@ struct RoundPlan: Sendable {
             return status.set(.deploy, .running, "Deploying", "model \(style.deployedModel) gets version \(versions.serving)")
         }
         let number = version["version"]?.integer ?? 0
+        addUnrecorded(work)
         status.setRows("learned", work.rows)
         status["state"] = .array(work.state.map(\.json))
         status["model"] = .string("\(style.deployedModel)/\(number)")
@@ -247,6 +253,11 @@ struct RoundPlan: Sendable {
         status.set(
             .deploy, .completed, "Deployed", "round \(work.round): model \(style.deployedModel) version \(number) serves; \(ruling.reason)")
         status.endRound("Deployed", ruling.reason, version: number, metrics: figures(work))
+    }
+
+    private mutating func addUnrecorded(_ work: JobWork) {
+        guard job["kind"]?.string == ResourceKind.lifelongLearningJob.kind else { return }
+        status.addUnrecorded(work, pod: pods.name(WorkerPods.Role(word: "train", type: "train", round: work.round)))
     }
 
     private var servingVersion: Int64? { world.models[style.deployedModel].map { ModelVersions($0).serving } }
@@ -316,8 +327,6 @@ struct RoundPlan: Sendable {
 
     // MARK: Services
 
-    private static let serviceLabel = "jobs.skerry.io/service"
-
     /// Keeps the workers that serve as they should be: what is missing is made, what is not wanted any more, or of another template, goes.
     private mutating func serve() {
         let orders: [WorkerOrder]
@@ -327,17 +336,7 @@ struct RoundPlan: Sendable {
             if reason == nil || reason == "TriggerNotMet" { status.set(.train, .waiting, error.reason, error.message) }
             return
         }
-        var wanted: [String: JSON] = [:]
-        for order in orders {
-            var pod = pods.pod(order.role, template: order.template, order.fittings)
-            pod[path: ["metadata", "labels", Self.serviceLabel]] = .string(StableHash.hex((pod["spec"] ?? .null).text))
-            wanted[pod.name] = pod
-        }
-        for (name, pod) in world.pods where pod.labels[Self.serviceLabel] != nil && !pod.isBeingDeleted {
-            if wanted[name]?.labels[Self.serviceLabel] == pod.labels[Self.serviceLabel], !PodFacts.hasEnded(pod) { continue }
-            steps.append(.delete(.pod, ObjectKey(pod), Deletion(uid: pod.uid)))
-        }
-        for (name, pod) in wanted.sorted(by: { $0.key < $1.key }) where world.pods[name] == nil { steps.append(.create(.pod, pod)) }
+        steps += ServicePods(pods: pods).steps(orders, there: world.pods)
     }
 
     /// Workers of the newest two rounds stay to be looked at; older ones go.

@@ -74,7 +74,7 @@ struct WorkerPods: Sendable {
         var container = container
         var variables = fittings.variables
         variables.append(("NAMESPACE", job.namespace))
-        variables.append(("JOB_NAME", job.name))
+        variables.append((job["kind"]?.string?.hasSuffix("Service") == true ? "SERVICE_NAME" : "JOB_NAME", job.name))
         variables.append(("DATA_PATH_PREFIX", Self.prefix))
         let own = Set((container["env"]?.array ?? []).compactMap { $0["name"]?.string })
         // What the template says wins: Sedna's users set LOG_LEVEL, PARAMETERS and the like there.

@@ -71,14 +71,7 @@ struct LifelongJob: RoundJob {
         var fittings = WorkerPods.Fittings(node: trainingNode(world))
         addRows(work, .train, variable: "TRAIN_DATASET_URL", inputs, &fittings)
         inputs.addOriginal(datasets[0], &fittings)
-        let state = (try? WorkerReport(["status": "completed", "results": job["status"]?["state"] ?? []]))?.results ?? []
-        fittings.add("HAS_COMPLETED_INITIAL_TRAINING", state.isEmpty ? "false" : "true")
-        if !state.isEmpty {
-            let folder = "\(WorkerPods.prefix)/knowledge"
-            fittings.mount("knowledge", .files, state.volumeAttributes, at: folder)
-            fittings.add("KNOWLEDGE_URL", folder)
-            if let index = state.first(where: { $0.format == "state" }) { fittings.add("CLOUD_KB_INDEX", "\(folder)/\(index.name)") }
-        }
+        inputs.mountKnowledge(&fittings)
         fittings.add("ROUND", "\(work.round)")
         inputs.mountOutput(.train, round: work.round, variables: ["OUTPUT_URL", "MODEL_URL"], &fittings)
         return WorkerOrder(

@@ -11,9 +11,8 @@ struct NamespaceReconciler: Reconciler {
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
         if change.kind == .namespace { return change.new?.isBeingDeleted ?? false ? [ReconcileItem(.namespace, change.key)] : [] }
-        guard !change.key.namespace.isEmpty, view[.namespace, ObjectKey(name: change.key.namespace)]?.isBeingDeleted ?? false else {
-            return []
-        }
+        // Asked for every change of everything that has a namespace.
+        guard !change.key.namespace.isEmpty, view.isBeingDeleted(.namespace, ObjectKey(name: change.key.namespace)) else { return [] }
         return [ReconcileItem(.namespace, ObjectKey(name: change.key.namespace))]
     }
 

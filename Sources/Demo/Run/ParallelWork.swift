@@ -22,15 +22,19 @@ package enum ParallelWork {
         #else
             var others = [pthread_t?](repeating: nil, count: max(0, min(threads, jobs.count) - 1))
         #endif
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
+        // Filled by the C library: the type's initialiser is another module's wherever one imports the header too.
+        let attributes = UnsafeMutablePointer<pthread_attr_t>.allocate(capacity: 1)
+        pthread_attr_init(attributes)
+        defer {
+            pthread_attr_destroy(attributes)
+            attributes.deallocate()
+        }
         // As the main thread has; the default of a thread may be far less elsewhere.
-        pthread_attr_setstacksize(&attributes, 8 << 20)
+        pthread_attr_setstacksize(attributes, 8 << 20)
         var running = 0
         for index in others.indices {
             let context = Unmanaged.passRetained(Box(queue.work))
-            guard pthread_create(&others[index], &attributes, workThread, context.toOpaque()) == 0 else {
+            guard pthread_create(&others[index], attributes, workThread, context.toOpaque()) == 0 else {
                 // With fewer threads it only takes longer.
                 context.release()
                 break

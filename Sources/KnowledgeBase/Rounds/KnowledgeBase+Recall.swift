@@ -18,6 +18,14 @@ extension KnowledgeBase {
         try database.transaction(.reading) { try RoundReader(database).round(job, number, pod: pod) }
     }
 
+    /// How many samples of a job are in each state after its newest round; states without any are left out.
+    package func sampleCounts(of job: JobName) throws -> [RoundRecord.Sample.State: Int] {
+        let rows = try database.map("SELECT state, count(*) FROM samples WHERE job = ? GROUP BY state", [.text(job.description)]) { row in
+            (RoundRecord.Sample.State(name: try row.text(0)), try row.int(1))
+        }
+        return Dictionary(rows.compactMap { state, count in state.map { ($0, count) } }, uniquingKeysWith: +)
+    }
+
     /// All rounds that are known, by job, number and pod.
     package func roundNames() throws -> [RoundName] {
         try database.map(

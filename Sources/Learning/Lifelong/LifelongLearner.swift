@@ -11,9 +11,9 @@ package struct RetainedModel: Sendable {
     /// As it was trained; only its adapters change later.
     package let model: BlendedModel
     /// Fitted anew each round, on this model's own margins: an old model still learns of new places.
-    package fileprivate(set) var adapters: [AdapterLayer] = []
+    package internal(set) var adapters: [AdapterLayer] = []
     /// By row id, margins from parts that did not see the row, where it was trained on it; else its plain margins.
-    fileprivate var outOfSample: [Int: [Double]] = [:]
+    var outOfSample: [Int: [Double]] = [:]
 
     /// Shape [rows, classes].
     package func margins(_ rows: LifelongSamples) throws(StageError) -> [Double] {
@@ -70,18 +70,18 @@ package struct Recognition: Sendable, Equatable {
 package struct LifelongLearner: Sendable {
     private let estimator: any CrossFittingEstimator
     private let stages: LifelongStages
-    private let classCount: Int
+    let classCount: Int
     /// Attribute whose words cluster the gate's evidence.
     private let clusterAttribute: String
     /// Models that serve a task, and the newest, oldest first.
-    package private(set) var models: [RetainedModel] = []
+    package internal(set) var models: [RetainedModel] = []
     /// Position in `models` of the one that serves each task.
-    private var serving: [String: Int] = [:]
-    private var known: [KnownTask] = []
-    private var knownIDs: Set<Int> = []
+    var serving: [String: Int] = [:]
+    var known: [KnownTask] = []
+    var knownIDs: Set<Int> = []
     /// Fitted to the places seen by the last round that named any.
-    private var recogniser: (any UnseenSampleRecogniser)?
-    private var detector: (any UnseenTaskDetector)?
+    var recogniser: (any UnseenSampleRecogniser)?
+    var detector: (any UnseenTaskDetector)?
 
     /// - Parameter clusterAttribute: rows with the same word of it are one piece of evidence to the gate.
     package init(
@@ -138,6 +138,20 @@ package struct LifelongLearner: Sendable {
         return ClassProbabilities(classCount: classCount, logits: margins.map(Float.init))
     }
 
+    /// What the serving models say of rows they were taught, each row judged by parts and corrections that did not see it: shape
+    /// [rows, classes].
+    ///
+    /// - Parameter samples: rows of the last round learned.
+    /// - Throws: `StageError`.
+    package func outOfSample(_ samples: LabelledSamples) throws -> ClassProbabilities {
+        let all = try adaptedMargins(samples)
+        let margins = try allocate(samples.rows).enumerated().flatMap { row, task in
+            stages.inferenceIntegration.integrate(
+                all.map { $0.rows([row], classCount) }, serving: task.flatMap { serving[$0] } ?? models.count - 1)
+        }
+        return ClassProbabilities(classCount: classCount, logits: margins.map(Float.init))
+    }
+
     /// The known task of each row; nil where it belongs to none.
     package func allocate(_ rows: LifelongSamples) throws -> [String?] {
         try stages.taskAllocation.allocate(rows, named: stages.taskDefinition.tasks(of: rows), known: known)
@@ -159,6 +173,23 @@ package struct LifelongLearner: Sendable {
         }
         return found
     }
+
+    /// Round of the model that serves each known task.
+    package var servingRounds: [String: Int] { serving.mapValues { models[$0].round } }
+
+    /// What recognises rows and finds their tasks, without any model or margin: it can no longer predict.
+    package var withoutModels: LifelongLearner {
+        var copy = self
+        (copy.models, copy.serving, copy.knownIDs) = ([], [:], [])
+        // The mean of a few rows would tell of each.
+        for index in copy.known.indices where copy.known[index].sampleCount < Self.centreRowsMin {
+            copy.known[index].centre = copy.known[index].centre.map { _ in .nan }
+        }
+        return copy
+    }
+
+    /// Rows of a task whose centre may be shown to others.
+    private static let centreRowsMin = 10
 
     /// Rows of a place that are judged together.
     private static let batchRows = 20
@@ -214,7 +245,7 @@ package struct LifelongLearner: Sendable {
     ) -> LifelongRound {
         LifelongRound(
             number: round, tasks: known, taskOfRow: tasks, reasonToWait: reasonToWait, decisions: decisions, relations: relations,
-            serving: serving.mapValues { models[$0].round })
+            serving: servingRounds)
     }
 
     private func loss(_ margins: [Double], _ row: Int, _ label: Int) -> Double {

@@ -122,6 +122,10 @@ package struct StageCatalog: Sendable {
         StageMaker(.unseenSampleRecognition, "SampleRegonitionDefault", parameters: ["seed"]) { parameters, stages throws(StageError) in
             stages.unseenSampleRecognition = try CoinFlipRecognition.make(parameters)
         },
+        StageMaker(.unseenSampleRecognition, "Envelope", parameters: ["columns", "attribute", "false_alarm_rate"]) {
+            parameters, stages throws(StageError) in
+            stages.unseenSampleRecognition = try EnvelopeRecognition.make(parameters)
+        },
         StageMaker(.unseenTaskDetection, "PooledNeighbours", parameters: NeighbourRecognition.parameterNames + ["batch_rows"]) {
             parameters, stages throws(StageError) in
             stages.unseenTaskDetection = try PooledDetection.make(parameters)

@@ -64,7 +64,7 @@ package struct StageParameters: Sendable, Equatable {
     }
 
     /// - Throws: `StageError.unknownParameter` for one that nobody would read.
-    func refuseStrays(_ known: [String]) throws(StageError) {
+    package func refuseStrays(_ known: [String]) throws(StageError) {
         guard let stray = values.keys.sorted().first(where: { !known.contains($0) }) else { return }
         throw .unknownParameter(stage: stage, name: stray, known: known)
     }

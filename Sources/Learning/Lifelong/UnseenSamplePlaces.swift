@@ -97,3 +97,27 @@ struct PlaceSpace: Sendable, Equatable {
         return (Float(mean), Float(squares / Double(max(values.count, 1))))
     }
 }
+
+extension PlaceSpace {
+    func write(to writer: inout StateWriter) {
+        for names in [signs.columns, signs.formColumns, signs.attributes] { writer.write(names) }
+        writer.write(signs.place)
+        writer.write(medians)
+        for list in words { writer.write(list) }
+        writer.write(means)
+        writer.write(units)
+    }
+
+    /// - Throws: `.damaged` where a coordinate has no unit.
+    init(from reader: inout StateReader) throws(StateError) {
+        signs = PlaceSigns(
+            columns: try reader.texts(), formColumns: try reader.texts(), attributes: try reader.texts(), place: try reader.text())
+        medians = try reader.floats()
+        for _ in signs.attributes { words.append(try reader.texts()) }
+        means = try reader.floats()
+        units = try reader.floats()
+        guard medians.count == signs.columns.count, means.count == count, units.count == count else {
+            throw .damaged(reason: "\(count) coordinates with \(means.count) means and \(units.count) units")
+        }
+    }
+}

@@ -35,7 +35,7 @@ package protocol UnseenSampleRecogniser: Sendable {
 package struct CoinFlipRecognition: UnseenSampleRecognition, UnseenSampleRecogniser {
     /// Between the two scores, 0 and 1.
     package let threshold = 0.5
-    private let seed: UInt64
+    let seed: UInt64
 
     /// Drawn on for single rows only.
     package init(seed: UInt64 = 27) { self.seed = seed }
@@ -168,6 +168,27 @@ struct NeighbourRecogniser: UnseenSampleRecogniser {
             place -= 1
         }
         nearest[place] = distance
+    }
+}
+
+extension NeighbourRecogniser {
+    func write(to writer: inout StateWriter) {
+        space.write(to: &writer)
+        writer.write(reference)
+        writer.write(count: neighbours)
+        writer.write(threshold)
+    }
+
+    /// - Throws: `.damaged`.
+    init(from reader: inout StateReader) throws(StateError) {
+        let space = try PlaceSpace(from: &reader)
+        let reference = try reader.floats()
+        let neighbours = Int(try reader.integer(UInt32.self))
+        guard (1...100).contains(neighbours), space.count > 0, reference.count % space.count == 0 else {
+            throw .damaged(reason: "\(neighbours) neighbours among \(reference.count) coordinates of \(space.count)")
+        }
+        self.init(space: space, reference: reference, neighbours: neighbours)
+        threshold = try reader.double()
     }
 }
 

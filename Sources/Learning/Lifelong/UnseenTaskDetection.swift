@@ -29,7 +29,7 @@ package struct AttributeFilterDetection: UnseenTaskDetection {
         Detector(attributes: attributes, known: Set(try Detector.tuples(attributes, seen.rows)))
     }
 
-    private struct Detector: UnseenTaskDetector {
+    struct Detector: UnseenTaskDetector {
         let threshold = 0.0
         let attributes: [String]
         let known: Set<[String]>
@@ -78,7 +78,7 @@ package struct PooledDetection: UnseenTaskDetection {
             threshold: conformalThreshold(means, falseAlarmRate: recognition.falseAlarmRate))
     }
 
-    private struct Detector: UnseenTaskDetector {
+    struct Detector: UnseenTaskDetector {
         let recogniser: NeighbourRecogniser
         let threshold: Double
 

@@ -13,6 +13,12 @@ package struct BiasTable: Sendable, Equatable {
     /// Class corrections by task key, in natural-log units.
     package private(set) var biases: [String: [Double]] = [:]
 
+    /// As they were fitted and saved; one number a class each.
+    init(classCount: Int, biases: [String: [Double]]) {
+        self.classCount = classCount
+        self.biases = biases
+    }
+
     private static let damping = 0.75
 
     /// Corrects nothing: no task is known.

@@ -9,8 +9,6 @@ struct AgentContext: Sendable {
     var place: PodPlace
     /// Whoever gives tokens of service accounts; nil for nobody.
     var tokens: (any PodTokens)?
-    /// Files of this node by digest; nil where none are kept.
-    var files: ArtifactStore?
     /// Asks Pods over TLS; nil for nobody.
     var secureProbes: (any SecureProbes)?
     /// What the node has to give, as its status has it.
@@ -21,6 +19,13 @@ struct AgentContext: Sendable {
     var report: @Sendable (String) -> Void
     let events: NodeEvents
     let ports: HostPorts
+    /// Nil where the node keeps no files: Pods that need some wait.
+    var files: NodeFiles?
+    /// Nil where the node keeps no data sets.
+    var datasets: DatasetKeeper?
+    let workerNames: WorkerNames
+    /// Draws the secrets of workers' names.
+    var random: @Sendable () -> UInt64
 }
 
 /// Who has which ports of the machine.

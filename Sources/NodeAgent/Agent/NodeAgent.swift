@@ -1,6 +1,5 @@
 import Reconciliation
 package import Resources
-package import Storage
 
 /// Makes a node match the Pods that are bound to it, whoever holds their objects: a server over the network, the node's own copy, or this
 /// process. Containers outlive it.
@@ -16,8 +15,6 @@ package actor NodeAgent {
         let runtime: any ContainerRuntime
         /// Whoever gives tokens of service accounts to the cloud's Pods; nil for nobody, and then Pods have none.
         package var tokens: (any PodTokens)?
-        /// Files of this node by digest: a container whose Pod names one waits for it. Nil where none are kept.
-        package var files: ArtifactStore?
         /// Asks Pods over TLS, for probes and hooks of scheme HTTPS; nil for nobody, and then these fail.
         package var secureProbes: (any SecureProbes)?
         /// Whoever holds the Pods of one namespace that were deployed on the node itself; nil for none.
@@ -28,6 +25,8 @@ package actor NodeAgent {
         package var labels: [String: String] = [:]
         /// Renews the node's Lease itself. Off where a hub does it for a connected node.
         package var renewsLease = false
+        /// Files by digest, for volumes that name some and for what workers leave; without them such Pods wait.
+        package var files: NodeFiles?
         /// Both clocks.
         package var now: @Sendable () -> Moment
         /// Spreads what many agents would else do at once, and makes names differ.
@@ -52,7 +51,7 @@ package actor NodeAgent {
     }
 
     /// Where Pods come from.
-    private struct Source {
+    private struct Origin {
         let context: AgentContext
         var mirror = ObjectMirror(kind: .pod)
         /// Uids of the Pods that were there when they were first listed; nil before.
@@ -61,8 +60,12 @@ package actor NodeAgent {
 
     private let configuration: Configuration
     private let context: AgentContext
-    /// The cloud's first; then those of the node itself, if it has any.
-    private var sources: [Source]
+    /// Where Pods come from: the cloud first; then the node itself, if it has Pods of its own.
+    private var origins: [Origin]
+    private let datasets: DatasetKeeper
+    /// Rung by whoever finds that what volumes are made of has changed.
+    private let sources: AsyncStream<ChangedSource>.Continuation
+    private let changedSources: AsyncStream<ChangedSource>
     private var workers: [String: PodWorker] = [:]
     /// Workers that are to be run, by the loop that may begin tasks.
     private var unbegun: [PodWorker] = []
@@ -75,20 +78,26 @@ package actor NodeAgent {
     package init(_ configuration: Configuration) {
         self.configuration = configuration
         let runtime = configuration.runtime.version.split(separator: ":").first.map(String.init) ?? "process"
-        let ports = HostPorts()
+        let (stream, continuation) = AsyncStream.makeStream(of: ChangedSource.self, bufferingPolicy: .unbounded)
+        (changedSources, sources) = (stream, continuation)
+        let datasets = DatasetKeeper(
+            node: configuration.nodeName, client: configuration.client, now: configuration.now, report: configuration.report,
+            changed: { continuation.yield(.dataset($0)) })
+        self.datasets = datasets
+        let (ports, names) = (HostPorts(), WorkerNames())
         func context(_ client: any ObjectClient, _ tokens: (any PodTokens)? = nil) -> AgentContext {
             let events = NodeEvents(
                 client: client, node: configuration.nodeName, salt: configuration.random(), now: configuration.now)
             return AgentContext(
                 nodeName: configuration.nodeName, client: client, runtime: configuration.runtime,
-                place: PodPlace(address: configuration.address, runtime: runtime), tokens: tokens, files: configuration.files,
-                secureProbes: configuration.secureProbes,
-                allocatable: configuration.facts.allocatable,
-                now: configuration.now, report: configuration.report, events: events, ports: ports)
+                place: PodPlace(address: configuration.address, runtime: runtime), tokens: tokens,
+                secureProbes: configuration.secureProbes, allocatable: configuration.facts.allocatable, now: configuration.now,
+                report: configuration.report, events: events, ports: ports, files: configuration.files, datasets: datasets,
+                workerNames: names, random: configuration.random)
         }
         self.context = context(configuration.client, configuration.tokens)
-        sources = [Source(context: self.context)]
-        if let own = configuration.own { sources.append(Source(context: context(own.client))) }
+        origins = [Origin(context: self.context)]
+        if let own = configuration.own { origins.append(Origin(context: context(own.client))) }
     }
 
     /// Runs until its task is cancelled; containers then go on without it.
@@ -97,11 +106,16 @@ package actor NodeAgent {
     package func run() async throws {
         let records = try await configuration.runtime.recover()
         recovered = Dictionary(grouping: records) { $0.id.pod }
+        for record in records { if let name = record.workerName { context.workerNames[name] = record.id } }
+        context.workerNames.isComplete = true
         let reporter = NodeReporter(configuration)
         await withDiscardingTaskGroup { group in
             group.addTask { await self.followRuntime() }
-            for number in sources.indices { group.addTask { await self.followPods(number) } }
+            for number in origins.indices { group.addTask { await self.followPods(number) } }
             group.addTask { await reporter.run() }
+            group.addTask { await self.datasets.run() }
+            group.addTask { await self.followModels() }
+            group.addTask { await self.followSources() }
             if configuration.renewsLease { group.addTask { await LeaseRenewer(self.configuration).run() } }
             while !Task.isCancelled {
                 let begun = unbegun
@@ -128,14 +142,14 @@ package actor NodeAgent {
         while !Task.isCancelled {
             let now = configuration.now().uptime
             do throws(APIStatus) {
-                switch sources[number].mirror.next(now: now) {
+                switch origins[number].mirror.next(now: now) {
                 case .wait(let wait): try? await Task.sleep(for: wait)
                 case .list: try await listPods(number)
                 case .watch(let revision): try await watchPods(number, from: revision)
                 }
             } catch {
                 if Task.isCancelled { return }
-                sources[number].mirror.failed(error, now: configuration.now().uptime)
+                origins[number].mirror.failed(error, now: configuration.now().uptime)
                 if error.code != 410 { configuration.report("watching pods of node \(configuration.nodeName): \(error.message)") }
                 await beginSaved()
             }
@@ -145,19 +159,19 @@ package actor NodeAgent {
     private var selector: String { "spec.nodeName=\(configuration.nodeName)" }
 
     private func listPods(_ number: Int) async throws(APIStatus) {
-        let context = sources[number].context
+        let context = origins[number].context
         let list = try await context.client.listAll(.pod, ListQuery(fieldSelector: selector, limit: 250))
-        let changes = sources[number].mirror.listed(list, now: configuration.now().uptime)
+        let changes = origins[number].mirror.listed(list, now: configuration.now().uptime)
         for change in changes { await take(change, context) }
-        guard sources[number].listed == nil else { return }
-        sources[number].listed = Set(list.items.compactMap { $0["metadata"]?["uid"]?.string })
+        guard origins[number].listed == nil else { return }
+        origins[number].listed = Set(list.items.compactMap { $0["metadata"]?["uid"]?.string })
         // What none of them wants is known once all have said what they want.
-        let listed = sources.compactMap(\.listed)
-        if listed.count == sources.count { await endOrphans(besides: listed.reduce([]) { $0.union($1) }) }
+        let listed = origins.compactMap(\.listed)
+        if listed.count == origins.count { await endOrphans(besides: listed.reduce([]) { $0.union($1) }) }
     }
 
     private func watchPods(_ number: Int, from revision: String) async throws(APIStatus) {
-        let context = sources[number].context
+        let context = origins[number].context
         var query = WatchQuery(from: revision)
         query.fieldSelector = selector
         query.timeoutSeconds = 290 + Int(configuration.random() % 60)
@@ -165,9 +179,9 @@ package actor NodeAgent {
         var hadEvents = false
         while let event = try await events.next(isolation: self) {
             hadEvents = true
-            if let change = sources[number].mirror.received(event) { await take(change, context) }
+            if let change = origins[number].mirror.received(event) { await take(change, context) }
         }
-        sources[number].mirror.ended(now: configuration.now().uptime, hadEvents: hadEvents)
+        origins[number].mirror.ended(now: configuration.now().uptime, hadEvents: hadEvents)
     }
 
     private func take(_ change: ObjectChange, _ context: AgentContext) async {
@@ -189,7 +203,7 @@ package actor NodeAgent {
 
     /// The server is out of reach and has said nothing yet: goes on with what it last said. The node's own Pods need no server.
     private func beginSaved() async {
-        guard sources[0].listed == nil, !hasBegunSaved else { return }
+        guard origins[0].listed == nil, !hasBegunSaved else { return }
         hasBegunSaved = true
         for object in configuration.runtime.savedPods() {
             guard let uid = object["metadata"]?["uid"]?.string, workers[uid] == nil,
@@ -206,7 +220,7 @@ package actor NodeAgent {
             configuration.runtime.savedPods().map { ($0["metadata"]?["uid"]?.string ?? "", $0) }, uniquingKeysWith: { first, _ in first })
         for uid in Set(recovered.keys).union(saved.keys).subtracting(wanted) where workers[uid] == nil {
             if let object = saved[uid] {
-                begin(object, uid, ObjectKey(object).namespace == configuration.own?.namespace ? sources.last!.context : context)
+                begin(object, uid, ObjectKey(object).namespace == configuration.own?.namespace ? origins.last!.context : context)
                 await workers[uid]?.update(nil)
             } else {
                 recovered[uid] = nil
@@ -214,6 +228,55 @@ package actor NodeAgent {
             }
         }
     }
+
+    // MARK: What volumes are made of
+
+    /// An object from which volumes of files are made has changed.
+    private enum ChangedSource: Sendable { case model(ObjectKey), dataset(ObjectKey) }
+
+    private func followModels() async {
+        let follower = KindFollower(
+            kind: .model, client: configuration.client, now: configuration.now, report: configuration.report)
+        let sources = sources
+        await follower.run { change in sources.yield(.model(change.key)) }
+    }
+
+    private func followSources() async {
+        for await source in changedSources {
+            switch source {
+            case .model(let key):
+                for worker in workers.values where worker.key.namespace == key.namespace { await worker.changed(model: key.name) }
+            case .dataset(let key):
+                for worker in workers.values where worker.key.namespace == key.namespace { await worker.changed(dataset: key.name) }
+            }
+        }
+    }
+
+    // MARK: Workers
+
+    /// The worker of a name and the life that it is of; nil if nobody goes by it.
+    ///
+    /// - Throws: 503 while it is not known yet what runs here.
+    func worker(named name: String) throws(WorkerLedger.Refusal) -> (PodWorker, ContainerID)? {
+        guard context.workerNames.isComplete else {
+            throw .init(code: 503, message: "the node's agent is starting; try again", retryAfterSeconds: 1)
+        }
+        guard let life = context.workerNames[name] else { return nil }
+        guard let worker = workers[life.pod] else {
+            // Found again, but its Pod has not been looked at yet.
+            guard recovered[life.pod] != nil else { return nil }
+            throw .init(code: 503, message: "the node's agent is starting; try again", retryAfterSeconds: 1)
+        }
+        return (worker, life)
+    }
+
+    /// Where workers of this node report: told to those that begin from now on.
+    ///
+    /// - Parameter address: as `http://127.0.0.1:7480`, answered by `workerDoor`.
+    package nonisolated func takeReports(at address: String) { context.workerNames.address = address }
+
+    /// Takes what workers report.
+    package nonisolated var workerDoor: WorkerDoor { WorkerDoor(self) }
 
     // MARK: For calls
 

@@ -12,13 +12,25 @@ actor PodWorker {
     nonisolated let uid: String
     nonisolated let key: ObjectKey
     nonisolated let bell = Doorbell()
-    private let context: AgentContext
+    let context: AgentContext
     private var plan: PodPlan
     /// The newest state of the object that is known, from the server or from an answer to a write.
     private var object: JSON
     /// The server has it no more.
     private var isGone = false
-    private var isFinished = false
+    private(set) var isFinished = false
+    /// What its containers have reported, where it is a job's worker.
+    var ledger = WorkerLedger()
+    /// By uptime: when the status is to say the next of it.
+    var reportLookAt: Duration?
+    /// A life whose files are to be taken.
+    var publishing: ContainerID?
+    /// To be told with the next turn.
+    var pendingNotes: [PodNote] = []
+    /// Files that are on their way, those among them that nobody fetches yet, and why some are not here yet.
+    var fetching: Set<ArtifactDigest> = []
+    var unbegunFetches: [ArtifactDigest] = []
+    var fetchFaults: [ArtifactDigest: String] = [:]
     /// Looked at while it runs: probes and hooks belong to these lives.
     private var watched: Set<ContainerID> = []
     /// What hooks and probes have found, by life.
@@ -46,11 +58,14 @@ actor PodWorker {
         let now = context.now().uptime
         for record in records.sorted(by: { $0.id < $1.id }) { plan.observe(record, at: now) }
         refreshAt = now + Self.refreshPeriod
+        recovered = records
     }
 
     private static func spec(_ pod: JSON, _ context: AgentContext) -> PodSpec {
         PodSpec(context.tokens == nil ? pod : DefaultAccount.added(to: pod))
     }
+    /// What was known before this agent, until `run` has looked at it.
+    private var recovered: [ContainerRecord] = []
 
     // MARK: What others tell
 
@@ -100,12 +115,17 @@ actor PodWorker {
     /// The Pod as it is now.
     var spec: PodSpec { plan.spec }
 
+    /// Tries at once what had to wait for its volumes.
+    func hurryPreparing() { plan.hurry() }
+
     // MARK: The loop
 
     /// Runs until the Pod is gone from here, or the task is cancelled; what runs then goes on.
     func run() async {
         await withDiscardingTaskGroup { group in
             await claimPorts()
+            restoreReports(recovered)
+            recovered = []
             while !Task.isCancelled, !isFinished {
                 refresh()
                 let actions = plan.decide(at: context.now())
@@ -113,7 +133,11 @@ actor PodWorker {
                 var hasActed = false
                 for action in actions where await perform(action, &notes, &group) { hasActed = true }
                 watchRunning(&group)
+                beginFetches(&group)
+                beginPublishing(&group)
                 if !isFinished { await writeStatus() }
+                notes += pendingNotes
+                pendingNotes = []
                 for note in notes { await context.events.tell(note, about: plan.spec) }
                 if !hasActed, !isFinished { await pause() }
             }
@@ -144,12 +168,13 @@ actor PodWorker {
         }
     }
 
-    private var needsRefresh = false
+    var needsRefresh = false
 
     private func pause() async {
         let now = context.now().uptime
         var until = refreshAt
         if let look = plan.lookAgainAt { until = min(until, look) }
+        if let look = reportLookAt { until = min(until, max(look, statusRetryAt)) }
         if statusRetryAt > now { until = min(until, statusRetryAt) }
         if finishRetryAt > now { until = min(until, finishRetryAt) }
         let wait = max(until - now, .milliseconds(1))
@@ -163,7 +188,7 @@ actor PodWorker {
         if needsRefresh {
             needsRefresh = false
             let isMade = !PodSources.volumeReferences(plan.spec).isEmpty || !PodSources.tokenNeeds(plan.spec).isEmpty
-            if isMade, plan.hasRunning { await refreshVolumes() }
+            if isMade && plan.hasRunning || plan.isPrepared && !NodeVolume.models(plan.spec).isEmpty { await refreshVolumes() }
             if plan.outcome == nil, let message = await context.runtime.overfullVolume(plan.spec) { plan.reject("Evicted", message) }
         }
     }
@@ -258,7 +283,7 @@ actor PodWorker {
             if sources.tokens.count < PodSources.tokenNeeds(plan.spec).count, context.runtime.isPrepared(plan.spec) { return }
             throw error
         }
-        try await context.runtime.prepare(plan.spec, files: files)
+        try await context.runtime.prepare(plan.spec, files: files, fills: try await volumeFills())
     }
 
     /// What volumes are made of may have changed. A server that is out of reach changes nothing.
@@ -271,12 +296,15 @@ actor PodWorker {
         let id = ContainerID(pod: uid, container: name, attempt: attempt)
         do {
             try context.runtime.admit(container, of: plan.spec)
-            try checkFiles()
             var sources = sources
             sources.objects = try await fetch(PodSources.variableReferences(container))
-            let setup = ContainerSetup(
-                id: id, spec: container, pod: plan.spec, environment: serverVariables + (try sources.variables(container)),
-                backoffSeconds: backoffSeconds)
+            let workerName = newWorkerName()
+            let variables = serverVariables + (try sources.variables(container)) + reportVariables(workerName)
+            var setup = ContainerSetup(
+                id: id, spec: container, pod: plan.spec, environment: variables, backoffSeconds: backoffSeconds)
+            setup.workerName = workerName
+            // Known before the container can say anything.
+            if let workerName { context.workerNames[workerName] = id }
             let record = try await context.runtime.start(setup)
             plan.observe(record, at: context.now().uptime)
             context.runtime.forget(id, keeping: 1)
@@ -289,14 +317,6 @@ actor PodWorker {
         } catch {
             plan.refused(name, error, at: context.now().uptime)
             notes.append(PodNote("Failed", "Error: \(error.message)", isWarning: true, fieldPath: container.fieldPath))
-        }
-    }
-
-    /// Files that the Pod's spec names must be here.
-    private func checkFiles() throws(ContainerRefusal) {
-        guard let files = context.files, let spec = plan.spec.object["spec"] else { return }
-        for digest in ArtifactDigest.named(in: spec.bytes()).sorted() where files.size(digest) == nil {
-            throw ContainerRefusal("ContainerCreating", "the file \(digest) is not on this node yet; it is brought from the cloud")
         }
     }
 
@@ -322,6 +342,7 @@ actor PodWorker {
         }
         await context.runtime.remove(pod: uid)
         await context.ports.release(uid)
+        context.workerNames.remove(pod: uid)
         isFinished = true
     }
 
@@ -460,7 +481,8 @@ actor PodWorker {
         let now = context.now()
         guard !isGone, now.uptime >= statusRetryAt else { return }
         let known = object["status"]
-        let status = plan.status(from: known, in: context.place, at: now)
+        var status = plan.status(from: known, in: context.place, at: now)
+        addReport(to: &status, known: known)
         guard let change = Self.change(from: known, to: status) else { return }
         let body: JSON = ["metadata": ["uid": .string(uid)], "status": change]
         do {

@@ -200,6 +200,9 @@ struct PodPlan: Sendable, Hashable {
         prepareAt = now + .seconds(min(60, 1 << min(problemCount - 1, 6)))
     }
 
+    /// What the volumes waited for may have come: the next try is made at once.
+    mutating func hurry() { prepareAt = .zero }
+
     mutating func refused(_ container: String, _ refusal: ContainerRefusal, at now: Duration) {
         containers[container]?.refused(refusal, at: now)
     }

@@ -22,8 +22,6 @@ package final class ProcessRuntime: ContainerRuntime {
         package var worker: [String]
         /// Where programs are looked for that are named without a folder.
         package var path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-        /// Where files lie by their digest, which containers are told as `SKERRY_FILES`; empty for nowhere.
-        package var files = ""
         /// Name of this agent's control groups; another for each agent of the machine.
         package var controlGroup: String
         /// Size at which a log file is full.
@@ -117,6 +115,7 @@ package final class ProcessRuntime: ContainerRuntime {
         var record = ContainerRecord(
             id: id, image: facts?["image"]?.string ?? "", state: .running(since: Timestamp(seconds: facts?["createdAt"]?.integer ?? 0)),
             backoffSeconds: facts?["backoffSeconds"]?.integer ?? 0)
+        record.workerName = facts?["worker"]?.string.flatMap { $0.isEmpty ? nil : $0 }
         // An agent that was killed in the middle of a start may have left a shim that is about to write its record.
         for _ in 0..<20 where ShimRecords.start(in: folder) == nil && ShimRecords.exit(in: folder) == nil { usleep(25_000) }
         if let start = ShimRecords.start(in: folder), ShimRecords.exit(in: folder) == nil, start.shim.isAlive {
@@ -167,12 +166,12 @@ package final class ProcessRuntime: ContainerRuntime {
 
     // MARK: Preparing
 
-    func prepare(_ pod: PodSpec, files: [VolumeFiles]) async throws(ContainerRefusal) {
-        let result = await Threads.run { [self] in Result { () throws(ContainerRefusal) in try prepareNow(pod, files) } }
+    func prepare(_ pod: PodSpec, files: [VolumeFiles], fills: [VolumeFill]) async throws(ContainerRefusal) {
+        let result = await Threads.run { [self] in Result { () throws(ContainerRefusal) in try prepareNow(pod, files, fills) } }
         try result.get()
     }
 
-    private func prepareNow(_ pod: PodSpec, _ files: [VolumeFiles]) throws(ContainerRefusal) {
+    private func prepareNow(_ pod: PodSpec, _ files: [VolumeFiles], _ fills: [VolumeFill]) throws(ContainerRefusal) {
         let folder = folder(pod: pod.uid)
         guard Self.isName(pod.uid) else {
             throw ContainerRefusal("CreateContainerError", "pod \(pod.description): uid \"\(pod.uid)\" is none")
@@ -184,8 +183,10 @@ package final class ProcessRuntime: ContainerRuntime {
             if SystemFiles.read("\(folder)/pod.json", bytesMax: 4 << 20) != saved { _ = Self.write(saved, "\(folder)/pod.json") }
             for volume in pod.volumes {
                 guard let name = volume["name"]?.string, Self.isName(name) else { continue }
-                try prepare(volume, named: name, of: pod, files)
+                if volume["csi"] == nil { try prepare(volume, named: name, of: pod, files) }
             }
+            try SystemFiles.makeFolder("\(folder)/volumes", mode: 0o755)
+            for fill in fills where Self.isName(fill.volume) { try VolumeFiller.fill(fill, volumeFolder(pod.uid, fill.volume)) }
         } catch let failure as SystemFiles.Failure {
             throw ContainerRefusal("ContainerCreating", "\(failure)")
         } catch let refusal as ContainerRefusal {
@@ -200,7 +201,7 @@ package final class ProcessRuntime: ContainerRuntime {
             }
     }
 
-    private static func isName(_ text: String) -> Bool {
+    static func isName(_ text: String) -> Bool {
         !text.isEmpty && text.utf8.count <= 253 && !text.hasPrefix(".") && !text.contains("/") && !text.contains("\0")
     }
 
@@ -321,7 +322,7 @@ package final class ProcessRuntime: ContainerRuntime {
         let now = SystemFacts.nanoseconds() / 1_000_000_000
         let facts: JSON = [
             "image": .string(setup.spec.image), "backoffSeconds": .integer(setup.backoffSeconds), "createdAt": .integer(now),
-            "command": .array(order.command.map { .string($0) }),
+            "command": .array(order.command.map { .string($0) }), "worker": .string(setup.workerName ?? ""),
         ]
         guard Self.write(facts.bytes(), "\(folder)/container.json") else {
             throw ContainerRefusal(
@@ -330,6 +331,7 @@ package final class ProcessRuntime: ContainerRuntime {
         let shim = try launch(order, folder)
         var record = ContainerRecord(
             id: id, image: setup.spec.image, state: .running(since: Timestamp(seconds: now)), backoffSeconds: setup.backoffSeconds)
+        record.workerName = setup.workerName
         if let start = ShimRecords.start(in: folder) {
             record.state = .running(since: start.startedAt)
             state.withLock { state in
@@ -395,7 +397,6 @@ package final class ProcessRuntime: ContainerRuntime {
         if setup.pod.volumes.contains(where: { $0["name"]?.string == DefaultAccount.volume }) {
             known[DefaultAccount.variable] = volumeFolder(setup.id.pod, DefaultAccount.volume)
         }
-        if !settings.files.isEmpty { known["SKERRY_FILES"] = settings.files }
         for variable in setup.environment { known[variable.name] = variable.value }
         let command = try self.command(container, known)
         let workingFolder = container.object["workingDir"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? work
@@ -483,7 +484,8 @@ package final class ProcessRuntime: ContainerRuntime {
             var source = volume["hostPath"]?["path"]?.string ?? volumeFolder(setup.pod.uid, name)
             let part = mount["subPathExpr"]?.string.map { PodSources.expanded($0, known) } ?? mount["subPath"]?.string ?? ""
             if !part.isEmpty { source = try Self.part(part, of: source, volume: name, isMade: volume["emptyDir"] != nil) }
-            order.mounts.append(.init(source: source, target: target, isReadOnly: mount["readOnly"]?.bool ?? false))
+            let isReadOnly = mount["readOnly"]?.bool ?? false || volume["csi"] != nil
+            order.mounts.append(.init(source: source, target: target, isReadOnly: isReadOnly))
         }
         order.mounts.sort { $0.target < $1.target }
         guard canMount, geteuid() == 0, let place = setup.spec.object["terminationMessagePath"]?.string, place.hasPrefix("/") else {
@@ -527,7 +529,7 @@ package final class ProcessRuntime: ContainerRuntime {
     }
 
     /// A part of a volume, which must lie in it whatever links the volume holds.
-    private static func part(_ part: String, of volume: String, volume name: String, isMade: Bool) throws(ContainerRefusal) -> String {
+    static func part(_ part: String, of volume: String, volume name: String, isMade: Bool) throws(ContainerRefusal) -> String {
         let path = "\(volume)/\(part)"
         guard !part.hasPrefix("/"), !part.split(separator: "/").contains("..") else {
             throw ContainerRefusal(
@@ -594,7 +596,7 @@ package final class ProcessRuntime: ContainerRuntime {
 
     private static func write(_ json: JSON, _ path: String) -> Bool { write(json.bytes(), path) }
 
-    private static func write(_ bytes: [UInt8], _ path: String) -> Bool {
+    static func write(_ bytes: [UInt8], _ path: String) -> Bool {
         do {
             let file = try WholeFile(path: path, isPrivate: true)
             try file.write(bytes)

@@ -64,6 +64,8 @@ struct ContainerRecord: Sendable, Hashable {
     var state: State
     /// Seconds to wait, after this life has ended, before the next begins; from 0.
     var backoffSeconds: Int64
+    /// By which a worker's container reports; nil for one that does not.
+    var workerName: String?
 
     init(id: ContainerID, image: String, state: State, backoffSeconds: Int64 = 0) {
         self.id = id
@@ -87,6 +89,8 @@ struct ContainerSetup: Sendable, Hashable {
     var environment: [Variable]
     /// See `ContainerRecord.backoffSeconds`.
     var backoffSeconds: Int64
+    /// See `ContainerRecord.workerName`.
+    var workerName: String?
 
     /// One variable of a process.
     struct Variable: Sendable, Hashable {
@@ -152,9 +156,28 @@ protocol ContainerRuntime: Sendable {
 
     /// Makes what the Pod's containers share: its folder, its volumes. Harmless to repeat: contents that have changed are replaced.
     ///
-    /// - Parameter files: of the volumes whose content is made of objects.
+    /// - Parameters:
+    ///   - files: of the volumes whose content is made of objects.
+    ///   - fills: of the volumes made of files of the node that have something new.
     /// - Throws: a sentence that names the volume; it may be possible later.
-    func prepare(_ pod: PodSpec, files: [VolumeFiles]) async throws(ContainerRefusal)
+    func prepare(_ pod: PodSpec, files: [VolumeFiles], fills: [VolumeFill]) async throws(ContainerRefusal)
+
+    /// Whether a volume made of files of the node is there.
+    func isFilled(_ volume: String, of pod: PodSpec) -> Bool
+
+    /// A small file of such a volume; nil if there is none.
+    func volumeFile(_ name: String, in volume: String, of pod: PodSpec) -> [UInt8]?
+
+    /// Where a container sees the Pod's volumes.
+    ///
+    /// - Throws: a sentence that names a mount that cannot be.
+    func places(of container: ContainerSpec, in pod: PodSpec) throws(ContainerRefusal) -> [MountPlace]
+
+    /// Keeps what a life has reported with it, on the disk before it returns. False if that is not possible.
+    func keep(report: [UInt8], of id: ContainerID) -> Bool
+
+    /// What was kept of a life's reports; nil for nothing.
+    func keptReport(of id: ContainerID) -> [UInt8]?
 
     /// Why a volume of the Pod holds more than it may; nil if none does. May take a while.
     func overfullVolume(_ pod: PodSpec) async -> String?

@@ -11,6 +11,8 @@ package struct ReconcileLoop: Sendable {
     /// Kinds found by discovery; nil before the first.
     private var discovered: [ResourceKind]?
     private let relistAfter: Duration
+    /// Reconcilers that items have been added for.
+    private var woken: Set<Int> = []
 
     /// - Parameter relistAfter: see `ObjectMirror.relistAfter`.
     package init(
@@ -75,11 +77,17 @@ package struct ReconcileLoop: Sendable {
 
     private mutating func spread(_ change: ObjectChange) {
         for index in reconcilers.indices where sees(reconcilers[index], change.kind) {
-            for item in reconcilers[index].items(for: change, in: view) { queues[index].add(item) }
+            for item in reconcilers[index].items(for: change, in: view) { add(index, item) }
         }
     }
 
     // MARK: What is to be done
+
+    /// The reconcilers that items were added for since this was asked last: nobody else need look whether there is something to do.
+    package mutating func takeWoken() -> Set<Int> {
+        defer { woken = [] }
+        return woken
+    }
 
     /// Whether a reconciler has seen every kind it asks for once.
     package func isSynced(_ index: Int) -> Bool {
@@ -120,7 +128,10 @@ package struct ReconcileLoop: Sendable {
     }
 
     /// Makes an item of a reconciler ready, as at a start for what no object tells of.
-    package mutating func add(_ index: Int, _ item: ReconcileItem) { queues[index].add(item) }
+    package mutating func add(_ index: Int, _ item: ReconcileItem) {
+        queues[index].add(item)
+        woken.insert(index)
+    }
 
     /// When the next waiting item of a reconciler is due.
     package func nextDue(_ index: Int) -> Duration? { queues[index].nextDue }

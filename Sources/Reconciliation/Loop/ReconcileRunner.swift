@@ -159,7 +159,7 @@ package actor ReconcileRunner<Time: Clock> where Time.Duration == Duration {
         while let event = try await events.next(isolation: self) {
             hadEvents = true
             loop.received(event, of: kind)
-            ringAll()
+            for index in loop.takeWoken() { bells[index].ring() }
         }
         loop.ended(kind, now: now, hadEvents: hadEvents)
     }

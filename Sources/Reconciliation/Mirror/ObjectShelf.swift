@@ -43,6 +43,9 @@ package struct ObjectShelf: Sendable {
     /// The revision of an object; nil for one that is not here.
     func revision(of key: ObjectKey) -> String? { spaces[key.namespace]?.objects[key.name]?.revision }
 
+    /// Whether there is such an object and its deletion has begun: known without reading its text.
+    func isBeingDeleted(_ key: ObjectKey) -> Bool { spaces[key.namespace]?.objects[key.name]?.isBeingDeleted ?? false }
+
     /// The object of a key, nil if there is none. Setting adds or replaces it; nil takes it away.
     package subscript(key: ObjectKey) -> JSON? {
         get { spaces[key.namespace]?.objects[key.name]?.object }
@@ -74,10 +77,12 @@ package struct ObjectShelf: Sendable {
 private struct ShelvedObject: Sendable {
     /// Empty for an object without one.
     let revision: String
+    let isBeingDeleted: Bool
     private let text: [UInt8]
 
     init(_ object: JSON) {
         revision = object["metadata"]?["resourceVersion"]?.string ?? ""
+        isBeingDeleted = object["metadata"]?["deletionTimestamp"] != nil
         // Written into a buffer that grew; kept in one that fits.
         text = Array(object.bytes()[...])
     }

@@ -33,6 +33,9 @@ package struct ObjectView: Sendable {
     /// Whether there is such an object.
     package func contains(_ kind: ResourceKind, _ key: ObjectKey) -> Bool { mirrors[kind]?.shelf.revision(of: key) != nil }
 
+    /// Whether there is such an object and its deletion has begun.
+    package func isBeingDeleted(_ kind: ResourceKind, _ key: ObjectKey) -> Bool { mirrors[kind]?.shelf.isBeingDeleted(key) ?? false }
+
     /// All objects of a kind in the order of their keys; none of a kind that is not mirrored.
     package func all(_ kind: ResourceKind) -> [JSON] { mirrors[kind]?.shelf.objects ?? [] }
 

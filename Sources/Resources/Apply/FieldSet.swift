@@ -126,6 +126,23 @@ extension FieldSet {
         return .object(result)
     }
 
+    /// Whether every member is one of the set that FieldsV1 describes.
+    func isHeld(byFieldsV1 other: JSON, isRoot: Bool = true) -> Bool {
+        if isMember, isRoot || !Self.isMember(other) { return false }
+        return children.allSatisfy { step, set in
+            guard let inner = other[step.text] else { return false }
+            return set.isHeld(byFieldsV1: inner, isRoot: false)
+        }
+    }
+
+    /// Whether some member is one of the set that FieldsV1 describes.
+    func meets(fieldsV1 other: JSON, isRoot: Bool = true) -> Bool {
+        if isMember, !isRoot, Self.isMember(other) { return true }
+        return children.contains { step, set in other[step.text].map { set.meets(fieldsV1: $0, isRoot: false) } ?? false }
+    }
+
+    private static func isMember(_ fieldsV1: JSON) -> Bool { fieldsV1.object?.isEmpty == true || fieldsV1["."] != nil }
+
     /// Reads FieldsV1; steps this program does not know (indices) are left out.
     package init(fieldsV1: JSON, isRoot: Bool = true) {
         guard let object = fieldsV1.object else { return }

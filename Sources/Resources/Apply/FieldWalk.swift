@@ -91,39 +91,48 @@ package struct FieldWalk {
         let tree = catalog.resolved(schema)
         var result: [JSONObject.Member] = []
         for root in object.object?.members ?? [] where !ManagedFields.unownedKeys.contains(root.key) {
-            let inner = member(root.key, tree).schema
             guard root.key == "metadata" else {
-                result.append(.init(key: "f:" + root.key, value: everythingV1(in: root.value, inner)))
+                result.append(owned(root, tree))
                 continue
             }
-            let metadataTree = inner.map(catalog.resolved)
+            let metadataTree = member(root.key, tree).schema.map(catalog.resolved)
             let own = (root.value.object?.members ?? []).filter { !ManagedFields.unownedMetadata.contains($0.key) }
-                .map { JSONObject.Member(key: "f:" + $0.key, value: everythingV1(in: $0.value, member($0.key, metadataTree).schema)) }
+                .map { owned($0, metadataTree) }
             if !own.isEmpty { result.append(.init(key: "f:metadata", value: Self.sorted(own))) }
         }
         return Self.sorted(result)
     }
 
-    private static func sorted(_ fields: [JSONObject.Member]) -> JSON { .object(JSONObject(differing: fields.sorted { $0.key < $1.key })) }
+    /// A member as FieldsV1 has it, with everything below.
+    private func owned(_ member: JSONObject.Member, _ tree: Schema?) -> JSONObject.Member {
+        guard let field = tree?.field(member.key) else {
+            return .init(key: "f:" + member.key, value: everythingV1(in: member.value, tree?.additional))
+        }
+        return .init(key: field.ownedName, value: everythingV1(in: member.value, field.schema))
+    }
+
+    private static func sorted(_ fields: [JSONObject.Member]) -> JSON {
+        let isSorted = zip(fields, fields.dropFirst()).allSatisfy { $0.key < $1.key }
+        return .object(JSONObject(differing: isSorted ? fields : fields.sorted { $0.key < $1.key }))
+    }
 
     private func everythingV1(in value: JSON, _ schema: Schema?) -> JSON {
         var fields: [JSONObject.Member] = []
         switch children(value, schema) {
         case .none: return .object(JSONObject())
         case .members(let object, let tree):
+            guard !object.isEmpty else { return .object(JSONObject()) }
             fields.reserveCapacity(object.count + 1)
-            for inner in object.members {
-                fields.append(.init(key: "f:" + inner.key, value: everythingV1(in: inner.value, member(inner.key, tree).schema)))
-            }
+            // Before everything else: a letter and a colon follow in every other key.
+            fields.append(.init(key: ".", value: .object(JSONObject())))
+            for inner in object.members { fields.append(owned(inner, tree)) }
         case .elements(let elements, let schema):
             // Of elements that are told apart by nothing the last one stands for all.
-            var known = JSONObject()
+            var known = JSONObject([(".", .object(JSONObject()))])
             for (step, inner) in elements { known[step.text] = everythingV1(in: inner, schema) }
+            guard !elements.isEmpty else { return .object(JSONObject()) }
             fields = known.members
         }
-        guard !fields.isEmpty else { return .object(JSONObject()) }
-        // Before everything else: a letter and a colon follow in every other key.
-        fields.append(.init(key: ".", value: .object(JSONObject())))
         return Self.sorted(fields)
     }
 

@@ -141,6 +141,30 @@ package struct ManagedFields: Sendable, Equatable {
         mergeOldUpdaters()
     }
 
+    /// Whether an update leaves the field's value as it is: its author owned all that it changed, nobody else any of it, and it took nothing
+    /// away. Most updates are such, as each renewal of a Lease is: who owns what need then be neither read nor written. False is no verdict.
+    package static func stays(_ value: JSON?, from old: JSON, to new: JSON, author: Author, schema: Schema, walk: FieldWalk) -> Bool {
+        let (changed, removed) = walk.difference(from: old, to: new, schema: schema)
+        let mine = owned(changed)
+        guard owned(removed).isEmpty else { return false }
+        var hasOwn = mine.isEmpty
+        for entry in value?.array ?? [] {
+            let fields = entry["fieldsV1"] ?? .null
+            if isEntry(entry, of: author) {
+                guard mine.isHeld(byFieldsV1: fields) else { return false }
+                hasOwn = true
+            } else if mine.meets(fieldsV1: fields) {
+                return false
+            }
+        }
+        return hasOwn
+    }
+
+    private static func isEntry(_ entry: JSON, of author: Author) -> Bool {
+        entry["manager"]?.string == author.manager && (entry["operation"]?.string == "Apply") == author.isApply
+            && entry["subresource"]?.string ?? "" == author.subresource && entry["apiVersion"]?.string == author.apiVersion
+    }
+
     private mutating func mergeOldUpdaters() {
         let updaters = entries.indices.filter { !entries[$0].isApply }
         guard updaters.count > Self.updatersMax else { return }

@@ -173,24 +173,37 @@ package struct ObjectWatch: AsyncSequence, Sendable {
     package typealias Element = WatchEvent
     /// A server's `Status`; 410 `Expired` when the revision to go on from is no longer known.
     package typealias Failure = APIStatus
-    private let nextEvent: @Sendable () async throws(APIStatus) -> WatchEvent?
+    private let nextEvents: @Sendable () async throws(APIStatus) -> [WatchEvent]?
 
     /// - Parameter next: the next event; nil at the end of the stream and when its task is cancelled.
-    package init(next: @escaping @Sendable () async throws(APIStatus) -> WatchEvent?) { nextEvent = next }
+    package init(next: @escaping @Sendable () async throws(APIStatus) -> WatchEvent?) {
+        nextEvents = { () async throws(APIStatus) in try await next().map { [$0] } }
+    }
+
+    /// - Parameter batches: the next events that are there, at least one, in their order; nil at the end of the stream and when its task is
+    ///   cancelled. A reader is given them one by one, and leaves the thread it runs on once for all of them.
+    package init(batches: @escaping @Sendable () async throws(APIStatus) -> [WatchEvent]?) { nextEvents = batches }
 
     /// Every iterator reads the same stream: two of them share its events between them.
-    package func makeAsyncIterator() -> Iterator { Iterator(nextEvent: nextEvent) }
+    package func makeAsyncIterator() -> Iterator { Iterator(nextEvents: nextEvents) }
 
-    /// Reads the watch's one stream; a copy goes on where the original stands.
+    /// Reads the watch's one stream, some events ahead of its reader.
     package struct Iterator: AsyncIteratorProtocol {
-        fileprivate let nextEvent: @Sendable () async throws(APIStatus) -> WatchEvent?
+        fileprivate let nextEvents: @Sendable () async throws(APIStatus) -> [WatchEvent]?
+        private var ready: ArraySlice<WatchEvent> = []
+
+        fileprivate init(nextEvents: @escaping @Sendable () async throws(APIStatus) -> [WatchEvent]?) { self.nextEvents = nextEvents }
 
         /// The next event; nil at the end.
-        package mutating func next() async throws(APIStatus) -> WatchEvent? { try await nextEvent() }
+        package mutating func next() async throws(APIStatus) -> WatchEvent? { try await next(isolation: nil) }
 
         /// The next event; nil at the end. Where it runs makes no difference.
         package mutating func next(isolation actor: isolated (any Actor)?) async throws(APIStatus) -> WatchEvent? {
-            try await nextEvent()
+            while true {
+                if let event = ready.popFirst() { return event }
+                guard let events = try await nextEvents() else { return nil }
+                ready = events[...]
+            }
         }
     }
 }

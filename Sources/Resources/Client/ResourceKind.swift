@@ -27,6 +27,9 @@ package struct ResourceKind: Sendable, Hashable, CustomStringConvertible {
             isNamespaced: definition.isNamespaced)
     }
 
+    /// By its plural alone, which tells nearly all kinds apart: kinds are looked up for every change of every object.
+    package func hash(into hasher: inout Hasher) { hasher.combine(plural) }
+
     /// As in an object's `apiVersion`: `v1`, `apps/v1`.
     package var apiVersion: String { group.isEmpty ? version : "\(group)/\(version)" }
     /// `pods`, `deployments.apps`.

@@ -51,6 +51,16 @@ extension JSON {
     /// True for a null that is written; a member that is missing is nil, not null.
     package var isNull: Bool { if case .null = self { true } else { false } }
 
+    /// Whether this is null, or one is anywhere inside.
+    package var holdsNull: Bool {
+        switch self {
+        case .null: true
+        case .object(let object): object.members.contains { $0.value.holdsNull }
+        case .array(let elements): elements.contains(where: \.holdsNull)
+        default: false
+        }
+    }
+
     /// The value of a key of an object; nil if there is none or this is no object. Setting nil removes the key; setting on anything that
     /// is no object makes it one.
     package subscript(key: String) -> JSON? {

@@ -48,8 +48,11 @@ package struct JSONObject: Sendable {
 
     /// Where a key stands in `members`; nil if it is no member. Compares up to 12 keys, or looks once into the index and halves.
     package func position(of key: String) -> Int? {
-        guard let index else { return members.firstIndex { $0.key == key } }
-        return index.position(of: key)
+        if let index { return index.position(of: key) }
+        return members.withUnsafeBufferPointer { members in
+            for position in members.indices where members[position].key == key { return position }
+            return nil
+        }
     }
 
     /// The value of a key; setting nil removes the member.
@@ -85,6 +88,9 @@ package struct JSONObject: Sendable {
     package mutating func change<Result>(at position: Int, _ body: (inout JSON) throws -> Result) rethrows -> Result {
         try body(&members[position].value)
     }
+
+    /// Adds a member whose key is known to be none yet: nothing is looked up.
+    mutating func add(differing key: String, _ value: JSON) { append(key, value) }
 
     /// For keys that are no member yet.
     private mutating func append(_ key: String, _ value: JSON) {

@@ -30,12 +30,14 @@ package struct JSONParser {
     private let bytes: UnsafeBufferPointer<UInt8>
     private let limits: Limits
     private var position = 0
-    private var path: [String] = []
     private var duplicates: [String] = []
+    /// Key of members that are passed over, in objects that are themselves a member of the whole.
+    private let leftOut: String?
 
-    private init(_ bytes: UnsafeBufferPointer<UInt8>, _ limits: Limits) {
+    private init(_ bytes: UnsafeBufferPointer<UInt8>, _ limits: Limits, leavingOut leftOut: String? = nil) {
         self.bytes = bytes
         self.limits = limits
+        self.leftOut = leftOut
     }
 
     /// The value of a text; of a key that stands twice in an object the last value stays.
@@ -59,6 +61,41 @@ package struct JSONParser {
             }
         }
         return try result.get()
+    }
+
+    /// The value of a text that `JSONWriter` has written, without the members of one key in the objects that are themselves members of the
+    /// whole: `managedFields` of `metadata`. What is left out is not looked at but for its end.
+    package static func parse(written text: [UInt8], limits: Limits, leavingOut key: String) throws(JSONParseError) -> JSON {
+        try text.withUnsafeBufferPointer { buffer -> Result<JSON, JSONParseError> in
+            var parser = JSONParser(buffer, limits, leavingOut: key)
+            do throws(JSONParseError) { return .success(try parser.document()) } catch { return .failure(error) }
+        }.get()
+    }
+
+    /// Where an object, or an array, ends that `JSONWriter` has written: behind its brace. Nil if it does not.
+    ///
+    /// - Parameter start: where it begins.
+    package static func end(ofObjectFrom start: Int, in text: [UInt8]) -> Int? {
+        text.withUnsafeBufferPointer { JSONParser($0, Limits()).end(from: start) }
+    }
+
+    private func end(from start: Int) -> Int? {
+        var place = start
+        var depth = 0
+        while place < bytes.count {
+            switch bytes[place] {
+            case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+            case UInt8(ascii: "}"), UInt8(ascii: "]"):
+                depth -= 1
+                if depth <= 0 { return place + 1 }
+            case UInt8(ascii: "\""):
+                place += 1
+                while place < bytes.count, bytes[place] != UInt8(ascii: "\"") { place += bytes[place] == UInt8(ascii: "\\") ? 2 : 1 }
+            default: break
+            }
+            place += 1
+        }
+        return nil
     }
 
     private func failure(_ reason: String) -> JSONParseError { JSONParseError(reason: reason, byteOffset: position) }
@@ -110,17 +147,30 @@ package struct JSONParser {
             position += 1
             return .object(result)
         }
+        // A bit for each kind of key that has come: a key whose bit is not there cannot have come before.
+        var seen: UInt64 = 0
         while true {
             skipSpace()
             guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { throw failure("expected a key in quotes") }
+            let start = position
             let key = try string()
+            let bit = mark(start..<position)
             skipSpace()
             guard position < bytes.count, bytes[position] == UInt8(ascii: ":") else { throw failure("expected ':' after a key") }
             position += 1
-            path.append(key)
-            let member = try value(depth: depth + 1)
-            if result.put(key, member), duplicates.count < Self.duplicatesMax { duplicates.append(path.joined(separator: ".")) }
-            path.removeLast()
+            if depth == 1, key == leftOut, position < bytes.count, bytes[position] == UInt8(ascii: "[") {
+                position = end(from: position) ?? bytes.count
+            } else {
+                let known = duplicates.count
+                let member = try value(depth: depth + 1)
+                for index in known..<duplicates.count { duplicates[index] = "\(key).\(duplicates[index])" }
+                if seen & bit == 0 {
+                    result.add(differing: key, member)
+                } else if result.put(key, member), duplicates.count < Self.duplicatesMax {
+                    duplicates.append(key)
+                }
+                seen |= bit
+            }
             skipSpace()
             guard position < bytes.count else { throw failure("the text ends inside an object") }
             if bytes[position] == UInt8(ascii: ",") {
@@ -132,6 +182,16 @@ package struct JSONParser {
                 throw failure("expected ',' or '}' in an object")
             }
         }
+    }
+
+    /// One bit of 64, by the text of a key in its quotes; a key with escapes or beyond ASCII has all of them: other bytes may be the same key.
+    private func mark(_ text: Range<Int>) -> UInt64 {
+        var hash: UInt32 = 0
+        for byte in bytes[text] {
+            if byte == UInt8(ascii: "\\") || byte >= 0x80 { return .max }
+            hash = hash &* 31 &+ UInt32(byte)
+        }
+        return 1 << UInt64((hash &* 0x9e37_79b1) >> 26)
     }
 
     private mutating func array(depth: Int) throws(JSONParseError) -> JSON {
@@ -160,15 +220,19 @@ package struct JSONParser {
     private mutating func string() throws(JSONParseError) -> String {
         position += 1
         let start = position
+        var high: UInt8 = 0
         while position < bytes.count {
             let byte = bytes[position]
             if byte == UInt8(ascii: "\"") {
-                let text = try validated(UnsafeBufferPointer(rebasing: bytes[start..<position]))
+                let part = UnsafeBufferPointer(rebasing: bytes[start..<position])
+                // What is ASCII is valid, and need not be looked at again by whoever is strict.
+                let text = high < 0x80 ? String(decoding: part, as: UTF8.self) : try validated(part)
                 position += 1
                 return text
             }
             guard byte >= 0x20 else { throw failure("an unescaped control character in a string") }
             if byte == UInt8(ascii: "\\") { return try escapedString(from: start) }
+            high |= byte
             position += 1
         }
         throw failure("the text ends inside a string")
@@ -268,7 +332,13 @@ package struct JSONParser {
             if position < bytes.count, bytes[position] == UInt8(ascii: "+") || bytes[position] == UInt8(ascii: "-") { position += 1 }
             guard digits() > 0 else { throw failure("expected digits in the exponent") }
         }
-        let text = String(decoding: bytes[start..<position], as: UTF8.self)
+        // Eighteen digits always fit.
+        if isInteger, position - leading <= 18 {
+            var value: Int64 = 0
+            for byte in bytes[leading..<position] { value = value * 10 + Int64(byte & 15) }
+            return .integer(leading > start ? -value : value)
+        }
+        let text = String(decoding: UnsafeBufferPointer(rebasing: bytes[start..<position]), as: UTF8.self)
         if isInteger, let value = Int64(text) { return .integer(value) }
         return .decimal(text)
     }

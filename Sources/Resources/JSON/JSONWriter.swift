@@ -64,21 +64,26 @@ package struct JSONWriter {
     /// Appends bytes that are JSON already.
     package mutating func raw(_ text: [UInt8]) { bytes.append(contentsOf: text) }
 
+    /// Appends bytes that are JSON already.
+    package mutating func raw(_ text: ArraySlice<UInt8>) { bytes.append(contentsOf: text) }
+
     /// Appends a string in quotes.
     package mutating func write(_ text: String) {
         var text = text
         text.withUTF8 { source in
             bytes.append(UInt8(ascii: "\""))
             var start = 0
-            for (index, byte) in source.enumerated() where byte < 0x20 || byte == 0x22 || byte == 0x5c {
-                bytes.append(contentsOf: source[start..<index])
-                escape(byte)
+            for index in 0..<source.count where Self.isEscaped(source[index]) {
+                bytes.append(contentsOf: UnsafeBufferPointer(rebasing: source[start..<index]))
+                escape(source[index])
                 start = index + 1
             }
-            bytes.append(contentsOf: source[start...])
+            bytes.append(contentsOf: UnsafeBufferPointer(rebasing: source[start...]))
             bytes.append(UInt8(ascii: "\""))
         }
     }
+
+    private static func isEscaped(_ byte: UInt8) -> Bool { byte < 0x20 || byte == 0x22 || byte == 0x5c }
 
     private mutating func escape(_ byte: UInt8) {
         bytes.append(0x5c)

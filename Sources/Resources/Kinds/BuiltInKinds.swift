@@ -1,7 +1,7 @@
 /// The kinds this program knows without being taught, as contract section 3 lists them.
 package enum BuiltInKinds {
     /// Every one of them, each once; served without any definition.
-    package static let all: [KindDefinition] = core + apps + other + permissions + reviews + sedna + [customResourceDefinition]
+    package static let all: [KindDefinition] = core + apps + other + permissions + reviews + sedna + knowledge + [customResourceDefinition]
 
     /// What the names of Kubernetes' shared schemas begin with: `ObjectMeta`, `ListMeta`, `DeleteOptions`.
     package static let metaPrefix = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -377,6 +377,43 @@ package enum BuiltInKinds {
         sedna("FeatureExtractionService", "featureextractionservices", "fe", serviceStateColumns),
         sedna("ObjectSearchService", "objectsearchservices", "objs", serviceStateColumns),
         sedna("ObjectTrackingService", "objecttrackingservices", "objt", serviceStateColumns),
+    ]
+
+    /// What jobs have learned, for `kubectl get`: made by the cloud of its knowledge base, read by everybody else.
+    private static func knowledge(
+        _ name: String, _ plural: String, _ short: String, _ columns: [KindDefinition.Column]
+    ) -> KindDefinition {
+        kind("knowledge.skerry.io", "v1alpha1", name, plural, "io.skerry.knowledge.v1alpha1") {
+            $0.isTyped = false
+            $0.shortNames = [short]
+            $0.verbs = ["get", "list", "watch"]
+            $0.selectableFields = ["job"]
+            $0.columns = [.name, .path("Job", "job", "Job that learned it.")] + columns + [.age]
+        }
+    }
+
+    private static let knowledge: [KindDefinition] = [
+        knowledge(
+            "KnowledgeTask", "knowledgetasks", "kt",
+            [
+                .path("Task", "task", "Name of the task."), .count("Samples", "samples", "Labelled samples learned from."),
+                .count("Round", "lastRound", "Round that last met it."), .share("Accuracy", "accuracy", "Accuracy after the last round."),
+                .path("Attributes", "attributes", isWide: true, "What defines the task."),
+            ]),
+        knowledge(
+            "KnowledgeModel", "knowledgemodels", "km",
+            [
+                .path("Model", "model", "Name of the model."), .count("Round", "round", "Round that made or judged it."),
+                .path("Serving", "serving", "Whether it serves."), .count("Bytes", "size", "Size of the file."),
+                .path("Tasks", "tasks", isWide: true, "Tasks it serves."), .path("Digest", "digest", isWide: true, "Of the file."),
+            ]),
+        knowledge(
+            "KnowledgeRelation", "knowledgerelations", "kr",
+            [
+                .path("Relation", "relation", "Sort of the relation."), .path("From", "from", "Task that gives."),
+                .path("To", "to", "Task that receives."), .path("Value", "value", "Its strength."),
+                .count("Rows", "rows", isWide: true, "Rows it was measured on."),
+            ]),
     ]
 
     /// `apiextensions.k8s.io/v1`: the kind whose objects teach this program further kinds.

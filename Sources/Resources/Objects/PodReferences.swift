@@ -1,14 +1,20 @@
-/// ConfigMaps and Secrets that a Pod names, in volumes, environments and for pulling images. All lie in the Pod's namespace.
+/// ConfigMaps, Secrets and Models that a Pod names, in volumes, environments and for pulling images. All lie in the Pod's namespace.
 package struct PodReferences: Sendable, Equatable {
     /// Names of ConfigMaps.
     package private(set) var configMaps: Set<String> = []
     /// Names of Secrets.
     package private(set) var secrets: Set<String> = []
 
+    /// Names of Models whose serving versions its volumes show (`WorkerContract.Volume.model`).
+    package private(set) var models: Set<String> = []
+
     /// Reads a Pod's spec; what does not have the form of one names nothing.
     package init(_ pod: JSON) {
         let spec = pod["spec"] ?? [:]
-        for volume in spec["volumes"]?.array ?? [] { addSources(volume, secretName: "secretName") }
+        for volume in spec["volumes"]?.array ?? [] {
+            addSources(volume, secretName: "secretName")
+            if let model = WorkerContract.Volume.model.attributes(volume)?["model"], !model.isEmpty { models.insert(model) }
+        }
         for secret in spec["imagePullSecrets"]?.array ?? [] { add(&secrets, secret["name"]) }
         for container in (spec["containers"]?.array ?? []) + (spec["initContainers"]?.array ?? []) {
             for source in container["envFrom"]?.array ?? [] {
@@ -22,13 +28,14 @@ package struct PodReferences: Sendable, Equatable {
         }
     }
 
-    /// Whether it names the ConfigMap or Secret; of every other resource it names none.
+    /// Whether it names the ConfigMap, Secret or Model; of every other resource it names none.
     ///
-    /// - Parameter resource: `configmaps` or `secrets`.
+    /// - Parameter resource: `configmaps`, `secrets` or `models`.
     package func contains(resource: String, name: String) -> Bool {
         switch resource {
         case "configmaps": configMaps.contains(name)
         case "secrets": secrets.contains(name)
+        case "models": models.contains(name)
         default: false
         }
     }

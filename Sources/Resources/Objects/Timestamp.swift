@@ -61,10 +61,32 @@ package struct Timestamp: Sendable, Hashable, Comparable {
         let part = (5 * dayOfYear + 2) / 153
         let month = part < 10 ? part + 3 : part - 9
         let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        let day = dayOfYear - (153 * part + 2) / 5 + 1
+        guard (0...9999).contains(year) else { return Self.text(year, month, day, rest) }
+        return String(unsafeUninitializedCapacity: 20) { text in
+            func write(_ value: Int64, _ count: Int, at place: Int, behind mark: Unicode.Scalar) {
+                var value = value
+                for offset in (0..<count).reversed() {
+                    text[place + offset] = UInt8(ascii: "0") + UInt8(value % 10)
+                    value /= 10
+                }
+                text[place + count] = UInt8(ascii: mark)
+            }
+            write(year, 4, at: 0, behind: "-")
+            write(month, 2, at: 5, behind: "-")
+            write(day, 2, at: 8, behind: "T")
+            write(rest / 3600, 2, at: 11, behind: ":")
+            write(rest % 3600 / 60, 2, at: 14, behind: ":")
+            write(rest % 60, 2, at: 17, behind: "Z")
+            return 20
+        }
+    }
+
+    /// Beyond the years that RFC 3339 has.
+    private static func text(_ year: Int64, _ month: Int64, _ day: Int64, _ rest: Int64) -> String {
         func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
         let years = String(repeating: "0", count: max(0, 4 - String(year).count)) + String(year)
-        return
-            "\(years)-\(two(month))-\(two(dayOfYear - (153 * part + 2) / 5 + 1))T\(two(rest / 3600)):\(two(rest % 3600 / 60)):\(two(rest % 60))Z"
+        return "\(years)-\(two(month))-\(two(day))T\(two(rest / 3600)):\(two(rest % 3600 / 60)):\(two(rest % 60))Z"
     }
 
     /// The time since this moment as tables have it: `45s`, `5m3s`, `3h2m`, `2d4h`, `3y20d`.

@@ -29,7 +29,7 @@ extension Schema {
     }
 
     /// Whether a member stays that no field describes.
-    private func keeps(_ key: String, isRoot: Bool, isEmbedded: Bool) -> Bool {
+    func keeps(_ key: String, isRoot: Bool, isEmbedded: Bool) -> Bool {
         keepsUnknown || ((isRoot || isEmbedded) && ["apiVersion", "kind", "metadata"].contains(key))
     }
 

@@ -12,6 +12,44 @@ extension Schema {
         return found
     }
 
+    /// Whether a value holds no null and nothing unknown, and `errors` would find nothing: said in one walk that writes nothing down. False is
+    /// no verdict: whoever gets it looks closer.
+    ///
+    /// - Parameters:
+    ///   - checksRequired: as for `errors`.
+    ///   - isRoot: the value is a whole object, whose `apiVersion`, `kind` and `metadata` need no field.
+    package func isPlain(_ value: JSON, catalog: SchemaCatalog, checksRequired: Bool, isRoot: Bool = true) -> Bool {
+        let tree = catalog.resolved(self)
+        guard bounds == nil, tree.fits(value, isStrict: !checksRequired) else { return false }
+        if !allowed.isEmpty, !allowed.contains(value), checksRequired || value != "" { return false }
+        switch value {
+        case .object(let object):
+            if checksRequired, tree.required.contains(where: { object[$0] == nil }) { return false }
+            for member in object.members {
+                if let schema = tree.property(member.key) ?? tree.additional {
+                    guard schema.isPlain(member.value, catalog: catalog, checksRequired: checksRequired, isRoot: false) else {
+                        return false
+                    }
+                } else {
+                    guard tree.shape == .any || tree.keeps(member.key, isRoot: isRoot, isEmbedded: isEmbeddedResource),
+                        !member.value.holdsNull
+                    else { return false }
+                }
+            }
+            return true
+        case .array(let elements):
+            guard let items = tree.items else { return !value.holdsNull }
+            for element in elements {
+                guard items.isPlain(element, catalog: catalog, checksRequired: checksRequired, isRoot: false) else { return false }
+            }
+            var found: [FieldError] = []
+            checkKeys(elements, FieldPlace(""), catalog, &found)
+            return found.isEmpty
+        case .null: return false
+        default: return true
+        }
+    }
+
     private func check(
         _ value: JSON, _ place: inout FieldPlace, _ catalog: SchemaCatalog, _ checksRequired: Bool, _ found: inout [FieldError]
     ) {

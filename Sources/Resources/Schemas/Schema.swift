@@ -1,3 +1,5 @@
+import Synchronization
+
 /// What a field of an object may hold: its type, text, list semantics and bounds; a tree whose leaves may name another tree.
 ///
 /// The same value drives validation, unknown fields, defaulting, pruning, both list-aware patches, `kubectl explain` and the decoding
@@ -37,6 +39,17 @@ package final class Schema: Sendable {
         package let protobufNumber: Int
         /// Messages on the way to it, for fields that JSON lifts out of an embedded message.
         package let protobufVia: [Int]
+        /// As FieldsV1 has the name: `f:containerPort`.
+        let ownedName: String
+
+        /// Nothing is checked.
+        init(name: String, schema: Schema, protobufNumber: Int, protobufVia: [Int]) {
+            self.name = name
+            self.schema = schema
+            self.protobufNumber = protobufNumber
+            self.protobufVia = protobufVia
+            ownedName = "f:" + name
+        }
     }
 
     /// What is checked of the value itself; `.object` for a schema that names another tree.
@@ -47,7 +60,9 @@ package final class Schema: Sendable {
     package let reference: String?
     /// The named fields of an object, each name once, in the order they are explained.
     package let properties: [Property]
-    private let index: [String: Int]
+    private let index: NameIndex
+    /// The tree that `reference` names, in the catalog that was asked last.
+    private let found = AtomicLazyReference<FoundTree>()
     /// Names of the fields that have a default, in the order of `properties`.
     let defaults: [String]
     /// What members beyond `properties` hold; nil if there are none.
@@ -91,7 +106,7 @@ package final class Schema: Sendable {
         self.description = description
         self.reference = reference
         self.properties = properties
-        index = Dictionary(properties.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+        index = NameIndex(properties.map(\.name))
         defaults = properties.filter { $0.schema.defaultValue != nil }.map(\.name)
         self.additional = additional
         self.items = items
@@ -110,7 +125,29 @@ package final class Schema: Sendable {
     }
 
     /// The schema of a named field, nil for others. Does not follow `reference`: resolve the schema first.
-    package func property(_ name: String) -> Schema? { index[name].map { properties[$0].schema } }
+    package func property(_ name: String) -> Schema? { index.position(of: name).map { properties[$0].schema } }
+
+    /// The named field itself; nil where there is none of the name.
+    func field(_ name: String) -> Property? { index.position(of: name).map { properties[$0] } }
+
+    /// What `reference` names in a catalog, as it was found before; nil if nobody has looked there yet.
+    func treeFound(in catalog: UInt64) -> Schema? {
+        guard let found = found.load(), found.catalog == catalog else { return nil }
+        return found.tree
+    }
+
+    /// Remembers the tree for the first catalog that is asked; there is seldom another one.
+    func note(_ tree: Schema, foundIn catalog: UInt64) { _ = found.storeIfNil(FoundTree(catalog: catalog, tree: tree)) }
+
+    private final class FoundTree: Sendable {
+        let catalog: UInt64
+        let tree: Schema
+
+        init(catalog: UInt64, tree: Schema) {
+            self.catalog = catalog
+            self.tree = tree
+        }
+    }
 
     /// The schema of a member of an object: a named field, or what maps hold.
     package func member(_ name: String, in catalog: SchemaCatalog) -> Schema? {

@@ -1,5 +1,24 @@
 import Crypto
 
+/// The digest of bytes that come one piece after the other; a copy goes on by itself.
+package struct RollingDigest: Sendable {
+    private var hash = SHA256()
+    /// Bytes taken so far.
+    package private(set) var byteCount: Int64 = 0
+
+    /// Of no bytes yet.
+    package init() {}
+
+    /// Takes the next bytes.
+    package mutating func update(_ bytes: UnsafeRawBufferPointer) {
+        hash.update(bufferPointer: bytes)
+        byteCount += Int64(bytes.count)
+    }
+
+    /// The name of what has come so far.
+    package var value: ArtifactDigest { ArtifactDigest(hash.finalize()) }
+}
+
 /// The name of a file by its content: SHA-256. Immutable by nature, and no text from outside ever becomes a path but by this.
 package struct ArtifactDigest: Sendable, Hashable, Comparable, CustomStringConvertible {
     private static let digitCount = 64

@@ -374,6 +374,33 @@ package final class ArtifactStore: Sendable {
         }
     }
 
+    /// Takes a whole file from an open descriptor, from its beginning to `size`. One that the store has already is not read.
+    ///
+    /// - Throws: as `append`; `.wrongContent` for a file that is another than its digest says, also because it changes while it is read.
+    package func take(_ digest: ArtifactDigest, from descriptor: Int32, size: Int64) throws(ArtifactError) {
+        if self.size(digest) != nil { return }
+        var offset = progress(digest).flatMap { $0.size == size ? $0.byteCount : nil } ?? 0
+        if offset == 0 { drop(digest) }
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        repeat {
+            let wanted = Int(min(Int64(buffer.count), size - offset))
+            var count = 0
+            while count < wanted {
+                let got = buffer.withUnsafeMutableBytes {
+                    pread(descriptor, $0.baseAddress! + count, wanted - count, off_t(offset) + off_t(count))
+                }
+                if got < 0, errno == EINTR { continue }
+                guard got >= 0 else { throw .failed(path: "artifact \(digest)", reason: Self.reason) }
+                if got == 0 {
+                    drop(digest)
+                    throw .wrongSize(digest, size: offset + Int64(count), expected: size)
+                }
+                count += got
+            }
+            offset = try append(Array(buffer[..<wanted]), to: digest, at: offset, of: size)
+        } while offset < size
+    }
+
     /// Forces a verified part to the disk and gives it its name.
     private func name(_ digest: ArtifactDigest, _ size: Int64) throws(ArtifactError) {
         let part = partPath(digest, size)

@@ -18,14 +18,12 @@ final class RevisionCore: @unchecked Sendable {
         /// Bytes of all current values.
         var byteCount = 0
         var failure: RevisionError?
-        var listeners: [Int: Listener] = [:]
+        /// By collection and number.
+        var listeners: [String: [Int: Listener]] = [:]
         var listenerCount = 0
     }
 
-    struct Listener: Sendable {
-        let collection: String
-        let call: @Sendable () -> Void
-    }
+    typealias Listener = @Sendable () -> Void
 
     typealias Answer = @Sendable (Result<Int64, any Error>) -> Void
 
@@ -137,8 +135,10 @@ extension RevisionCore {
             }
             return
         }
-        publish(planned.rows)
+        let listeners = publish(planned.rows)
+        // Writers first: a thousand watches may wait for what they wrote.
         for (verdict, (_, answer)) in zip(verdicts, writes) { answer(verdict.mapError { $0 as any Error }) }
+        for listener in listeners { listener() }
     }
 
     /// After a failed sync nobody knows what is on the disk; only a full disk leaves everything as it was.
@@ -147,18 +147,19 @@ extension RevisionCore {
         state.withLock { $0.failure = .failed("\(error)") }
     }
 
-    private func publish(_ rows: [RevisionLog.Row]) {
-        guard !rows.isEmpty else { return }
-        let listeners = state.withLock { state in
+    /// Makes rows that are on disk the state.
+    ///
+    /// - Returns: who is to be told.
+    private func publish(_ rows: [RevisionLog.Row]) -> [Listener] {
+        guard !rows.isEmpty else { return [] }
+        return state.withLock { state in
             for row in rows {
                 let value = row.bytes.map { RevisionedValue(name: row.name, bytes: $0, created: row.created, revision: row.revision) }
                 apply(RevisionedChange(collection: row.collection, name: row.name, revision: row.revision, value: value), to: &state)
                 state.revision = row.revision
             }
-            let changed = Set(rows.map(\.collection))
-            return state.listeners.values.filter { changed.contains($0.collection) }
+            return Set(rows.map(\.collection)).flatMap { state.listeners[$0].map { Array($0.values) } ?? [] }
         }
-        for listener in listeners { listener.call() }
     }
 
     private func compact(to revision: Int64) throws -> Int64 {

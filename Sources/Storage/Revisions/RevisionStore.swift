@@ -138,17 +138,23 @@ package final class RevisionStore: Sendable {
         }
     }
 
-    /// Calls `listener` after every commit that changes a collection, on the commit thread: it must be quick and must not call the store.
+    /// Calls `listener` after every commit that changes a collection, on the commit thread, once its writers have been answered: it must be
+    /// quick and must not call the store.
     ///
     /// - Returns: a number for `removeListener`.
     package func addListener(_ collection: String, _ listener: @escaping @Sendable () -> Void) -> Int {
         core.state.withLock { state in
             state.listenerCount += 1
-            state.listeners[state.listenerCount] = .init(collection: collection, call: listener)
+            state.listeners[collection, default: [:]][state.listenerCount] = listener
             return state.listenerCount
         }
     }
 
-    /// Ends the calls to a listener; a commit that is under way may still call it once. An unknown number is ignored.
-    package func removeListener(_ number: Int) { core.state.withLock { _ = $0.listeners.removeValue(forKey: number) } }
+    /// Ends the calls to a listener of a collection; a commit that is under way may still call it once. An unknown number is ignored.
+    package func removeListener(_ number: Int, of collection: String) {
+        core.state.withLock { state in
+            state.listeners[collection]?[number] = nil
+            if state.listeners[collection]?.isEmpty ?? false { state.listeners[collection] = nil }
+        }
+    }
 }

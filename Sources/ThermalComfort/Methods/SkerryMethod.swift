@@ -17,6 +17,38 @@ package struct SkerryMethod: LifelongMethod, Sendable {
         learner = LifelongLearner(estimator, stages: stages, classCount: Preference.allCases.count, clusterAttribute: "building")
     }
 
+    /// Goes on where a saved method was: the next round and predictions are the same, if estimator, stages and features are. Reports of
+    /// earlier rounds are not among what is saved.
+    ///
+    /// - Throws: `StateError`.
+    package init(
+        state: [UInt8], _ estimator: any CrossFittingEstimator, stages: LifelongStages = .comfort, featureSet: ComfortFeatureSet = .physics
+    ) throws(StateError) {
+        self.featureSet = featureSet
+        learner = try LifelongLearner(
+            state: state, estimator, stages: stages, classCount: Preference.allCases.count, featureNames: featureSet.columnNames,
+            clusterAttribute: "building")
+    }
+
+    /// What the next round and predictions need.
+    ///
+    /// - Parameter hasModels: false leaves out models and margins: what is left recognises rows and finds their tasks.
+    /// - Throws: `StateError.unsavable`.
+    package func state(hasModels: Bool = true) throws(StateError) -> [UInt8] { try (hasModels ? learner : learner.withoutModels).state() }
+
+    /// Round of the model that serves each known task.
+    package var serving: [String: Int] { learner.servingRounds }
+
+    /// The serving models on the votes bought so far, each vote judged by parts that did not see it; nil without a model.
+    ///
+    /// - Parameter round: the last one learned.
+    /// - Throws: `StageError`.
+    package func outOfSample(_ round: ComfortRound) throws -> ClassificationMetrics? {
+        let material = round.labelledSoFar
+        guard !models.isEmpty, material.count > 0 else { return nil }
+        return ClassificationMetrics(try learner.outOfSample(labelled(material)), truth: material.labels)
+    }
+
     /// Models that serve a task, and the newest, oldest first.
     package var models: [RetainedModel] { learner.models }
 
@@ -28,8 +60,7 @@ package struct SkerryMethod: LifelongMethod, Sendable {
         let material = round.labelledSoFar
         if let obstacle = material.obstacle { return .kept(reason: obstacle) }
         guard round.labelled.count > 0 else { return .kept(reason: "no labelled rows") }
-        let samples = LabelledSamples(
-            rows: samples(material.rows), labels: material.labels, auxiliary: material.sensations.map { $0 / Self.sensationSpread })
+        let samples = labelled(material)
         let pool = round.poolSoFar
         let seen = SeenSamples(rows: pool.signs, isLater: ComfortSplit.isInLaterHalf(pool))
         let report = try learner.learn(samples, seen: seen, round: round.number)
@@ -48,6 +79,11 @@ package struct SkerryMethod: LifelongMethod, Sendable {
 
     /// Standard deviation of sensation votes, scale points: brings the second target to about unit size.
     private static let sensationSpread: Float = 1.3
+
+    private func labelled(_ material: LabelledComfortRows) -> LabelledSamples {
+        LabelledSamples(
+            rows: samples(material.rows), labels: material.labels, auxiliary: material.sensations.map { $0 / Self.sensationSpread })
+    }
 
     private func samples(_ rows: ComfortRows) -> LifelongSamples { rows.samples(featureSet) }
 }

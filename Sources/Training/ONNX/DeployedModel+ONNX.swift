@@ -10,7 +10,8 @@ extension DeployedModel {
         var graph = ONNXGraph()
         graph.input("features", .float, width: featureNames.count)
         let share = model.networkShare
-        var parts = [graph.add(share == 0 ? model.trees : model.trees.scaled(by: 1 - share), features: "features")]
+        // Trees without a share say nothing, and an ensemble without trees is no node.
+        var parts = share == 1 ? [] : [graph.add(share == 0 ? model.trees : model.trees.scaled(by: 1 - share), features: "features")]
         for (index, group) in model.networkGroups.enumerated() {
             let weight = share / Float(model.networks.count)
             parts.append(graph.add(group, weight: weight, features: "features", prefix: "network\(index)_"))

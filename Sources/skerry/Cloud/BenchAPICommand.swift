@@ -74,13 +74,15 @@ struct BenchAPICommand: AsyncParsableCommand {
         add("  memory with \(objects) Pods, resident", cloud.process.memoryMB, "MB")
         add("    private", cloud.process.privateMemoryMB, "MB")
         let before = cloud.process.memoryMB
-        let watched = try await cloud.watch(watchers, rate: 200, seconds: Double(seconds) * 2)
+        let watched = try await cloud.watch(watchers, rate: 200, seconds: Double(seconds) * 2, settling: Self.settlingSeconds)
         add("  \(watchers) watchers over TLS at \(fixed(watched.perSecond, decimals: 0))/s, lag p50", watched.lagP50 * 1000, "ms")
         add("    lag p99", watched.lagP99 * 1000, "ms")
         add("    lost", Double(watched.lost), "", decimals: 0)
         add("    out of order", Double(watched.outOfOrder), "", decimals: 0)
         add("    memory a watcher", (watched.memoryMB - before) * 1000 / Double(watchers), "kB")
         add("    CPU of the server", watched.cpuSeconds, "s")
+        add("    create meanwhile, p50", watched.createP50 * 1000, "ms", decimals: 2)
+        add("    create meanwhile, p99", watched.createP99 * 1000, "ms", decimals: 2)
         let paced = await cloud.createLatencies(rate: 200, seconds: Double(seconds) * 2)
         if !paced.isEmpty {
             add("  create over TLS at 200/s, p50", paced[paced.count / 2] * 1000, "ms", decimals: 2)

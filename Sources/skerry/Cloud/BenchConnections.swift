@@ -96,39 +96,37 @@ final class BenchWatcher: Sendable {
         self.stop.withLock { $0 = stop }
     }
 
-    private static func take(_ bytes: [UInt8], _ now: UInt64, _ state: inout State) {
-        state.rest += bytes
-        var start = 0
-        while let end = state.rest[start...].firstIndex(of: 0x0a) {
-            let line = state.rest[start..<end]
-            let revision = number(behind: revisionMark, in: line).map { Int($0) } ?? 0
-            if revision <= state.lastRevision { state.outOfOrder += 1 }
-            state.lastRevision = revision
-            if let sent = number(behind: sentMark, in: line) { state.lagsSeconds.append(Double(now &- sent) / 1e9) }
-            start = end + 1
+    /// A thousand of these share the machine with the server that they measure: lines are looked at where they lie.
+    private static func take(_ chunk: [UInt8], _ now: UInt64, _ state: inout State) {
+        let bytes = state.rest.isEmpty ? chunk : state.rest + chunk
+        bytes.withUnsafeBytes { bytes in
+            var rest = bytes
+            while let first = rest.baseAddress, let end = memchr(first, 0x0a, rest.count) {
+                let length = UnsafeRawPointer(end) - first
+                note(UnsafeRawBufferPointer(start: first, count: length), now, &state)
+                rest = UnsafeRawBufferPointer(rebasing: rest[(length + 1)...])
+            }
+            state.rest = Array(rest)
         }
-        state.rest.removeFirst(start)
     }
 
-    private static func number(behind mark: [UInt8], in line: ArraySlice<UInt8>) -> UInt64? {
-        line.withUnsafeBytes { line in
-            var start = 0
-            while start + mark.count < line.count, let hit = memchr(line.baseAddress! + start, Int32(mark[0]), line.count - start) {
-                let place = UnsafeRawPointer(hit) - line.baseAddress!
-                guard place + mark.count < line.count else { return nil }
-                if memcmp(hit, mark, mark.count) != 0 {
-                    start = place + 1
-                    continue
-                }
-                var value: UInt64 = 0
-                for byte in line[(place + mark.count)...].prefix(19) {
-                    guard byte >= 0x30, byte <= 0x39 else { break }
-                    value = value * 10 + UInt64(byte - 0x30)
-                }
-                return value
-            }
-            return nil
+    private static func note(_ line: UnsafeRawBufferPointer, _ now: UInt64, _ state: inout State) {
+        let revision = number(behind: revisionMark, in: line).map { Int($0) } ?? 0
+        if revision <= state.lastRevision { state.outOfOrder += 1 }
+        state.lastRevision = revision
+        if let sent = number(behind: sentMark, in: line) { state.lagsSeconds.append(Double(now &- sent) / 1e9) }
+    }
+
+    /// - Precondition: the mark has at least eight bytes.
+    private static func number(behind mark: [UInt8], in line: UnsafeRawBufferPointer) -> UInt64? {
+        guard let start = line.baseAddress, line.count >= mark.count else { return nil }
+        let begin = mark.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
+        for place in 0...(line.count - mark.count) where line.loadUnaligned(fromByteOffset: place, as: UInt64.self) == begin {
+            guard memcmp(start + place, mark, mark.count) == 0 else { continue }
+            let digits = line[(place + mark.count)...].prefix(19).prefix { $0 >= 0x30 && $0 <= 0x39 }
+            return digits.isEmpty ? nil : digits.reduce(0) { $0 * 10 + UInt64($1 - 0x30) }
         }
+        return nil
     }
 
     /// Time since the machine's start.

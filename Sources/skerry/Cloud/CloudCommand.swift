@@ -100,11 +100,11 @@ struct CloudServeCommand: AsyncParsableCommand {
         let tokens = try directory.tokens()
         let podTokens = CloudTokens(Authenticator(service: service, tokens: tokens), authorityPEM: authority.certificatePEM)
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
+        let knowledge = try CloudKnowledge(path: directory.knowledge, artifacts: artifacts, now: Self.environment.now)
         let ownNode =
             node
             ? try CloudNode(
-                service, tokens: podTokens, files: (artifacts, directory.artifacts), folder: "\(directory.path)/node",
-                environment: Self.environment) : nil
+                service, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node", environment: Self.environment) : nil
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let hub = Self.hub(service)
         let api = APIServer(
@@ -115,6 +115,9 @@ struct CloudServeCommand: AsyncParsableCommand {
                 HubDoor(hub: hub),
                 try JoinDoor(client: keeper, authority: authority, now: Self.environment.now),
                 ArtifactDoor(service: service, store: artifacts),
+                SnapshotDoor(path: CloudKnowledge.path, type: "application/vnd.sqlite3", service: service) { () async throws(APIStatus) in
+                    try await knowledge.snapshot()
+                },
             ], calls: CallRouter(own: ownNode, hub: hub))
         let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: Self.limits(settings.http), responder: api)
@@ -123,7 +126,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
         writeError("export KUBECONFIG=\(directory.kubeconfig)")
-        let controllers = Self.controllers(service, nodeGraceSeconds: settings.nodeGraceSeconds)
+        let controllers = Self.controllers(service, knowledge, nodeGraceSeconds: settings.nodeGraceSeconds)
         let upkeep = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
@@ -162,10 +165,14 @@ struct CloudServeCommand: AsyncParsableCommand {
     }
 
     /// What every cluster does by itself.
-    private static func controllers(_ service: ObjectService, nodeGraceSeconds: Int64) -> ReconcileRunner<ContinuousClock> {
+    private static func controllers(
+        _ service: ObjectService, _ knowledge: CloudKnowledge, nodeGraceSeconds: Int64
+    ) -> ReconcileRunner<ContinuousClock> {
         let client = ServiceClient(service, user: User(name: "system:kube-controller-manager", groups: ["system:masters"]))
         return ReconcileRunner(
-            client: client, reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds) + OwnControllers.all(client),
+            client: client,
+            reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds)
+                + OwnControllers.all(client, recorder: knowledge),
             clock: ContinuousClock(),
             time: environment.now,
             random: environment.random,

@@ -21,6 +21,7 @@ struct CloudDirectory {
 
     var store: String { "\(path)/objects.db" }
     var artifacts: String { "\(path)/artifacts" }
+    var knowledge: String { "\(path)/knowledge.db" }
     var kubeconfig: String { "\(path)/admin.kubeconfig" }
 
     /// Opens the folder, and makes it if it is not there; only its owner may look into it.

@@ -1,6 +1,7 @@
 import APIServer
 import ArgumentParser
 import Identity
+import Network
 import NodeAgent
 import Resources
 import Storage
@@ -18,19 +19,19 @@ struct CloudNode {
     private let agent: NodeAgent
     /// Tokens for its Pods; they are told where the server is before it runs.
     let tokens: CloudTokens
+    private let folder: String
 
     /// - Parameters:
-    ///   - files: the cloud's, and where they lie.
+    ///   - artifacts: the cloud's files, used as they lie there.
     ///   - folder: where its Pods' files lie.
     init(
-        _ service: ObjectService, tokens: CloudTokens, files: (store: ArtifactStore, folder: String), folder: String,
-        environment: APIEnvironment
+        _ service: ObjectService, tokens: CloudTokens, artifacts: ArtifactStore, folder: String, environment: APIEnvironment
     ) throws {
         self.tokens = tokens
+        self.folder = folder
         let version = Skerry.configuration.version
-        var settings = ProcessRuntime.Settings(
+        let settings = ProcessRuntime.Settings(
             folder: folder, worker: [programPath(), "worker"], controlGroup: controlGroupName(folder), programVersion: version)
-        settings.files = realPath(files.folder) ?? files.folder
         let runtime = try ProcessRuntime(settings)
         let user = User(name: "system:node:\(Self.name)", groups: ["system:nodes", "system:authenticated"])
         let begin = ContinuousClock.now
@@ -43,7 +44,7 @@ struct CloudNode {
             report: { writeError($0) })
         configuration.labels = ["node-role.kubernetes.io/cloud": ""]
         configuration.renewsLease = true
-        configuration.files = files.store
+        configuration.files = NodeFiles(store: artifacts)
         configuration.secureProbes = TLSProbes()
         configuration.tokens = tokens
         agent = NodeAgent(configuration)
@@ -54,7 +55,31 @@ struct CloudNode {
 
     /// Runs until its task is cancelled; its Pods then go on, and are found again by the next run.
     func run() async {
+        let server = await listen()
         do { try await agent.run() } catch { writeError("node \(Self.name) does not run: \(error)") }
+        await server?.stop(grace: .seconds(1))
+    }
+
+    /// A port of the loopback for what workers report: that of the run before if it is free, so that workers which outlived it still reach
+    /// it. Without one they run and cannot report.
+    private func listen() async -> HTTPServer? {
+        let file = "\(folder)/workers.port"
+        let text = try? SmallFile.read(file, bytesMax: 16)
+        let known = text.flatMap { Int(String(decoding: $0, as: UTF8.self)) } ?? 0
+        let responder = WorkerResponder(door: agent.workerDoor, others: nil)
+        for port in Set([known, 0]).sorted(by: >) where (0...65535).contains(port) {
+            guard let server = try? await HTTPServer.start(host: "127.0.0.1", port: port, tls: nil, responder: responder) else { continue }
+            agent.takeReports(at: "http://127.0.0.1:\(server.port)")
+            guard server.port != known else { return server }
+            do {
+                let kept = try WholeFile(path: file, isPrivate: true)
+                try kept.write(Array("\(server.port)".utf8))
+                try kept.commit()
+            } catch { writeError("node \(Self.name): \(error)") }
+            return server
+        }
+        writeError("node \(Self.name): no port of the loopback is free; workers that begin now cannot report")
+        return nil
     }
 }
 

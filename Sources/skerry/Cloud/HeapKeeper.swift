@@ -12,8 +12,9 @@ enum HeapKeeper {
     private static let firstWait: Duration = .milliseconds(500)
     private static let period: Duration = .seconds(20)
 
-    /// `M_ARENA_MAX` of malloc.h, which Swift's Glibc leaves out like the two functions.
+    /// `M_ARENA_MAX` and `M_TRIM_THRESHOLD` of malloc.h, which Swift's Glibc leaves out like the two functions.
     private static let arenaMax: Int32 = -8
+    private static let trimThreshold: Int32 = -1
 
     /// A function of the C library; nil on systems whose library lacks it, where memory is kept as that library likes.
     private static func function<Function>(_ name: String, as type: Function.Type) -> Function? {
@@ -37,6 +38,8 @@ enum HeapKeeper {
     static func prepare() {
         let set = function("mallopt", as: (@convention(c) (Int32, Int32) -> Int32).self)
         _ = set?(arenaMax, 2)
+        // Not page by page with every large buffer that is freed, to be taken again at once: `run` gives back what rests.
+        _ = set?(trimThreshold, 16 << 20)
     }
 
     /// What `dl_iterate_phdr` tells of a loaded file (link.h), as far as it is read here.

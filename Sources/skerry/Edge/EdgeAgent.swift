@@ -6,7 +6,6 @@ import Network
 import NodeAgent
 import Resources
 import Storage
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -17,6 +16,8 @@ import Synchronization
 /// What an edge does with its copy of objects, with or without a link: runs its Pods, and shows the copy on the loopback.
 struct EdgeAgent {
     private static let configMap = ResourceKind(group: "", version: "v1", kind: "ConfigMap", plural: "configmaps")
+    private static let dataset = ResourceKind(group: "sedna.io", version: "v1alpha1", kind: "Dataset", plural: "datasets")
+    private static let model = ResourceKind(group: "sedna.io", version: "v1alpha1", kind: "Model", plural: "models")
 
     private let agent: NodeAgent
     private let local: LocalAPI
@@ -29,13 +30,10 @@ struct EdgeAgent {
     ///   - folder: of the edge; the files of its Pods lie in `pods` below it.
     init(_ membership: EdgeMembership, hub: EdgeHub, folder: String) async throws {
         let node = membership.identity.node
+        files = try EdgeFiles(folder: folder, hub: hub, membership, now: { Self.environment.now().seconds })
         let version = Skerry.configuration.version
-        let place = realPath(folder) ?? folder
-        let store = try ArtifactStore(folder: place + "/files", now: { Self.environment.now().seconds })
-        files = EdgeFiles(store: store, hub: hub, membership)
-        var settings = ProcessRuntime.Settings(
+        let settings = ProcessRuntime.Settings(
             folder: folder + "/pods", worker: [programPath(), "worker"], controlGroup: controlGroupName(folder), programVersion: version)
-        settings.files = place + "/files"
         let runtime = try ProcessRuntime(settings)
         let begin = ContinuousClock.now
         socket = try AgentSocket(folder: folder, isMade: true)
@@ -46,14 +44,14 @@ struct EdgeAgent {
                 folder: folder, runtimeVersion: runtime.version, programVersion: version, more: { WorkerLibraries.conditions() }),
             now: { Moment(time: Self.environment.now(), uptime: begin.duration(to: .now)) }, random: Self.environment.random,
             report: { writeError($0) })
-        configuration.files = store
+        configuration.files = files.files
         configuration.secureProbes = TLSProbes()
         configuration.tokens = try EdgeTokens(membership)
         configuration.own = (pods.client, LocalPods.namespace)
         agent = NodeAgent(configuration)
         let verbs = EdgeVerbs(node: node, cloud: membership.identity.address, version: version, hub: hub, agent: agent)
         local = try await LocalAPI(
-            client: hub, kinds: [.node, .pod, .event, .lease, Self.configMap],
+            client: hub, kinds: [.node, .pod, .event, .lease, Self.configMap, Self.dataset, Self.model],
             own: LocalAPI.Own(pods: pods, verbs: verbs, calls: LocalCalls(node: node, handler: agent.calls)),
             environment: Self.environment, programVersion: version)
     }
@@ -72,9 +70,13 @@ struct EdgeAgent {
         }
     }
 
-    /// Serves the copy, in plain text: only this machine's loopback may be given.
+    /// Serves the copy and takes what workers report, in plain text: only this machine's loopback may be given. To be called before `run`,
+    /// so that workers can be told where to report.
     func listen(host: String, port: Int) async throws -> HTTPServer {
-        try await HTTPServer.start(host: host, port: port, tls: nil, responder: local)
+        let server = try await HTTPServer.start(
+            host: host, port: port, tls: nil, responder: WorkerResponder(door: agent.workerDoor, others: local))
+        agent.takeReports(at: "http://\(host.contains(":") ? "[\(host)]" : host):\(server.port)")
+        return server
     }
 
     /// Serves the node's owner on the socket in its folder.
@@ -85,34 +87,6 @@ struct EdgeAgent {
 
     private static let environment = APIEnvironment(
         now: { Timestamp(seconds: Int64(time(nil))) }, random: { UInt64.random(in: 0 ... .max) })
-}
-
-/// The files that this node's objects name: brought from the cloud into its folder, and removed when nothing names them.
-struct EdgeFiles {
-    private let files: NodeFiles
-    private let hub: EdgeHub
-
-    init(store: ArtifactStore, hub: EdgeHub, _ membership: EdgeMembership) {
-        self.hub = hub
-        var limits = ArtifactFetcher.Limits()
-        limits.failuresMax = NodeFiles.failuresMax
-        let identity = membership.identity
-        let fetcher = ArtifactFetcher(
-            store: store, host: identity.host, port: identity.port, userAgent: "skerry/\(Skerry.configuration.version)", limits: limits,
-            jitter: { .random(in: 0..<1) }, trust: { membership.trust })
-        files = NodeFiles(store: store, fetcher: fetcher) { writeError($0) }
-    }
-
-    func run() async {
-        let last = Mutex(NodeFiles.Wanted(files: [], mark: -1))
-        await files.run {
-            var wanted = last.withLock { $0 }
-            if let (files, revision) = await hub.namedFiles(after: wanted.mark) { wanted = NodeFiles.Wanted(files: files, mark: revision) }
-            wanted.isReachable = await hub.status.isConnected
-            last.withLock { [wanted] in $0 = wanted }
-            return wanted
-        }
-    }
 }
 
 /// Tokens of service accounts for the Pods of this node, from the cloud that it is a member of.

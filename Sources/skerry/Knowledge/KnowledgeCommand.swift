@@ -8,7 +8,7 @@ import Storage
     import Foundation
 #endif
 
-struct KnowledgeCommand: ParsableCommand {
+struct KnowledgeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "kb", abstract: "Look into a knowledge base: what jobs have learned, from what, and why.",
         subcommands: [
@@ -17,7 +17,7 @@ struct KnowledgeCommand: ParsableCommand {
         ])
 }
 
-struct RoundsCommand: ParsableCommand {
+struct RoundsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "rounds", abstract: "The rounds of each job and what they left.")
 
     @OptionGroup var file: KnowledgeFileOptions
@@ -25,10 +25,10 @@ struct RoundsCommand: ParsableCommand {
     @Option(help: "Only this job: NAMESPACE/NAME.") var job: JobName?
     @Option(help: "Only this round.") var round: Int?
 
-    func run() throws { try printListing(.rounds(job: job, round: round), of: file, rows) }
+    func run() async throws { try await printListing(.rounds(job: job, round: round), of: file, rows) }
 }
 
-struct TasksCommand: ParsableCommand {
+struct TasksCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "tasks", abstract: "Tasks, what defines them, and their newest figures.")
 
     @OptionGroup var file: KnowledgeFileOptions
@@ -46,10 +46,10 @@ struct TasksCommand: ParsableCommand {
         if let attribute, parsedAttribute == nil { throw ValidationError("--attribute \"\(attribute)\" has no '='; give NAME=VALUE") }
     }
 
-    func run() throws { try printListing(.tasks(job: job, task: task, attribute: parsedAttribute), of: file, rows) }
+    func run() async throws { try await printListing(.tasks(job: job, task: task, attribute: parsedAttribute), of: file, rows) }
 }
 
-struct ModelsCommand: ParsableCommand {
+struct ModelsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "models", abstract: "Models with what they were made from, what they serve and how good they were in each round.")
 
@@ -60,10 +60,10 @@ struct ModelsCommand: ParsableCommand {
     @Option(help: "Only models of this task.") var task: String?
     @Flag(help: "Only models that the newest decisions deployed.") var serving = false
 
-    func run() throws { try printListing(.models(job: job, round: round, task: task, isServing: serving), of: file, rows) }
+    func run() async throws { try await printListing(.models(job: job, round: round, task: task, isServing: serving), of: file, rows) }
 }
 
-struct SamplesCommand: ParsableCommand {
+struct SamplesCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "samples", abstract: "Samples, by reference, as the newest round left them; with --round, as that round did.")
 
@@ -80,12 +80,12 @@ struct SamplesCommand: ParsableCommand {
         if let limit, limit < 0 { throw ValidationError("--limit \(limit) is negative") }
     }
 
-    func run() throws {
-        try printListing(.samples(job: job, round: round, task: task, state: state, dataset: dataset, limit: limit), of: file, rows)
+    func run() async throws {
+        try await printListing(.samples(job: job, round: round, task: task, state: state, dataset: dataset, limit: limit), of: file, rows)
     }
 }
 
-struct RelationsCommand: ParsableCommand {
+struct RelationsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "relations", abstract: "What tasks have to do with each other, strongest first in each round.")
 
@@ -96,10 +96,10 @@ struct RelationsCommand: ParsableCommand {
     @Option(help: "Only relations from or to this task.") var task: String?
     @Option(help: "Only this kind.") var kind: String?
 
-    func run() throws { try printListing(.relations(job: job, round: round, task: task, kind: kind), of: file, rows) }
+    func run() async throws { try await printListing(.relations(job: job, round: round, task: task, kind: kind), of: file, rows) }
 }
 
-struct DecisionsCommand: ParsableCommand {
+struct DecisionsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "decisions", abstract: "What was decided in each round, the figures behind it, and why.")
 
@@ -110,10 +110,10 @@ struct DecisionsCommand: ParsableCommand {
     @Option(help: "Only decisions about this task.") var task: String?
     @Option(help: "Only this action, as deploy or keep.") var action: String?
 
-    func run() throws { try printListing(.decisions(job: job, round: round, task: task, action: action), of: file, rows) }
+    func run() async throws { try await printListing(.decisions(job: job, round: round, task: task, action: action), of: file, rows) }
 }
 
-struct AdaptersCommand: ParsableCommand {
+struct AdaptersCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "adapters", abstract: "Small corrections for single subjects, as sites and persons, in each round.")
 
@@ -124,10 +124,10 @@ struct AdaptersCommand: ParsableCommand {
     @Option(help: "Only this kind, as site or person.") var kind: String?
     @Option(help: "Only this subject.") var subject: String?
 
-    func run() throws { try printListing(.adapters(job: job, round: round, kind: kind, subject: subject), of: file, rows) }
+    func run() async throws { try await printListing(.adapters(job: job, round: round, kind: kind, subject: subject), of: file, rows) }
 }
 
-struct QueryCommand: ParsableCommand {
+struct QueryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "query", abstract: "Ask in SQL. Only reads: anything else is refused, and so is what takes too long.",
         discussion: "The views are adapters, datasets, decisions, model_metrics, models, relations, round_metrics, rounds, sample_history,"
@@ -146,8 +146,8 @@ struct QueryCommand: ParsableCommand {
         }
     }
 
-    func run() throws {
-        let knowledge = try file.reading()
+    func run() async throws {
+        let knowledge = try await file.reading()
         var limits = QueryLimits()
         limits.rowsMax = rowsMax
         limits.time = .seconds(timeLimit)
@@ -158,7 +158,7 @@ struct QueryCommand: ParsableCommand {
     }
 }
 
-struct ExportCommand: ParsableCommand {
+struct ExportCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Write a snapshot: one checked file, whole or not at all, while others go on writing.")
 
@@ -166,8 +166,8 @@ struct ExportCommand: ParsableCommand {
     @Argument(help: "The file to write.") var target: String
     @Flag(help: "Replace a file of this name.") var replace = false
 
-    func run() throws {
-        try file.reading().export(to: target, replace: replace)
+    func run() async throws {
+        try await file.reading().export(to: target, replace: replace)
         try say(target)
     }
 }

@@ -51,23 +51,25 @@ package struct RememberingMethod: LifelongMethod, Sendable {
     private let origin: Origin
     private let hardFrom: Double
     private let file: @Sendable (RetainedModel) throws -> File
-    /// By the round a model was trained in, its digest after the round before.
-    private var earlierDigests: [Int: String] = [:]
+    /// By the round a model was trained in, its digest after the last round learned.
+    package private(set) var digests: [Int: String]
 
     /// Uncertainty from which a row is hard, as a share of what knowing nothing would be: entropy / log of the number of classes.
     package static let usualHardFrom = 0.95
 
     /// - Parameters:
     ///   - hardFrom: see `usualHardFrom`; 0...1.
+    ///   - digests: those of a method that has learned rounds before.
     ///   - file: the file a model would be deployed as, its corrections included.
     package init(
-        _ method: SkerryMethod, from origin: Origin, hardFrom: Double = usualHardFrom,
+        _ method: SkerryMethod, from origin: Origin, hardFrom: Double = usualHardFrom, digests: [Int: String] = [:],
         file: @escaping @Sendable (RetainedModel) throws -> File
     ) {
         precondition((0...1).contains(hardFrom), "a share lies in 0...1, found \(hardFrom)")
         self.method = method
         self.origin = origin
         self.hardFrom = hardFrom
+        self.digests = digests
         self.file = file
     }
 
@@ -88,10 +90,10 @@ package struct RememberingMethod: LifelongMethod, Sendable {
         var knowledge = RoundKnowledge(round, origin, outcome)
         knowledge.add(arrivals)
         if let report = method.rounds.last, report.number == round.number {
-            knowledge.add(report, files: Dictionary(uniqueKeysWithValues: files), earlier: earlierDigests)
+            knowledge.add(report, files: Dictionary(uniqueKeysWithValues: files), earlier: digests)
             if let newest = method.models.last { knowledge.add(newest, files, report.taskOfRow) }
         }
-        for (number, file) in files { earlierDigests[number] = file.digest }
+        for (number, file) in files { digests[number] = file.digest }
         records.append(knowledge.record)
         return outcome
     }

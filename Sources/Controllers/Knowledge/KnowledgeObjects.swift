@@ -1,0 +1,94 @@
+import Resources
+
+/// The objects by which `kubectl get knowledgetasks` shows what a job has learned. Pure.
+struct KnowledgeObjects: Sendable {
+    /// Objects of a kind that a job gets at most; the knowledge base holds all.
+    static let objectsMax = 1000
+
+    let job: JSON
+
+    /// Every object that is to be there, by kind.
+    func wanted(_ summary: KnowledgeSummary) -> [(ResourceKind, [JSON])] {
+        [
+            (.knowledgeTask, summary.tasks.prefix(Self.objectsMax).map(task)),
+            (.knowledgeModel, summary.models.suffix(Self.objectsMax).map(model)),
+            (.knowledgeRelation, summary.relations.prefix(Self.objectsMax).map(relation)),
+        ]
+    }
+
+    private func task(_ row: JSON) -> JSON {
+        let name = row["task"]?.string ?? ""
+        var object = object("KnowledgeTask", called: name, key: name)
+        object["task"] = .string(name)
+        object["attributes"] = row["attributes"]
+        object["samples"] = row["samples"]
+        object["firstRound"] = row["first_round"]
+        object["lastRound"] = row["last_round"]
+        object["metrics"] = row["metrics"]
+        object["accuracy"] = row["metrics"]?["accuracy"]
+        return object
+    }
+
+    private func model(_ row: JSON) -> JSON {
+        let digest = row["model"]?.string ?? "", round = row["round"]?.integer ?? 0
+        var object = object("KnowledgeModel", called: "\(row["name"]?.string ?? "model")-\(round)", key: "\(digest) \(round)")
+        object["digest"] = .string("sha256:\(digest)")
+        object["model"] = row["name"]
+        object["round"] = .integer(round)
+        object["format"] = row["format"]
+        object["size"] = row["size_bytes"]
+        object["serving"] = .bool(row["is_serving"]?.integer ?? 0 != 0 || row["is_serving"]?.bool == true)
+        for key in ["tasks", "parents", "datasets", "metrics"] { object[key] = row[key] }
+        return object
+    }
+
+    private func relation(_ row: JSON) -> JSON {
+        let (kind, from, to) = (row["kind"]?.string ?? "", row["from_task"]?.string ?? "", row["to_task"]?.string ?? "")
+        var object = object("KnowledgeRelation", called: "\(kind)-\(from)-\(to)", key: "\(kind)\u{1f}\(from)\u{1f}\(to)")
+        object["relation"] = .string(kind)
+        object["from"] = .string(from)
+        object["to"] = .string(to)
+        for key in ["value", "rows", "round"] { object[key] = row[key] }
+        return object
+    }
+
+    /// - Parameters:
+    ///   - words: what the name is made of, for people.
+    ///   - key: what tells it from the job's others.
+    private func object(_ kind: String, called words: String, key: String) -> JSON {
+        let plain = String(words.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }.prefix(80))
+            .split(separator: "-").joined(separator: "-")
+        let name = [job.name.prefix(120), Substring(plain), Substring(StableHash.word(key, letters: 6))].filter { !$0.isEmpty }
+        return [
+            "apiVersion": "knowledge.skerry.io/v1alpha1", "kind": .string(kind),
+            "metadata": [
+                "name": .string(name.joined(separator: "-")), "namespace": .string(job.namespace),
+                "labels": ["jobs.skerry.io/job": .string(String(job.name.prefix(63)))], "ownerReferences": [job.controllerReference],
+            ], "job": .string(job.name),
+        ]
+    }
+
+    /// Sedna's `status.knowledgeBase`.
+    func status(_ summary: KnowledgeSummary) -> JSON {
+        let models = summary.models.filter { $0["is_serving"]?.integer ?? 0 != 0 || $0["is_serving"]?.bool == true }
+        let list = models.prefix(64).map { row -> JSON in
+            var model: JSON = [
+                "modelID": .string("sha256:\(row["model"]?.string ?? "")"), "numberOfTrainSamples": row["metrics"]?["samples"] ?? 0,
+            ]
+            if case .decimal? = row["metrics"]?["samples"] { model["numberOfTrainSamples"] = 0 }
+            model["averagePrecision"] = row["metrics"]?["accuracy"] ?? 0
+            return model
+        }
+        return [
+            "AIModels": ["numberOfAIModels": .integer(Int64(summary.models.count)), "listOfAIModels": .array(Array(list))],
+            "AIClasses": [
+                "numberOfAIClasses": .integer(Int64(summary.tasks.count)),
+                "listOfAIClasses": .array(summary.tasks.prefix(256).map { $0["task"] ?? "" }),
+            ],
+            "samples": [
+                "numberOfLabeledUnseenSample": .integer(summary.samples["labelled"] ?? 0),
+                "numberOfUnseenSample": .integer(summary.samples["unseen"] ?? 0),
+            ],
+        ]
+    }
+}

@@ -1,0 +1,66 @@
+package import Resources
+
+/// A round that the knowledge base is to take in: where its record lies, and what became of its model.
+package struct KnowledgeEntry: Sendable, Hashable {
+    /// Namespace and name of the job. What the record itself says of them does not count.
+    package var job: ObjectKey
+    /// From 1.
+    package var round: Int64
+    /// Name of the worker's Pod.
+    package var pod: String
+    /// `sha256:…` of the record, a JSON file as `skerry kb record` takes it.
+    package var record: String
+    /// `sha256:…` of the round's model.
+    package var model: String
+    /// The gate let it serve.
+    package var isDeployed: Bool
+    /// Why it did, or did not.
+    package var reason: String
+
+    /// Nothing is checked: the recorder refuses what it cannot take.
+    package init(job: ObjectKey, round: Int64, pod: String, record: String, model: String, isDeployed: Bool, reason: String) {
+        (self.job, self.round, self.pod, self.record, self.model) = (job, round, pod, record, model)
+        (self.isDeployed, self.reason) = (isDeployed, reason)
+    }
+
+    init?(_ json: JSON, job: ObjectKey) {
+        guard let round = json["round"]?.integer, let pod = json["pod"]?.string, let record = json["record"]?.string else { return nil }
+        self.init(
+            job: job, round: round, pod: pod, record: record, model: json["model"]?.string ?? "",
+            isDeployed: json["deployed"]?.bool ?? false, reason: json["reason"]?.string ?? "")
+    }
+
+    /// As it stands in a job's status until it is recorded.
+    var json: JSON {
+        [
+            "round": .integer(round), "pod": .string(pod), "record": .string(record), "model": .string(model),
+            "deployed": .bool(isDeployed),
+            "reason": .string(reason),
+        ]
+    }
+}
+
+/// What the knowledge base knows of a job: rows of its listings as JSON, bounded.
+package struct KnowledgeSummary: Sendable, Hashable {
+    /// With `task`, `attributes`, `samples`, `first_round`, `last_round`, `metrics`.
+    package var tasks: [JSON]
+    /// With `model`, `name`, `round`, `format`, `size_bytes`, `is_serving`, `tasks`, `parents`, `datasets`, `metrics`.
+    package var models: [JSON]
+    /// Of the newest round; with `kind`, `from_task`, `to_task`, `value`, `rows`.
+    package var relations: [JSON]
+    /// Samples by state: `labelled`, `unseen`, `hard`, `quarantine`.
+    package var samples: [String: Int64]
+
+    /// Made by a recorder.
+    package init(tasks: [JSON], models: [JSON], relations: [JSON], samples: [String: Int64]) {
+        (self.tasks, self.models, self.relations, self.samples) = (tasks, models, relations, samples)
+    }
+}
+
+/// The door to the knowledge base: controllers touch neither files nor SQL.
+package protocol KnowledgeRecorder: Sendable {
+    /// Takes a round in, in one transaction; a second time nothing happens.
+    ///
+    /// - Throws: 422 for a record that cannot be taken, which another try would not change; 404 while the file is not there; 503.
+    func record(_ entry: KnowledgeEntry) async throws(APIStatus) -> KnowledgeSummary
+}

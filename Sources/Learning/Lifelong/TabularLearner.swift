@@ -1,0 +1,301 @@
+/// Lifelong learning from tables of any job: numbers and words in, classes out.
+///
+/// A value that can be written after a round and read before the next; the rows it learned from go with it, or stay where they are and are
+/// given again.
+package struct TabularLearner: Sendable {
+    /// What a job chooses.
+    package struct Settings: Sendable {
+        /// What the columns are.
+        package var roles: TabularRoles
+        /// Stages other than `TabularLearner.stages(_:)`, as `quality_gate=Open`.
+        package var stages: [String] = []
+        /// What `stages` may name.
+        package var catalog = StageCatalog()
+        /// Whether rows go into the state. Else the state holds only their names, and each round is given all rows that are to count.
+        package var keepsRows = true
+        /// Makes the way of learning for a table's inputs and classes.
+        package var estimator: @Sendable (TabularSchema) throws -> any CrossFittingEstimator
+
+        /// The rest is set afterwards.
+        package init(roles: TabularRoles, estimator: @escaping @Sendable (TabularSchema) throws -> any CrossFittingEstimator) {
+            (self.roles, self.estimator) = (roles, estimator)
+        }
+    }
+
+    /// What a round met and made.
+    package struct Round: Sendable {
+        /// The engine's report.
+        package var lifelong: LifelongRound
+        /// Names of the labelled rows, in the order of `lifelong.taskOfRow`.
+        package var labelledIDs: [Int]
+        /// Of them, those that no earlier round had with a label.
+        package var newIDs: Set<Int>
+        /// The serving models on the labelled rows, each row judged by parts that did not see it.
+        package var outOfSample: ClassificationMetrics
+        /// Rows without a label.
+        package var unlabelledCount: Int
+        /// Rows of earlier rounds that were neither kept nor given again.
+        package var absentCount: Int
+        /// The unlabelled rows that are worth a label, with what was made of them before the round; empty in the first.
+        package var unseen: [(id: Int, recognition: Recognition)]
+    }
+
+    /// Fixed by the first round.
+    package let schema: TabularSchema
+    /// Number of the round that comes next, from 0.
+    package private(set) var nextRound = 0
+    private var learner: LifelongLearner
+    private var memory: RowMemory
+    private var labelledIDs: Set<Int> = []
+
+    /// Looks at the first round's table, without learning from it.
+    ///
+    /// - Throws: `TableError`, `StageError`, what making the estimator throws.
+    package init(first table: TextTable, _ settings: Settings) throws {
+        let schema = try TabularSchema(table, roles: settings.roles)
+        self.schema = schema
+        memory = RowMemory(schema, keepsRows: settings.keepsRows)
+        learner = LifelongLearner(
+            try settings.estimator(schema), stages: try Self.stages(schema, settings), classCount: schema.classNames.count,
+            clusterAttribute: TabularSchema.groupAttribute)
+    }
+
+    /// What each stage is unless a job says otherwise: tasks by the task columns, corrections for sites and persons where the table names
+    /// them, and of known rows no more than sums for telling unseen ones.
+    package static func stages(_ schema: TabularSchema) -> LifelongStages {
+        let roles = schema.roles
+        var stages = LifelongStages()
+        stages.taskDefinition = roles.tasks.isEmpty ? SingleTaskDefinition() : TaskDefinitionByDataAttr(attributes: roles.tasks)
+        stages.unseenSampleRecognition = EnvelopeRecognition(attributes: roles.tasks)
+        stages.unseenTaskDetection = AttributeFilterDetection(attributes: roles.tasks)
+        var layers: [PartialPoolingAdaptation.Layer] = []
+        if roles.site != nil { layers.append(.init("site", lambda: 50)) }
+        if roles.person != nil { layers.append(.init("person", lambda: 2)) }
+        stages.taskAdaptation = layers.isEmpty ? NoAdaptation() : PartialPoolingAdaptation(layers: layers)
+        return stages
+    }
+
+    private static func stages(_ schema: TabularSchema, _ settings: Settings) throws(StageError) -> LifelongStages {
+        var stages = stages(schema)
+        for text in settings.stages { try settings.catalog.place(text, in: &stages) }
+        return stages
+    }
+
+    /// Models that serve a task, and the newest, oldest first.
+    package var models: [RetainedModel] { learner.models }
+    /// Round of the model that serves each task.
+    package var serving: [String: Int] { learner.servingRounds }
+    /// Rows learned from so far, labelled or not.
+    package var rowCount: Int { memory.ids.count }
+
+    // MARK: - Learning
+
+    /// Learns from a table: new rows, or the grown table with the earlier ones in it. Those met before keep their names; a label that comes
+    /// later, or is corrected, counts.
+    ///
+    /// - Throws: `TableError` for a table that does not fit the first round's, or for rows of fewer than two classes; what the estimator
+    ///   and the stages throw. The learner is then as it was.
+    package mutating func learn(_ table: TextTable, round: Int? = nil) throws -> Round {
+        var next = self
+        let result = try next.learnHere(table, round: round ?? nextRound)
+        self = next
+        return result
+    }
+
+    private mutating func learnHere(_ table: TextTable, round: Int) throws -> Round {
+        let known = Set(memory.ids)
+        let given = try table.selecting(schema.neededColumns)
+        // Looked at before they are among the others, so that a message names the file they came in.
+        _ = try (schema.labels(given), schema.features(given))
+        let absent = try memory.merge(given, schema)
+        let (all, names) = (memory.rows, memory.ids)
+        let labels = try schema.labels(all)
+        let samples = try schema.samples(all, ids: names)
+        let labelled = labels.indices.filter { labels[$0] != nil }
+        let material = try material(samples.rows(labelled), labelled.map { labels[$0]! }, source: table.source)
+        let fresh = labels.indices.filter { labels[$0] == nil && !known.contains(names[$0]) }
+        var unseen: [(id: Int, recognition: Recognition)] = []
+        if !learner.models.isEmpty, !fresh.isEmpty {
+            let recognitions = try learner.recognise(samples.rows(fresh))
+            unseen = zip(fresh, recognitions).filter { $1.isUnseen }.map { (names[$0], $1) }
+        }
+        let half = samples.count / 2
+        let seen = SeenSamples(rows: samples, isLater: (0..<samples.count).map { $0 >= half })
+        let report = try learner.learn(material, seen: seen, round: round)
+        let labelledNames = labelled.map { names[$0] }
+        let newIDs = Set(labelledNames).subtracting(labelledIDs)
+        labelledIDs = Set(labelledNames)
+        nextRound = round + 1
+        memory.close()
+        return Round(
+            lifelong: report, labelledIDs: labelledNames, newIDs: newIDs,
+            outOfSample: ClassificationMetrics(try learner.outOfSample(material), truth: material.labels),
+            unlabelledCount: labels.count - labelled.count,
+            absentCount: absent, unseen: unseen)
+    }
+
+    /// Labelled rows whose folds each leave at least two classes outside, so that every part can be trained.
+    private func material(_ rows: LifelongSamples, _ labels: [Int], source: String) throws(TableError) -> LabelledSamples {
+        let counts = classCounts(labels, classCount: schema.classNames.count)
+        guard counts.count(where: { $0 >= 2 }) >= 2 else {
+            let told = zip(schema.classNames, counts).filter { $1 > 0 }.prefix(5).map { "\($1) \"\($0.prefix(40))\"" }.joined(
+                separator: ", ")
+            throw TableError(
+                labels.isEmpty ? .noLabels : .oneClass,
+                "\(source), column \"\(schema.roles.label)\": \(labels.count) labelled rows\(told.isEmpty ? "" : " (\(told))");"
+                    + " at least two rows of each of two classes are needed, label more")
+        }
+        var rows = rows
+        if !Self.canTrain(rows.folds, labels) {
+            guard schema.roles.group == nil else {
+                throw TableError(
+                    .oneClass,
+                    "\(source), column \"\(schema.roles.group!)\": its groups cannot be divided so that two classes are left to learn from;"
+                        + " label rows of more groups")
+            }
+            rows = LifelongSamples(ids: rows.ids, features: rows.features, attributes: rows.attributes, folds: Self.stratified(labels))
+        }
+        return LabelledSamples(rows: rows, labels: labels, auxiliary: [Float](repeating: .nan, count: labels.count))
+    }
+
+    private static func canTrain(_ folds: [Int], _ labels: [Int]) -> Bool {
+        let all = Set(folds)
+        return all.count > 1 && all.allSatisfy { fold in Set(labels.indices.filter { folds[$0] != fold }.map { labels[$0] }).count > 1 }
+    }
+
+    /// Folds that divide every class evenly.
+    private static func stratified(_ labels: [Int]) -> [Int] {
+        var folds = [Int](repeating: 0, count: labels.count)
+        let order = labels.indices.sorted { (labels[$0], $0) < (labels[$1], $1) }
+        var place = 0, last: Int?
+        for row in order {
+            if labels[row] != last { (place, last) = (0, labels[row]) }
+            folds[row] = place % PartialPooling.foldCount
+            place += 1
+        }
+        return folds
+    }
+
+    // MARK: - Asking
+
+    /// Shape [rows, classes]: by the models that serve each row's task, corrected for its site and person.
+    ///
+    /// - Throws: `TableError`, `StageError`.
+    package func predict(_ table: TextTable) throws -> ClassProbabilities { try learner.predict(try samples(table)) }
+
+    /// The known task of each row; nil where it belongs to none.
+    ///
+    /// - Throws: as `predict`.
+    package func allocate(_ table: TextTable) throws -> [String?] { try learner.allocate(try samples(table)) }
+
+    /// What of the rows is new; they are those that came together.
+    ///
+    /// - Throws: as `predict`.
+    package func recognise(_ table: TextTable) throws -> [Recognition] { try learner.recognise(try samples(table)) }
+
+    /// The rows need no label column to be asked about.
+    private func samples(_ table: TextTable) throws -> LifelongSamples {
+        try schema.samples(table, ids: Array(0..<table.count))
+    }
+}
+
+// MARK: - State
+
+extension TabularLearner {
+    private static let mark: UInt32 = 0x544c_4b53
+    private static let version: UInt16 = 1
+
+    /// All that the next round and predictions need; equal learners give equal bytes.
+    ///
+    /// - Parameter hasModels: false leaves out models, rows and margins: what is left recognises rows and finds their tasks, and holds
+    ///   nobody's row (with the stages of `stages(_:)`).
+    /// - Throws: `StateError.unsavable`.
+    package func state(hasModels: Bool = true) throws(StateError) -> [UInt8] {
+        var writer = StateWriter()
+        writer.write(Self.mark)
+        writer.write(Self.version)
+        writer.write(hasModels)
+        schema.write(to: &writer)
+        writer.write(Int64(nextRound))
+        (hasModels ? memory : RowMemory(schema, keepsRows: memory.keepsRows)).write(to: &writer)
+        let labelled = hasModels ? labelledIDs.sorted() : []
+        writer.write(count: labelled.count)
+        for id in labelled { writer.write(Int64(id)) }
+        writer.write(block: try (hasModels ? learner : learner.withoutModels).state())
+        return writer.bytes
+    }
+
+    /// Goes on where `state` was written.
+    ///
+    /// - Parameter source: the file, for messages.
+    /// - Throws: `StateError`; `TableError` where the job's columns are others than the first round's; `StageError`.
+    package init(state bytes: [UInt8], source: String, _ settings: Settings) throws {
+        var (reader, hasModels) = try Self.begin(bytes)
+        guard hasModels else { throw StateError.foreign(expected: "state with models, as \(source) has to be") }
+        try self.init(&reader, source: source, roles: settings.roles) { _ in settings }
+    }
+
+    /// Reads what `state(hasModels: false)` has written, to recognise rows; it can neither learn nor predict.
+    ///
+    /// - Throws: `StateError`.
+    package init(recognising bytes: [UInt8], source: String) throws {
+        var (reader, hasModels) = try Self.begin(bytes)
+        guard !hasModels else { throw StateError.foreign(expected: "state without models, as \(source) has to be") }
+        try self.init(&reader, source: source, roles: nil) { Settings(roles: $0.roles) { _ in Silent() } }
+    }
+
+    /// - Returns: a reader behind the head, and whether models follow.
+    private static func begin(_ bytes: [UInt8]) throws(StateError) -> (StateReader, Bool) {
+        var reader = StateReader(bytes)
+        guard try reader.integer(UInt32.self) == mark else { throw StateError.foreign(expected: "saved tabular learner") }
+        let version = try reader.integer(UInt16.self)
+        guard version <= Self.version else { throw StateError.newer(version: Int(version), known: Int(Self.version)) }
+        let hasModels = try reader.claim()
+        return (reader, hasModels)
+    }
+
+    /// - Parameter roles: what the job says they are; nil: what they were.
+    private init(
+        _ reader: inout StateReader, source: String, roles: TabularRoles?, settings: (TabularSchema) -> Settings
+    ) throws {
+        let schema = try TabularSchema(from: &reader)
+        if let roles { try Self.check(schema.roles, roles, source) }
+        let settings = settings(schema)
+        self.schema = schema
+        let round = Int(try reader.integer(Int64.self))
+        memory = try RowMemory(from: &reader, schema, source: source)
+        for _ in 0..<(try reader.count(of: "labelled rows", elementBytes: 8)) { labelledIDs.insert(Int(try reader.integer(Int64.self))) }
+        let saved = try reader.block()
+        try reader.finish()
+        guard round >= 0 else { throw StateError.damaged(reason: "the next round is \(round)") }
+        nextRound = round
+        learner = try LifelongLearner(
+            state: saved, try settings.estimator(schema), stages: try Self.stages(schema, settings),
+            classCount: schema.classNames.count, featureNames: schema.featureNames, clusterAttribute: TabularSchema.groupAttribute)
+    }
+
+    /// Learns nothing.
+    private struct Silent: CrossFittingEstimator {
+        struct Refused: Error {}
+        func fit(_ rows: TrainingRows) throws -> BlendedModel { throw Refused() }
+        func crossFit(_ rows: TrainingRows) throws -> CrossFittedBlend { throw Refused() }
+    }
+
+    static func check(_ saved: TabularRoles, _ asked: TabularRoles, _ source: String) throws(TableError) {
+        func differ(_ what: String, _ old: [String], _ new: [String]) throws(TableError) {
+            guard old != new else { return }
+            func shown(_ names: [String]) -> String { names.isEmpty ? "none" : names.joined(separator: ", ") }
+            throw TableError(
+                .column,
+                "\(source): the job's \(what) were \(shown(old)) and are now \(shown(new)); keep them, or begin a new job")
+        }
+        func kind(_ roles: TabularRoles) -> String { roles.isNumber ? "a number" : "a class" }
+        try differ("label columns", [saved.label, kind(saved)], [asked.label, kind(asked)])
+        try differ("task columns", saved.tasks, asked.tasks)
+        try differ("ignored columns", saved.ignored.sorted(), asked.ignored.sorted())
+        try differ("site columns", [saved.site].compactMap { $0 }, [asked.site].compactMap { $0 })
+        try differ("person columns", [saved.person].compactMap { $0 }, [asked.person].compactMap { $0 })
+        try differ("group columns", [saved.group].compactMap { $0 }, [asked.group].compactMap { $0 })
+        try differ("id columns", [saved.id].compactMap { $0 }, [asked.id].compactMap { $0 })
+    }
+}

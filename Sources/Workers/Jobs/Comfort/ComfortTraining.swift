@@ -1,0 +1,271 @@
+import Inference
+import KnowledgeBase
+import Learning
+import Resources
+import Storage
+import ThermalComfort
+import Training
+
+/// What a comfort job chooses, by its variables; the method is the main job's.
+struct ComfortJob {
+    let seed: UInt64
+    private let fewLabels: Bool
+    private let stages: [String]
+
+    /// - Throws: `WorkerInputError`.
+    init(_ settings: WorkerSettings) throws {
+        seed = try settings.seed()
+        fewLabels = try settings.choice("LABELS", of: LabelBudget.allCases.map(\.rawValue)) == LabelBudget.few.rawValue
+        stages = settings.list("STAGES", separator: ";")
+    }
+
+    /// - Throws: `StageError`.
+    func stages(_ library: XGBoostLibrary?) throws(StageError) -> LifelongStages {
+        var chosen = LifelongStages.comfort
+        var added: [StageMaker] = []
+        if let library {
+            let estimator = XGBoostEstimator(library, .transfer(seed: seed))
+            chosen.relationDiscovery = TransferRelationDiscovery(estimator)
+            added = [.transfer(estimator)]
+        }
+        let catalog = StageCatalog(adding: added)
+        // Where nothing is trained no relation is looked for.
+        for text in stages where library != nil || !text.hasPrefix(StageKind.relationDiscovery.rawValue) {
+            try catalog.place(text, in: &chosen)
+        }
+        return chosen
+    }
+
+    func estimator(_ library: XGBoostLibrary, tick: @escaping @Sendable () -> Bool) -> BlendTrainer {
+        BlendTrainer(library, settings: blend, classCount: Preference.allCases.count, progress: tick)
+    }
+
+    /// Calls of the estimator's progress in one round, about.
+    var ticks: Int { (PartialPooling.foldCount + 1) * blend.trees.rounds + PartialPooling.foldCount * blend.network.epochs }
+
+    private var blend: BlendSettings {
+        .pooled(fewLabels: fewLabels, indicatorColumns: PhysicsFeatures.indicatorColumns, seed: seed)
+    }
+
+    /// The name by which the columns are known in `serving.json`.
+    static let roles: TabularRoles = {
+        var roles = TabularRoles(label: ComfortStream.labelColumn)
+        roles.tasks = ["season", "cooling_type"]
+        return roles
+    }()
+}
+
+/// Everything a comfort job hands from round to round.
+struct ComfortState {
+    private static let mark: UInt32 = 0x434c_4b53
+    private static let version: UInt16 = 1
+
+    /// Number of the round that comes next.
+    var nextRound = 0
+    /// Rows of earlier rounds; nil where they stay where they are and are given again.
+    var rows: TextTable?
+    /// The round in which each record came first.
+    var roundOfRecord: [Int: Int] = [:]
+    /// Digest of each retained model's file, by its round.
+    var digests: [Int: String] = [:]
+    /// Of `SkerryMethod`; empty before the first round.
+    var method: [UInt8] = []
+
+    init() {}
+
+    var bytes: [UInt8] {
+        var writer = StateWriter()
+        writer.write(Self.mark)
+        writer.write(Self.version)
+        writer.write(Int64(nextRound))
+        writer.write(rows != nil)
+        writer.write(block: rows?.csv ?? [])
+        writer.write(count: roundOfRecord.count)
+        for (id, round) in roundOfRecord.sorted(by: { $0.key < $1.key }) {
+            writer.write(Int64(id))
+            writer.write(count: round)
+        }
+        writer.write(count: digests.count)
+        for (round, digest) in digests.sorted(by: { $0.key < $1.key }) {
+            writer.write(count: round)
+            writer.write(digest)
+        }
+        writer.write(block: method)
+        return writer.bytes
+    }
+
+    /// - Parameter source: the file, for messages.
+    /// - Throws: `StateError`, `TableError`.
+    init(_ bytes: [UInt8], source: String) throws {
+        var reader = StateReader(bytes)
+        guard try reader.integer(UInt32.self) == Self.mark else { throw StateError.foreign(expected: "saved comfort learner") }
+        let version = try reader.integer(UInt16.self)
+        guard version <= Self.version else { throw StateError.newer(version: Int(version), known: Int(Self.version)) }
+        nextRound = Int(try reader.integer(Int64.self))
+        let isKept = try reader.claim()
+        var csv: [UInt8]? = try reader.block()
+        if isKept {
+            rows = try TextTable(source: "the rows in \(source)") {
+                defer { csv = nil }
+                return csv
+            }
+        }
+        for _ in 0..<(try reader.count(of: "records", elementBytes: 12)) {
+            let id = Int(try reader.integer(Int64.self))
+            roundOfRecord[id] = Int(try reader.integer(UInt32.self))
+        }
+        for _ in 0..<(try reader.count(of: "digests", elementBytes: 8)) {
+            let round = Int(try reader.integer(UInt32.self))
+            digests[round] = try reader.text()
+        }
+        method = try reader.block()
+        try reader.finish()
+        guard nextRound >= 0, digests.values.allSatisfy({ ArtifactDigest(hex: $0) != nil }) else {
+            throw StateError.damaged(reason: "a round or a digest is none")
+        }
+    }
+}
+
+/// A round of the thermal-comfort job, by the method of the main job.
+struct ComfortTraining {
+    private let context: WorkerContext
+    private let settings: WorkerSettings
+    private let job: ComfortJob
+
+    init(_ context: WorkerContext) throws {
+        self.context = context
+        settings = context.settings
+        job = try ComfortJob(settings)
+    }
+
+    func run() throws -> [WorkerReport.Result] {
+        let output = try TrainWorker.output(settings)
+        let earlier = try TrainWorker.earlier(settings)
+        let files = try TableFiles(settings, "TRAIN_DATASET_URL", "CSV of votes to learn from")
+        let given = try files.table()
+        var state =
+            if let earlier {
+                try ComfortState(try WorkerFile.read(earlier, limit: WorkerFile.stateBytesMax), source: earlier)
+            } else {
+                ComfortState()
+            }
+        let number = try settings.integer("ROUND", default: state.nextRound, in: state.nextRound...Int(Int32.max))!
+        let stream = try self.stream(given, &state, round: number, keepsRows: try TrainWorker.keepsRows(files, settings))
+        let round = stream.round(number)
+        let library = try XGBoostLibrary(candidates: context.xgboost)
+        let counter = TickCounter(
+            total: job.ticks, unit: "steps", message: "learning from \(round.labelledSoFar.count) votes", context)
+        var method = try remembering(state, library, files, tick: { counter.tick() })
+        context.say("round \(number): \(given.count) rows of \(files.paths.joined(separator: ", ")), \(round.labelled.count) labelled")
+        let outcome = try method.learn(round)
+        guard !method.method.models.isEmpty else {
+            guard case .kept(let reason) = outcome else { preconditionFailure("a method that learned has a model") }
+            throw TableError(.noLabels, "\(given.source), column \"\(ComfortStream.labelColumn)\": \(reason); label votes of two classes")
+        }
+        if case .kept(let reason) = outcome { context.say("no new model: \(reason)") }
+        (state.nextRound, state.digests, state.method) = (number + 1, method.digests, try method.method.state())
+        return try write(method, round, state, to: output)
+    }
+
+    /// All votes that count, and the state with those that are kept.
+    private func stream(_ given: TextTable, _ state: inout ComfortState, round: Int, keepsRows: Bool) throws -> ComfortStream {
+        let columns = ComfortStream.columns.filter { $0 != ComfortStream.groupColumn || given.columns.contains($0) }
+        let fresh = try given.selecting(columns)
+        var all = state.rows ?? TextTable(columns: columns, source: given.source)
+        if all.count == 0 { all = fresh } else { try all.append(contentsOf: fresh) }
+        let ids = try all.words("record_id").map { Int($0) ?? -1 }
+        let stream = try ComfortStream(all, rounds: ids.map { state.roundOfRecord[$0] ?? round })
+        for id in ids where state.roundOfRecord[id] == nil { state.roundOfRecord[id] = round }
+        guard keepsRows else {
+            state.rows = nil
+            return stream
+        }
+        // Of a record given again the later row is kept.
+        var place: [Int: Int] = [:]
+        for (row, id) in ids.enumerated() { place[id] = row }
+        state.rows = all.rows(place.values.sorted())
+        return stream
+    }
+
+    private func remembering(
+        _ state: ComfortState, _ library: XGBoostLibrary, _ files: TableFiles, tick: @escaping @Sendable () -> Bool
+    ) throws -> RememberingMethod {
+        let estimator = job.estimator(library, tick: tick), stages = try job.stages(library)
+        let method =
+            if state.method.isEmpty {
+                SkerryMethod(estimator, stages: stages)
+            } else {
+                try SkerryMethod(state: state.method, estimator, stages: stages)
+            }
+        let origin = RememberingMethod.Origin(
+            job: try JobName(settings.jobName), pod: settings.podName, datasets: try files.datasets())
+        let seed = job.seed
+        return RememberingMethod(method, from: origin, digests: state.digests) { model in
+            let bytes = try Self.file(model, seed: seed)
+            return .init(digest: ArtifactDigest(of: bytes).hex, sizeBytes: bytes.count)
+        }
+    }
+
+    private static func file(_ model: RetainedModel, seed: UInt64) throws -> [UInt8] {
+        try model.deployed(version: "round \(model.round), seed \(seed)").onnx()
+    }
+
+    private func write(
+        _ method: RememberingMethod, _ round: ComfortRound, _ state: ComfortState, to output: String
+    ) throws -> [WorkerReport.Result] {
+        let plan = ServingPlan(
+            models: method.method.models.map(\.round), serving: method.method.serving, learner: .thermalComfort, roles: ComfortJob.roles)
+        for model in method.method.models {
+            let name = plan.rounds.first { $0.value == model.round }!.key
+            try WorkerFile.write(try Self.file(model, seed: job.seed), output, name)
+        }
+        try WorkerFile.write(plan.json.bytes(order: .sorted), output, WorkerFile.serving)
+        try WorkerFile.write(try method.method.state(hasModels: false), output, WorkerFile.signs)
+        try WorkerFile.write(Array(try method.records.last!.canonical().json()), output, WorkerFile.round)
+        // Last: whoever finds a state finds all that belongs to it.
+        try WorkerFile.write(state.bytes, output, WorkerFile.state)
+        var metrics: [String: Double] = [
+            "round": Double(round.number), "samples": Double(round.labelledSoFar.count), "new_samples": Double(round.labelled.count),
+            "task_count": Double(plan.tasks.count),
+        ]
+        if let judged = try method.method.outOfSample(round) {
+            (metrics["accuracy"], metrics["macro_f1"], metrics["log_loss"]) = (judged.accuracy, judged.macroF1, judged.logLoss)
+        }
+        if let report = method.method.rounds.last {
+            metrics["trained"] = report.reasonToWait == nil ? 1 : 0
+            metrics["deployed_tasks"] = Double(report.decisions.count { $0.deploys })
+        }
+        return TrainWorker.results(plan, metrics, output)
+    }
+}
+
+/// Judges comfort models on votes.
+struct ComfortJudging {
+    private let context: WorkerContext
+
+    init(_ context: WorkerContext) { self.context = context }
+
+    /// - Parameter path: of a model, or of a saved state.
+    func judge(_ path: String, _ table: TextTable) throws -> EvaluateWorker.Judged {
+        let stream = try ComfortStream(table, rounds: [Int](repeating: 0, count: table.count))
+        let votes = stream.labelled
+        guard votes.count > 0 else {
+            throw TableError(
+                .noLabels, "\(table.source), column \"\(ComfortStream.labelColumn)\": none of \(table.count) votes has a label to judge by")
+        }
+        let rows = try ModelRows(votes.rows)
+        return EvaluateWorker.Judged(try predict(path, votes.rows, rows), truth: votes.labels, tasks: rows.tasks)
+    }
+
+    private func predict(_ path: String, _ votes: ComfortRows, _ rows: ModelRows) throws -> ClassProbabilities {
+        guard path.hasSuffix(".bin") else {
+            let models = try ServedModels(path: path, try ONNXRuntime(candidates: context.onnxRuntime))
+            guard models.main.featureNames == rows.features.columnNames else {
+                throw WorkerInputError("\(path) asks for other inputs than votes have; LEARNER=thermal-comfort goes with models it made")
+            }
+            return try models.predict(rows)
+        }
+        let state = try ComfortState(try WorkerFile.read(path, limit: WorkerFile.stateBytesMax), source: path)
+        return try SkerryMethod(state: state.method, NoTraining(), stages: try ComfortJob(context.settings).stages(nil)).predict(votes)
+    }
+}

@@ -1,0 +1,362 @@
+import Inference
+import Learning
+package import Network
+package import Resources
+import Storage
+import Synchronization
+
+/// Serves a model until it is told to end: requests of the Open Inference Protocol on a loopback port, and rows that are appended to a file.
+/// A newer version of the model is taken in while requests are answered.
+package final class ServeWorker: HTTPResponder {
+    /// Between two looks at the model's files.
+    private static let lookEvery = Duration.milliseconds(200)
+    /// Between two looks at the file of rows.
+    private static let followEvery = Duration.milliseconds(300)
+    /// Rows that are kept for labels, and predictions; more are dropped.
+    private static let fileBytesMax = 256 << 20
+
+    /// A loaded model. Asked under the lock of `state` alone, hence unchecked.
+    private struct Loaded: @unchecked Sendable {
+        let judge: RowJudge
+        let version: String
+    }
+
+    private struct State {
+        var loaded: Loaded?
+        var updates = 0
+        var inferences = 0
+        var hard = 0
+        var unseen = 0
+        var refused = 0
+        var updateTime = ""
+    }
+
+    private let settings: WorkerSettings
+    private let source: ModelSource
+    private let modelName: String
+    private let runtime: [String]
+    private let now: @Sendable () -> Timestamp
+    private let say: @Sendable (String) -> Void
+    private let startTime: String
+    private let state = Mutex(State())
+    private let address = Mutex("")
+
+    /// - Parameters:
+    ///   - onnxRuntime: where its library may lie, best first.
+    ///   - now: the time, for reports.
+    ///   - say: writes a line for people.
+    /// - Throws: `WorkerInputError` for variables that cannot be worked with.
+    package init(
+        _ settings: WorkerSettings, onnxRuntime: [String], now: @escaping @Sendable () -> Timestamp,
+        say: @escaping @Sendable (String) -> Void
+    ) throws {
+        self.settings = settings
+        source = try ModelSource(settings)
+        modelName = settings["MODEL_NAME"] ?? settings["JOB_NAME"] ?? settings["SERVICE_NAME"] ?? "model"
+        (runtime, self.now, self.say) = (onnxRuntime, now, say)
+        startTime = now().text
+        _ = try HardExamples(settings)
+    }
+
+    /// Serves; the port is told in `ownerInfo.address` of the reports, and by `onListening`.
+    ///
+    /// - Returns: how it ended.
+    package func run(
+        terminated: @escaping @Sendable () async -> Void, onListening: @Sendable (Int) -> Void = { _ in }
+    ) async -> WorkerRun.Ending {
+        let reporter: WorkerReporter, server: HTTPServer
+        do {
+            let port = try settings.integer("INFERENCE_PORT", default: 0, in: 0...65535)!
+            let period = try settings.integer("LC_PERIOD", default: 30, in: 1...86_400)!
+            reporter = try WorkerReporter(settings)
+            var limits = HTTPLimits()
+            (limits.bodyBytesMax, limits.connectionsMax) = (16 << 20, 256)
+            server = try await HTTPServer.start(host: "127.0.0.1", port: port, tls: nil, limits: limits, responder: self)
+            address.withLock { $0 = "127.0.0.1:\(server.port)" }
+            onListening(server.port)
+            say("serving on http://127.0.0.1:\(server.port)/v2")
+            await serve(reporter, seconds: period, terminated)
+        } catch {
+            say("\(error)")
+            return error is WorkerInputError ? .refused : .failed
+        }
+        await server.stop(grace: .milliseconds(300))
+        try? await reporter.finish(report, triesMax: 1)
+        await reporter.close()
+        return .completed
+    }
+
+    private func serve(_ reporter: WorkerReporter, seconds: Int, _ terminated: @escaping @Sendable () async -> Void) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await reporter.run() }
+            group.addTask { await self.watch() }
+            group.addTask { await self.follow() }
+            group.addTask {
+                var last: WorkerReport?
+                while !Task.isCancelled {
+                    let report = self.report
+                    if report != last { reporter.tell(report) }
+                    last = report
+                    // The first version is told at once.
+                    let isWaiting = self.state.withLock { $0.loaded == nil }
+                    do { try await Task.sleep(for: isWaiting ? Self.lookEvery : .seconds(seconds)) } catch { return }
+                }
+            }
+            await terminated()
+            group.cancelAll()
+        }
+    }
+
+    /// What is told of it now.
+    private var report: WorkerReport {
+        var report = WorkerReport(.running, kind: "inference")
+        let state = state.withLock { $0 }
+        report.ownerInfo = [
+            "startTime": .string(startTime), "updateTime": .string(state.updateTime.isEmpty ? startTime : state.updateTime),
+            "inferenceNumber": .integer(Int64(state.inferences)), "hardExampleNumber": .integer(Int64(state.hard)),
+            "unseenNumber": .integer(Int64(state.unseen)), "refusedNumber": .integer(Int64(state.refused)),
+            "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
+            "address": .string(address.withLock { $0 }),
+        ]
+        return report
+    }
+
+    // MARK: - The model
+
+    /// Takes in what is new; a version that cannot be loaded is told once, and the one before goes on.
+    private func watch() async {
+        var taken: ModelSource.Version?
+        var told = ""
+        while !Task.isCancelled {
+            do {
+                if let version = try source.look(), version != taken {
+                    let library = try ONNXRuntime(candidates: runtime)
+                    let judge = try version.load(settings, library)
+                    take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
+                    (taken, told) = (version, "")
+                }
+            } catch {
+                let words = "\(error)"
+                if words != told { say("the model is not taken: \(words)") }
+                told = words
+            }
+            do { try await Task.sleep(for: Self.lookEvery) } catch { return }
+        }
+    }
+
+    private func take(_ loaded: Loaded) {
+        let time = now().text
+        state.withLock { state in
+            if state.loaded != nil { state.updates += 1 }
+            state.loaded = loaded
+            state.updateTime = time
+        }
+        say("model \"\(modelName)\", version \(loaded.version)")
+    }
+
+    /// Judges rows with the version of the moment.
+    private func judge(_ rows: TextTable) throws -> (RowJudge.Judgement, [String], String) {
+        let result: Result<(RowJudge.Judgement, [String], String), any Error>? = state.withLock { state in
+            guard let loaded = state.loaded else { return nil }
+            let judged = Result { (try loaded.judge.judge(rows), loaded.judge.classNames, loaded.version) }
+            guard case .success(let found) = judged else {
+                state.refused += rows.count
+                return judged
+            }
+            state.inferences += rows.count
+            state.hard += found.0.marks.count(where: \.isHard)
+            state.unseen += found.0.marks.count(where: \.isUnseen)
+            return judged
+        }
+        guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
+        return try result.get()
+    }
+
+    // MARK: - Rows of a file
+
+    /// Predicts every row that is appended to `INFER_DATASET_URL` into `OUTPUT_URL/predictions.csv`; those worth a label go to
+    /// `UNSEEN_SAVED_URL` too.
+    private func follow() async {
+        guard let path = settings["INFER_DATASET_URL"] else { return }
+        var follower = RowFollower(path: path)
+        var files: (predictions: LineAppender?, done: Int)?
+        while !Task.isCancelled {
+            // Not before there is a model: rows wait in their file.
+            if state.withLock({ $0.loaded != nil }) {
+                do {
+                    if files == nil { files = try openPredictions() }
+                    while !Task.isCancelled, let table = try follower.next() {
+                        for words in follower.refused { refuse(words) }
+                        let fresh = table.lines.indices.filter { table.lines[$0] > files!.done }
+                        if !fresh.isEmpty { try answer(table.rows(fresh), files!.predictions) }
+                    }
+                    for words in follower.refused { refuse(words) }
+                } catch {
+                    say("\(error)")
+                    do { try await Task.sleep(for: .seconds(5)) } catch { return }
+                }
+            }
+            do { try await Task.sleep(for: Self.followEvery) } catch { return }
+        }
+    }
+
+    private func refuse(_ words: String) {
+        state.withLock { $0.refused += 1 }
+        say(words)
+    }
+
+    /// - Returns: the file of predictions, and the last line that an earlier life has answered.
+    private func openPredictions() throws -> (LineAppender?, Int) {
+        guard let folder = settings["OUTPUT_URL"] else { return (nil, 0) }
+        try WorkerFile.makeFolder(folder)
+        let path = "\(folder)/\(WorkerFile.predictions)"
+        var done = 0
+        if WorkerFile.exists(path), let table = try? TextTable(source: path, GzipReader(path: path).next),
+            let words = try? table.words("line")
+        {
+            done = words.compactMap { Int($0) }.max() ?? 0
+        }
+        let isNumber = state.withLock { $0.loaded?.judge.classNames.isEmpty ?? false }
+        let header =
+            isNumber ? ["line", "value", "model_version"] : ["line", "class", "probability", "task", "unseen", "hard", "model_version"]
+        return (try LineAppender(path: path, header: header, bytesMax: Self.fileBytesMax), done)
+    }
+
+    private func answer(_ table: TextTable, _ predictions: LineAppender?) throws {
+        do {
+            let (judged, classes, version) = try judge(table)
+            try write(table, judged, classes, version, predictions)
+        } catch let error as TableError {
+            // One row that does not fit must not hide the others.
+            guard table.count > 1 else { return say("\(error)") }
+            state.withLock { $0.refused -= table.count }
+            for row in 0..<table.count { try answer(table.rows([row]), predictions) }
+        }
+    }
+
+    private func write(
+        _ table: TextTable, _ judged: RowJudge.Judgement, _ classes: [String], _ version: String, _ predictions: LineAppender?
+    ) throws {
+        let worth = judged.marks.indices.filter { judged.marks[$0].isUnseen || judged.marks[$0].isHard }
+        if let path = settings["UNSEEN_SAVED_URL"], !worth.isEmpty {
+            let file = try LineAppender(path: path, header: table.columns, bytesMax: Self.fileBytesMax)
+            for row in worth { try file.append(table.rows[row]) }
+        }
+        for (row, mark) in judged.marks.enumerated() {
+            guard !classes.isEmpty else {
+                try predictions?.append(["\(table.lines[row])", "\(judged.probabilities.values[row])", version])
+                continue
+            }
+            let label = judged.probabilities.predictedClass(row: row)
+            let probability = judged.probabilities.values[row * classes.count + label]
+            try predictions?.append([
+                "\(table.lines[row])", classes[label], "\(probability)", mark.task ?? "", "\(mark.isUnseen)", "\(mark.isHard)", version,
+            ])
+        }
+    }
+
+    // MARK: - Requests
+
+    /// `/v2/…` of the Open Inference Protocol.
+    package func respond(to request: HTTPRequest) async -> HTTPResponse {
+        do {
+            return try answer(request)
+        } catch let refusal as InferenceRefusal {
+            return Self.response(refusal.status, ["error": .string(refusal.reason)])
+        } catch {
+            return Self.response(400, ["error": .string("\(error)")])
+        }
+    }
+
+    private static func response(_ status: Int, _ json: JSON) -> HTTPResponse {
+        HTTPResponse(status: status, headers: ["Content-Type": "application/json"], body: .bytes(json.bytes()))
+    }
+
+    private func answer(_ request: HTTPRequest) throws -> HTTPResponse {
+        let parts = request.path.split(separator: "/").map(String.init)
+        let isRead = request.method == "GET" || request.method == "HEAD"
+        guard parts.first == "v2" else { throw InferenceRefusal(404, "\(request.path): paths begin with /v2") }
+        let isReady = state.withLock { $0.loaded != nil }
+        switch (Array(parts.dropFirst()), isRead) {
+        case ([], true):
+            return Self.response(200, ["name": "skerry", "version": "1", "extensions": []])
+        case (["health", "live"], true): return Self.response(200, ["live": true])
+        case (["health", "ready"], true): return Self.response(isReady ? 200 : 503, ["ready": .bool(isReady)])
+        default: break
+        }
+        guard parts.count >= 3, parts[1] == "models" else {
+            throw InferenceRefusal(404, "\(request.method) \(request.path) is nothing here")
+        }
+        guard parts[2] == modelName else {
+            throw InferenceRefusal(404, "no model \"\(parts[2].prefix(80))\"; this worker serves \"\(modelName)\"")
+        }
+        var rest = Array(parts.dropFirst(3))
+        if rest.first == "versions", rest.count >= 2 {
+            let version = state.withLock { $0.loaded?.version ?? "" }
+            guard rest[1] == version else {
+                throw InferenceRefusal(
+                    404, "no version \"\(rest[1].prefix(80))\" of model \"\(modelName)\"; version \"\(version)\" is served")
+            }
+            rest = Array(rest.dropFirst(2))
+        }
+        switch (rest, isRead) {
+        case (["ready"], true): return Self.response(isReady ? 200 : 503, ["name": .string(modelName), "ready": .bool(isReady)])
+        case ([], true): return Self.response(200, try metadata())
+        case (["infer"], false) where request.method == "POST": return Self.response(200, try infer(request.body))
+        default: throw InferenceRefusal(isRead ? 404 : 405, "\(request.method) \(request.path) is nothing here")
+        }
+    }
+
+    private func metadata() throws -> JSON {
+        let facts = state.withLock { state in
+            state.loaded.map { ($0.judge.featureNames, $0.judge.classNames, $0.version) }
+        }
+        guard let (features, classes, version) = facts else {
+            throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later")
+        }
+        func tensor(_ name: String, _ type: String, _ shape: [Int]) -> JSON {
+            ["name": .string(name), "datatype": .string(type), "shape": .array(shape.map { .integer(Int64($0)) })]
+        }
+        let outputs =
+            classes.isEmpty
+            ? [tensor("value", "FP32", [-1, 1])]
+            : [tensor("probabilities", "FP32", [-1, classes.count]), tensor("label", "INT64", [-1]), tensor("class", "BYTES", [-1])]
+        return [
+            "name": .string(modelName), "versions": [.string(version)], "platform": "onnx",
+            "inputs": [tensor("features", "FP32", [-1, features.count])],
+            "outputs": .array(outputs),
+            "parameters": ["features": .array(features.map { .string($0) }), "classes": .array(classes.map { .string($0) })],
+        ]
+    }
+
+    private func infer(_ body: [UInt8]) throws -> JSON {
+        guard let names = state.withLock({ $0.loaded?.judge.featureNames }) else {
+            throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later")
+        }
+        let request = try InferenceRequest(body, featureNames: names, modelName: modelName)
+        switch request.rows {
+        case .table(let table):
+            let (judged, classes, version) = try judge(table)
+            return InferenceAnswer(
+                request, judged.probabilities, marks: judged.marks, classNames: classes, modelName: modelName, version: version
+            ).json
+        case .features(let rows):
+            let (found, classes, version) = try predict(rows)
+            return InferenceAnswer(request, found, marks: nil, classNames: classes, modelName: modelName, version: version).json
+        }
+    }
+
+    private func predict(_ rows: ModelRows) throws -> (ClassProbabilities, [String], String) {
+        let result: Result<(ClassProbabilities, [String], String), any Error>? = state.withLock { state in
+            guard let loaded = state.loaded else { return nil }
+            guard loaded.judge.featureNames == rows.features.columnNames else {
+                return .failure(InferenceRefusal(409, "the model was updated to one of other inputs; ask for its metadata again"))
+            }
+            let found = Result { (try loaded.judge.predict(rows), loaded.judge.classNames, loaded.version) }
+            if case .success = found { state.inferences += rows.count } else { state.refused += rows.count }
+            return found
+        }
+        guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
+        return try result.get()
+    }
+}

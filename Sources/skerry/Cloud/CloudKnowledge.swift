@@ -1,0 +1,96 @@
+import Controllers
+import KnowledgeBase
+import Resources
+import Storage
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// The cloud's knowledge base: one file, one writer. What workers recorded comes as files by digest.
+actor CloudKnowledge: KnowledgeRecorder {
+    private let knowledge: KnowledgeBase
+    private let artifacts: ArtifactStore
+    private let now: @Sendable () -> Timestamp
+
+    /// - Parameter path: of the file, made the first time.
+    init(path: String, artifacts: ArtifactStore, now: @escaping @Sendable () -> Timestamp) throws {
+        knowledge = try KnowledgeBase(.file(path), SQLiteOptions(.create))
+        self.artifacts = artifacts
+        self.now = now
+    }
+
+    func record(_ entry: KnowledgeEntry) throws(APIStatus) -> KnowledgeSummary {
+        do {
+            let record = try record(of: entry)
+            _ = try knowledge.record(record, at: now().seconds)
+            return try summary(record.job)
+        } catch let error as APIStatus {
+            throw error
+        } catch let error as KnowledgeError {
+            throw APIStatus(code: 422, reason: "Invalid", message: "\(error)")
+        } catch {
+            throw APIStatus(code: 503, reason: "ServiceUnavailable", message: "the knowledge base: \(error)")
+        }
+    }
+
+    /// A copy of everything, as a file's bytes.
+    func snapshot() throws(APIStatus) -> [UInt8] {
+        do { return try knowledge.bytes() } catch {
+            throw APIStatus(code: 503, reason: "ServiceUnavailable", message: "the knowledge base: \(error)")
+        }
+    }
+
+    /// Where users get a copy: `skerry kb` asks it.
+    static let path = "/knowledge/v1/snapshot"
+
+    // MARK: Records
+
+    /// The worker's record. Whose round it is, and what became of its model, is not the worker's to say.
+    private func record(of entry: KnowledgeEntry) throws -> RoundRecord {
+        guard let digest = ArtifactDigest(entry.record) else {
+            throw APIStatus(code: 422, reason: "Invalid", message: "record \(entry.record): expected sha256: and 64 digits")
+        }
+        guard let size = artifacts.size(digest) else {
+            throw APIStatus(code: 404, reason: "NotFound", message: "record \(entry.record) is not among the cloud's files")
+        }
+        guard size <= Int64(RoundRecord.jsonBytesMax) else {
+            throw APIStatus(
+                code: 422, reason: "Invalid",
+                message: "record \(entry.record) has \(size) bytes, at most \(RoundRecord.jsonBytesMax) are read")
+        }
+        let bytes = try artifacts.open(digest).read(at: 0, count: Int(size))
+        var record = try RoundRecord(json: Data(bytes), name: "round.json of round \(entry.round)")
+        record.job = try JobName(namespace: entry.job.namespace, name: entry.job.name)
+        record.round = Int(entry.round)
+        record.pod = entry.pod
+        let model = entry.model.hasPrefix("sha256:") ? String(entry.model.dropFirst(7)) : nil
+        record.decisions.append(
+            RoundRecord.Decision(
+                action: entry.isDeployed ? "serve" : "hold", model: record.models.contains { $0.digest == model } ? model : nil,
+                reason: entry.reason.isEmpty ? "the gate of the job" : entry.reason))
+        return record
+    }
+
+    // MARK: Summaries
+
+    private func summary(_ job: JobName) throws -> KnowledgeSummary {
+        let models = try rows(.models(job: job, round: nil, task: nil, isServing: false))
+        let newest = try rows(.rounds(job: job, round: nil)).compactMap { $0["round"]?.integer }.max().map { Int($0) }
+        let samples = try knowledge.sampleCounts(of: job).map { ($0.key.name, Int64($0.value)) }
+        return KnowledgeSummary(
+            tasks: try rows(.tasks(job: job, task: nil, attribute: nil)), models: models,
+            relations: try rows(.relations(job: job, round: newest, task: nil, kind: nil)),
+            samples: Dictionary(samples, uniquingKeysWith: +))
+    }
+
+    /// A listing's rows as they are printed with `-o json`.
+    private func rows(_ listing: Listing) throws -> [JSON] {
+        var text = ""
+        var writer = RowWriter(.json) { text += $0 }
+        try knowledge.list(listing, for: .json, into: &writer)
+        return try JSON(parsing: text).array ?? []
+    }
+}
