@@ -50,7 +50,7 @@ actor CloudKnowledge: KnowledgeRecorder {
 
     /// The worker's record. Whose round it is, and what became of its model, is not the worker's to say.
     private func record(of entry: KnowledgeEntry) throws -> RoundRecord {
-        guard let digest = ArtifactDigest(entry.record) else {
+        guard let digest = ArtifactDigest(reference: entry.record) else {
             throw APIStatus(code: 422, reason: "Invalid", message: "record \(entry.record): expected sha256: and 64 digits")
         }
         guard let size = artifacts.size(digest) else {

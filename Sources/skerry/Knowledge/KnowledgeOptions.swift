@@ -1,5 +1,6 @@
 import ArgumentParser
 import KnowledgeBase
+import KubernetesClient
 import Storage
 
 #if canImport(Glibc)
