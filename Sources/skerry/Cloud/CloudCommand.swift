@@ -88,7 +88,17 @@ struct CloudServeCommand: AsyncParsableCommand {
         if let kubeconfig = settings.kubeconfig {
             let cluster = try ForeignCluster(
                 kubeconfig: kubeconfig, context: settings.context, version: Skerry.configuration.version)
-            return try await cluster.run(time: Self.environment.now, random: Self.environment.random)
+            // Without an address of its own such a cloud only controls.
+            var doors: ForeignCluster.Doors?
+            if settings.listen != CloudSettings().listen {
+                let directory = try CloudDirectory(dataDir)
+                let authority = try directory.authority(now: Date())
+                doors = ForeignCluster.Doors(
+                    directory: directory, authority: authority,
+                    identity: try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, Date()), host: host, port: port,
+                    limits: Self.limits(settings.http))
+            }
+            return try await cluster.run(doors, time: Self.environment.now, random: Self.environment.random)
         }
         let signals = TerminationSignals()
         let directory = try CloudDirectory(dataDir)
