@@ -1,10 +1,17 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build test test-xgboost-1.7 demo format describe bench models prove-knowledge prove-storage fuzz simulate prove-interruption
+.PHONY: build install test test-xgboost-1.7 demo format describe bench models prove-knowledge prove-storage fuzz simulate prove-interruption
 
 build:
 	scripts/bootstrap
 	$(SWIFT_BUILD)
+
+PREFIX ?= /usr/local
+
+# Puts the program into PREFIX/bin with Swift's libraries within it and without symbols: 38 MB, which need the C and C++ libraries, SQLite and zlib.
+install: build
+	scripts/link-program .build/skerry-installed
+	install -D -m 755 .build/skerry-installed $(DESTDIR)$(PREFIX)/bin/skerry
 
 # Suites of servers, which answer in time only while nothing else holds both cores; the others compute for minutes.
 # A few tests at once: with hundreds, each waits for all.

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <pty.h>
 #include <sched.h>
 #include <signal.h>
@@ -80,15 +81,57 @@ static int leave_mounts(void) {
     return mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL);
 }
 
-static int put_mount(const struct skerry_mount *wanted) {
+static int make_target(const struct skerry_mount *wanted) {
     struct stat status;
     if (stat(wanted->source, &status) != 0) return -1;
-    if (make_place(wanted->target, !S_ISDIR(status.st_mode)) != 0) return -1;
+    return make_place(wanted->target, !S_ISDIR(status.st_mode));
+}
+
+static int put_mount(const struct skerry_mount *wanted, int is_root_read_only) {
+    if (make_target(wanted) != 0 && errno != EROFS) return -1;
     if (mount(wanted->source, wanted->target, NULL, MS_BIND | MS_REC, NULL) != 0) return -1;
-    if (!wanted->is_read_only) return 0;
+    if (!wanted->is_read_only) {
+        // What it was taken from may be read-only by now.
+        if (is_root_read_only && mount(NULL, wanted->target, NULL, MS_BIND | MS_REMOUNT, NULL) != 0 &&
+            mount(NULL, wanted->target, NULL, MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV, NULL) != 0) return -1;
+        return 0;
+    }
     if (mount(NULL, wanted->target, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) == 0) return 0;
     // In a user namespace the flags that the mount has must be named again.
     return mount(NULL, wanted->target, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL);
+}
+
+// Every mount there is, where the kernel can do that at once (Linux 5.12); else the root's.
+static int close_root(void) {
+    struct { uint64_t set, clear, propagation, user_namespace; } attributes = {1 /* MOUNT_ATTR_RDONLY */, 0, 0, 0};
+    if (syscall(442 /* SYS_mount_setattr */, AT_FDCWD, "/", 0x8000 /* AT_RECURSIVE */, &attributes, sizeof attributes) == 0) return 0;
+    if (errno != ENOSYS) return -1;
+    return mount(NULL, "/", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL);
+}
+
+// Before the user changes: a root that has lost them in its bounding set has them no more after exec.
+static int drop_capabilities(uint64_t dropped) {
+    for (int number = 0; number < 64; number++) {
+        if (!(dropped >> number & 1)) continue;
+        // Beyond the last that the kernel knows there is nothing to lose, and without root nothing to drop.
+        if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) != 0 && errno != EINVAL && geteuid() == 0) return -1;
+    }
+    return 0;
+}
+
+// After the user has changed, with capabilities kept: only these, and they outlive exec.
+static int keep_capabilities(uint64_t added) {
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct data[2];
+    for (int half = 0; half < 2; half++) {
+        unsigned bits = (unsigned)(added >> 32 * half);
+        data[half] = (struct __user_cap_data_struct){bits, bits, bits};
+    }
+    if (syscall(SYS_capset, &header, data) != 0) return -1;
+    for (int number = 0; number < 64; number++) {
+        if (added >> number & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0) != 0) return -1;
+    }
+    return 0;
 }
 
 static void fail(int report, int step, int index) {
@@ -120,8 +163,13 @@ static void run_child(const struct skerry_start *start, int report) {
     if (start->mount_namespace >= 0 && setns(start->mount_namespace, CLONE_NEWNS) != 0) fail(report, SKERRY_STEP_NAMESPACE, 1);
     if (start->mount_count > 0) {
         if (leave_mounts() != 0) fail(report, SKERRY_STEP_NAMESPACE, 2);
+        if (start->is_root_read_only) {
+            // Places for mounts can't be made later.
+            for (size_t index = 0; index < start->mount_count; index++) make_target(&start->mounts[index]);
+            if (close_root() != 0) fail(report, SKERRY_STEP_RIGHTS, 0);
+        }
         for (size_t index = 0; index < start->mount_count; index++) {
-            if (put_mount(&start->mounts[index]) != 0) fail(report, SKERRY_STEP_MOUNT, (int)index);
+            if (put_mount(&start->mounts[index], start->is_root_read_only) != 0) fail(report, SKERRY_STEP_MOUNT, (int)index);
         }
     }
     for (size_t index = 0; index < start->limit_count; index++) {
@@ -133,11 +181,15 @@ static void run_child(const struct skerry_start *start, int report) {
     // Before rights are given up: the way to it may be closed to the user, who is at home there all the same.
     if (start->folder && make_place(start->folder, 0) != 0) fail(report, SKERRY_STEP_FOLDER, 0);
     if (start->folder && chdir(start->folder) != 0) fail(report, SKERRY_STEP_FOLDER, 1);
+    if (drop_capabilities(start->dropped_capabilities) != 0) fail(report, SKERRY_STEP_RIGHTS, 1);
+    if (start->added_capabilities && start->user > 0 && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) fail(report, SKERRY_STEP_RIGHTS, 2);
     if (start->group >= 0 || start->user >= 0) {
         if (geteuid() == 0 && setgroups(start->extra_group_count, start->extra_groups) != 0) fail(report, SKERRY_STEP_USER, 0);
         if (start->group >= 0 && setgid((gid_t)start->group) != 0) fail(report, SKERRY_STEP_USER, 1);
         if (start->user >= 0 && setuid((uid_t)start->user) != 0) fail(report, SKERRY_STEP_USER, 2);
     }
+    if (start->added_capabilities && start->user > 0 && keep_capabilities(start->added_capabilities) != 0) fail(report, SKERRY_STEP_RIGHTS, 2);
+    if (start->no_new_rights && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) fail(report, SKERRY_STEP_RIGHTS, 3);
     // After the change of user, which clears it.
     if (start->dies_with_parent) prctl(PR_SET_PDEATHSIG, SIGKILL);
     for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
@@ -184,6 +236,14 @@ pid_t skerry_launch(const struct skerry_start *start, struct skerry_failure *fai
     while (waitpid(child, NULL, 0) < 0 && errno == EINTR) {}
     return -1;
 }
+
+int skerry_mount_memory(const char *folder, uint64_t bytes) {
+    char options[64];
+    snprintf(options, sizeof options, "mode=0777,size=%llu", (unsigned long long)bytes);
+    return mount("tmpfs", folder, "tmpfs", MS_NOSUID | MS_NODEV, options);
+}
+
+int skerry_unmount(const char *folder) { return umount2(folder, MNT_DETACH | UMOUNT_NOFOLLOW); }
 
 int skerry_can_mount(void) {
     pid_t child = fork();

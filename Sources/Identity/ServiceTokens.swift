@@ -24,6 +24,8 @@ package struct ServiceTokens: Sendable {
         package var expiresAt: Int64
         /// Unlike that of every other token, `jti`.
         package var id: String
+        /// The Pod that the token is bound to, by name and uid: without that Pod it is void. Nil for a token of no Pod.
+        package var pod: BoundPod?
 
         /// Nothing is checked; the authenticator chooses times and audiences.
         package init(
@@ -37,6 +39,17 @@ package struct ServiceTokens: Sendable {
             self.expiresAt = expiresAt
             self.id = id
         }
+    }
+
+    /// A Pod that a token ends with.
+    package struct BoundPod: Sendable, Equatable {
+        /// In the namespace of the account.
+        package let name: String
+        /// Another Pod of the name has another.
+        package let uid: String
+
+        /// Nothing is checked.
+        package init(name: String, uid: String) { (self.name, self.uid) = (name, uid) }
     }
 
     /// Who signs, `iss`: the name of the API server within a cluster. Tokens of other issuers are not read.
@@ -69,6 +82,7 @@ package struct ServiceTokens: Sendable {
 
     private struct Private: Codable {
         var namespace: String
+        var pod: Named?
         var serviceaccount: Named
     }
 
@@ -97,7 +111,9 @@ package struct ServiceTokens: Sendable {
         let payload = Payload(
             aud: claims.audiences, exp: claims.expiresAt, iat: claims.issuedAt, nbf: claims.issuedAt, iss: Self.issuer, jti: claims.id,
             sub: "system:serviceaccount:\(claims.namespace):\(claims.account)",
-            details: Private(namespace: claims.namespace, serviceaccount: Named(name: claims.account, uid: claims.accountUID)))
+            details: Private(
+                namespace: claims.namespace, pod: claims.pod.map { Named(name: $0.name, uid: $0.uid) },
+                serviceaccount: Named(name: claims.account, uid: claims.accountUID)))
         let head = Self.text(try encoder.encode(Header(alg: "ES256", typ: "JWT")))
         let body = Self.text(try encoder.encode(payload))
         let signature = try key.signature(for: Data("\(head).\(body)".utf8))
@@ -115,10 +131,12 @@ package struct ServiceTokens: Sendable {
             let payload = try? JSONDecoder().decode(Payload.self, from: body), payload.iss == Self.issuer,
             payload.nbf <= now, now < payload.exp
         else { return nil }
-        return Claims(
+        var claims = Claims(
             namespace: payload.details.namespace, account: payload.details.serviceaccount.name,
             accountUID: payload.details.serviceaccount.uid,
             audiences: payload.aud, issuedAt: payload.iat, expiresAt: payload.exp, id: payload.jti)
+        claims.pod = payload.details.pod.map { BoundPod(name: $0.name, uid: $0.uid) }
+        return claims
     }
 
     /// base64url without padding.

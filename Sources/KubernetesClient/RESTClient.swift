@@ -12,6 +12,8 @@ package struct RESTClient: ObjectClient {
     private let fieldManager: String
     private let userAgent: String
     private let limits: HTTPClientLimits
+    /// Whom requests are made for, where that is somebody else than who makes them.
+    private var other: (user: String, groups: [String])?
 
     /// - Parameters:
     ///   - fieldManager: who the fields belong to that it sets.
@@ -44,6 +46,14 @@ package struct RESTClient: ObjectClient {
         return trust
     }
 
+    /// The same server, asked in somebody else's name and with no more rights than they have; this client's user must be allowed to
+    /// `impersonate` them. The connections are this client's.
+    package func acting(as user: String, groups: [String]) -> RESTClient {
+        var client = self
+        client.other = (user, groups)
+        return client
+    }
+
     /// Closes all connections; requests in flight fail. To be called once, last.
     package func close() async { await http.close() }
 
@@ -74,6 +84,10 @@ package struct RESTClient: ObjectClient {
         ]
         if body != nil { headers.add("Content-Type", "application/json") }
         if let token = try token() { headers.add("Authorization", "Bearer \(token)") }
+        if let other {
+            headers.add("Impersonate-User", other.user)
+            for group in other.groups { headers.add("Impersonate-Group", group) }
+        }
         return HTTPRequest(
             method: method, path: access.basePath + path, query: query.text, headers: headers, body: body?.bytes() ?? [])
     }

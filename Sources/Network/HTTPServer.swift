@@ -42,13 +42,42 @@ package final class HTTPServer: Sendable {
         host: String, port: Int, tls: TLSIdentity?, limits: HTTPLimits = HTTPLimits(), responder: any HTTPResponder
     ) async throws -> HTTPServer {
         let context = try tls.map { try TLSContexts.server($0) }
+        do {
+            return try await start(context, limits, responder) { bootstrap in
+                try await bootstrap.serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                    .childChannelOption(.socketOption(.tcp_nodelay), value: 1).bind(host: host, port: port).get()
+            }
+        } catch {
+            throw NetworkError("cannot listen on \(host):\(port): \(error); choose another address with --listen")
+        }
+    }
+
+    /// Listens in plain text on a socket of the file system and serves until `stop`. Who may open it is decided by its folder, which must be
+    /// closed to others; a socket that lies there from before is replaced.
+    ///
+    /// - Parameter path: at most 107 bytes, as the system has it.
+    /// - Throws: `NetworkError` naming the path when it cannot be used.
+    package static func start(socket path: String, limits: HTTPLimits = HTTPLimits(), responder: any HTTPResponder) async throws
+        -> HTTPServer
+    {
+        do {
+            return try await start(nil, limits, responder) { bootstrap in
+                try await bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+            }
+        } catch {
+            throw NetworkError("cannot listen on the socket \(path): \(error)")
+        }
+    }
+
+    private static func start(
+        _ context: NIOSSLContext?, _ limits: HTTPLimits, _ responder: any HTTPResponder,
+        _ bind: (ServerBootstrap) async throws -> any Channel
+    ) async throws -> HTTPServer {
         let load = Load()
         let wakes = StreamWakes()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 512)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
             .childChannelOption(.maxMessagesPerRead, value: 4)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
@@ -60,11 +89,10 @@ package final class HTTPServer: Sendable {
                 }
             }
         do {
-            let channel = try await bootstrap.bind(host: host, port: port).get()
-            return HTTPServer(group: group, channel: channel, load: load)
+            return HTTPServer(group: group, channel: try await bind(bootstrap), load: load)
         } catch {
             try? await group.shutdownGracefully()
-            throw NetworkError("cannot listen on \(host):\(port): \(error); choose another address with --listen")
+            throw error
         }
     }
 

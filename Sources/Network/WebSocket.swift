@@ -95,8 +95,10 @@ package final class WebSocket: Sendable {
     }
 
     /// Whether anything is read from the peer. Off, a peer that goes on sending is held back by the connection; nothing is answered then,
-    /// pings neither.
-    package func setReading(_ isReading: Bool) { channel.setOption(.autoRead, value: isReading).whenFailure { _ in } }
+    /// pings neither. Calls from several threads hold in their order.
+    package func setReading(_ isReading: Bool) {
+        later { [channel] in channel.setOption(.autoRead, value: isReading).whenFailure { _ in } }
+    }
 
     /// Does something on the connection's thread, behind what that is doing now.
     func later(_ body: @escaping @Sendable () -> Void) { channel.eventLoop.execute(body) }

@@ -16,7 +16,7 @@ struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure, with the conditions.",
         subcommands: [
-            BenchAPICommand.self, BenchHubCommand.self,
+            BenchAPICommand.self, BenchHubCommand.self, BenchEdgeCommand.self,
             BenchLearningCommand.self,
             BenchInferenceCommand.self,
             BenchNewCityCommand.self,

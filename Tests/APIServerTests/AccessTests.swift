@@ -107,12 +107,57 @@ import Testing
         #expect(granted >= 2 * 10, "\(granted)")
     }
 
+    @Test func `a node gets tokens that are bound to its own Pods, and a token ends with its Pod`() async throws {
+        let api = try await TestAPI()
+        for node in ["n1", "n2"] {
+            try await furnish(api, node)
+            _ = try await api.create("/api/v1/namespaces/default/serviceaccounts", ["metadata": ["name": .string("sa-\(node)")]])
+        }
+        let agent = try await api.agent("n1")
+        func uid(_ pod: String) async throws -> JSON {
+            let path = "/api/v1/namespaces/default/pods/\(pod)"
+            return try await api.send("GET", path, as: try api.admin()).json["metadata"]?["uid"] ?? .null
+        }
+        func ask(_ account: String, _ pod: String, _ uid: JSON) async throws -> (status: Int, json: JSON) {
+            let bound: JSON = ["kind": "Pod", "apiVersion": "v1", "name": .string(pod), "uid": uid]
+            let answer = try await api.send(
+                "POST", "/api/v1/namespaces/default/serviceaccounts/\(account)/token",
+                ["spec": ["audiences": [], "boundObjectRef": bound]],
+                as: agent)
+            return (answer.status, answer.json)
+        }
+        let (own, others) = (try await uid("pod-n1"), try await uid("pod-n2"))
+        let given = try await ask("sa-n1", "pod-n1", own)
+        #expect(given.status == 201, "\(given.json.text)")
+        // Another node's account, another node's Pod, another Pod of the name, and no Pod at all.
+        let refusals = [
+            try await ask("sa-n2", "pod-n2", others).status, try await ask("sa-n1", "pod-n2", others).status,
+            try await ask("sa-n1", "pod-n1", "other").status,
+            try await api.send(
+                "POST", "/api/v1/namespaces/default/serviceaccounts/sa-n1/token", ["spec": ["audiences": []]], as: agent
+            ).status,
+        ]
+        #expect(refusals == [403, 403, 403, 403])
+        let token = given.json["status"]?["token"]?.string ?? ""
+        func isKnown() async throws -> Bool {
+            let review = try await api.send(
+                "POST", "/apis/authentication.k8s.io/v1/tokenreviews", ["spec": ["token": .string(token)]], as: try api.admin())
+            return review.json["status"]?["authenticated"] == true
+        }
+        let before = try await isKnown()
+        let path = "/api/v1/namespaces/default/pods/pod-n1?gracePeriodSeconds=0"
+        let deleted = try await api.send("DELETE", path, as: try api.admin()).status
+        let after = try await isKnown()
+        #expect(before && deleted == 200 && !after)
+    }
+
     func furnish(_ api: TestAPI, _ node: String) async throws {
         _ = try await api.create("/api/v1/nodes", ["metadata": ["name": .string(node)]])
         _ = try await api.create("/api/v1/namespaces/default/configmaps", ["metadata": ["name": .string("cm-\(node)")]])
         _ = try await api.create("/api/v1/namespaces/default/secrets", ["metadata": ["name": .string("secret-\(node)")]])
         _ = try await api.create("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases", ["metadata": ["name": .string(node)]])
         var object = pod("pod-\(node)", node: node)
+        object[path: ["spec", "serviceAccountName"]] = .string("sa-\(node)")
         object[path: ["spec", "volumes"]] = [
             ["name": "a", "configMap": ["name": .string("cm-\(node)")]],
             ["name": "b", "secret": ["secretName": .string("secret-\(node)")]],

@@ -44,6 +44,7 @@ import Testing
         case "pods": "pod-\(node)"
         case "configmaps": "cm-\(node)"
         case "secrets": "secret-\(node)"
+        case "serviceaccounts": "sa-\(node)"
         case "datasets": "data-\(node)"
         case "models": "model-\(node)"
         case "events": "event-\(node)"

@@ -33,43 +33,23 @@ import Testing
               env: [{name: GREETING, valueFrom: {configMapKeyRef: {name: words, key: greeting}}}]
         """
 
-    private struct Failed: Error { let text: String }
-
-    static func until(_ what: String, _ isSo: () async -> Bool) async throws {
-        for _ in 0..<600 {
-            if await isSo() { return }
-            try await Task.sleep(for: .milliseconds(100))
-        }
-        throw Failed(text: "within a minute it did not come to this: \(what)")
-    }
+    static func until(_ what: String, _ isSo: () async throws -> Bool) async throws { try await Edge.until(what, isSo) }
 
     /// Starts an edge and waits until it shows its objects; also the address where it does.
     static func edge(_ cloud: Cloud, _ options: [String] = []) async throws -> (ServingProgram, server: String) {
-        let program = ServingProgram(
-            "\(ServingProgram.builtFolder)/skerry",
-            ["edge", "--data-dir", cloud.folder + "/edge", "--listen", "127.0.0.1:0"] + options, folder: cloud.folder)
-        var server = ""
-        try await until("an edge: \(program.error)") {
-            server = program.error.split(separator: " ").first { $0.hasPrefix("--server=") }.map(String.init) ?? ""
-            return !server.isEmpty
-        }
-        return (program, server)
+        let edge = try await Edge.start(cloud.folder, options)
+        return (edge.program, edge.server)
     }
 
     @Test func `a Pod runs at an edge, is called from the cloud, and outlives cloud and agent`() async throws {
         let folder = try Cloud.newFolder()
         let first = try await Cloud.start(in: folder)
         let port = try #require(first.program.error.split(separator: "127.0.0.1:").dropFirst().first?.prefix { $0.isNumber })
-        let tokens = await ServingProgram(
-            "\(ServingProgram.builtFolder)/skerry", ["token", "create", "--node", "e1"],
-            environment: ["KUBECONFIG": "\(folder)/admin.kubeconfig"], folder: folder
-        ).wait()
-        #expect(tokens.status == 0, "\(tokens.error)")
-        let (agent, _) = try await Self.edge(first, ["--join", String(tokens.output.prefix { $0 != "\n" })])
+        let agent = try await Edge.join(first)
         try first.write("pod.yaml", Self.pod)
         #expect(await first.kubectl("apply -f \(folder)/pod.yaml").status == 0)
         let ready = await first.kubectl("wait pod/web --for=condition=Ready --timeout=60s")
-        #expect(ready.status == 0, "\(ready.error) \(agent.error)")
+        #expect(ready.status == 0, "\(ready.error) \(agent.program.error)")
         #expect(await first.kubectl("logs web").output == "hello\n")
         let ran = await first.kubectl(["exec", "web", "--", "/bin/sh", "-c", "echo out; exit 3"])
         #expect(ran.output == "out\n" && ran.status == 3, "\(ran.error)")
@@ -81,20 +61,19 @@ import Testing
         #expect(before.hasPrefix("Running,") && before.hasSuffix(",0"), "\(before)")
         first.program.signal(SIGKILL)
         _ = await first.program.wait()
-        agent.signal(SIGKILL)
-        _ = await agent.wait()
+        await agent.kill()
 
-        let (again, server) = try await Self.edge(first)
-        try await Self.until("the same Pod on the node: \(before)") { await first.kubectl("\(server) \(state)").output == before }
+        let again = try await Edge.start(folder)
+        let server = again.server
+        try await Edge.until("the same Pod on the node: \(before)") { await first.kubectl("\(server) \(state)").output == before }
         #expect(await first.kubectl("\(server) get configmap words -o jsonpath={.data.greeting}").output == "hello")
         #expect(await first.kubectl("\(server) delete pod web").error.contains("send changes to the cloud"))
 
         let second = try await Cloud.restart(in: folder, port: Int(port)!)
-        try await Self.until("the link again, and the Pod as it was: \(before)") { await second.kubectl(state).output == before }
+        try await Edge.until("the link again, and the Pod as it was: \(before)") { await second.kubectl(state).output == before }
         let gone = await second.kubectl("delete pod web --timeout=60s")
         #expect(gone.status == 0, "\(gone.error)")
-        again.signal(SIGTERM)
-        #expect(await again.wait().status == 0)
+        await again.stop()
         await second.stop()
         try FileManager.default.removeItem(atPath: folder)
     }

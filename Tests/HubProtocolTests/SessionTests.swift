@@ -18,6 +18,8 @@ struct Pair {
     var reports: [Report] = []
     var ends: [String] = []
     var sentToEdge: [Frame] = []
+    /// Sizes of all messages, both ways.
+    var sizes: [Int] = []
 
     static func object(_ ref: ObjectRef, _ value: Int64) -> JSON {
         [
@@ -33,7 +35,10 @@ struct Pair {
 
     mutating func perform(_ effects: [EdgeSession.Effect]) {
         for effect in effects {
-            if case .send(let message) = effect { toHub.append(message) }
+            if case .send(let message) = effect {
+                toHub.append(message)
+                sizes.append(message.count)
+            }
             if case .end(let goodbye) = effect { ends.append("edge: \(goodbye.reason)") }
         }
     }
@@ -43,6 +48,7 @@ struct Pair {
             switch effect {
             case .send(let message):
                 toEdge.append(message)
+                sizes.append(message.count)
                 if let frame = try? NumberedFrame(message) { sentToEdge.append(frame.frame) }
             case .hello: perform(hub.admit(wants, now: now, timeSeconds: 1))
             case .report(let report): reports.append(report)
@@ -83,6 +89,28 @@ struct Pair {
 }
 
 @Suite struct SessionTests {
+    @Test func `an idle node costs less than 8 bytes a second, both ways and with what carries them`() {
+        var pair = Pair()
+        pair.objects = [Pair.pod: Pair.object(Pair.pod, 1)]
+        pair.greet()
+        // Behind a message: 6 bytes of a WebSocket's head, 22 of a TLS record, 40 of TCP and IP; and as many of TCP and IP once more to
+        // acknowledge it.
+        let around = 6 + 22 + 40 + 40
+        pair.sizes = []
+        let seconds = 7200
+        for _ in 0..<seconds {
+            pair.now += .seconds(1)
+            pair.perform(pair.edge.tick(now: pair.now))
+            pair.perform(pair.hub.tick(now: pair.now))
+            pair.pump()
+            pair.run()
+        }
+        let byteCount = pair.sizes.reduce(0) { $0 + $1 + around }
+        #expect(pair.ends == [])
+        #expect(pair.sizes.count >= seconds / 75)
+        #expect(byteCount <= 8 * seconds, "\(byteCount) bytes in \(pair.sizes.count) messages")
+    }
+
     @Test func `an empty edge gets what its node needs, and both sides then agree`() {
         var pair = Pair()
         pair.objects = [Pair.pod: Pair.object(Pair.pod, 1), Pair.settings: Pair.object(Pair.settings, 2)]

@@ -47,6 +47,14 @@ import X509
 }
 
 @Suite struct ServiceTokensTests {
+    @Test func `a token that is bound to a Pod says so`() throws {
+        let tokens = try ServiceTokens(keyPEM: ServiceTokens.newKeyPEM())
+        var bound = claims
+        bound.pod = ServiceTokens.BoundPod(name: "web", uid: "u-1")
+        #expect(tokens.read(try tokens.sign(bound), now: claims.issuedAt) == bound)
+        #expect(tokens.read(try tokens.sign(claims), now: claims.issuedAt)?.pod == nil)
+    }
+
     private let claims = ServiceTokens.Claims(
         namespace: "ns", account: "sa", accountUID: "uid", audiences: ["a"], issuedAt: 1000, expiresAt: 2000, id: "id")
 

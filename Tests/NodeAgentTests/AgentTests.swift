@@ -68,6 +68,32 @@ import Testing
         }
     }
 
+    @Test func `a DaemonSet's Pod made for a container engine waits, says why, and keeps no other Pod from running`() async throws {
+        try await AgentWorld.with { world in
+            // As network plugins have it: no command, mounts of the machine, its network, another program of the kernel's.
+            try await world.apply(
+                "plugin",
+                [
+                    "hostNetwork": true, "priorityClassName": "system-node-critical", "tolerations": [["operator": "Exists"]],
+                    "containers": [
+                        [
+                            "name": "plugin", "image": "docker.io/calico/node:v3.27.0", "securityContext": ["privileged": true],
+                            "ports": [["containerPort": 9099, "hostPort": 9099]],
+                            "livenessProbe": ["httpGet": ["path": "/liveness", "port": 9099], "periodSeconds": 1, "failureThreshold": 1],
+                        ]
+                    ],
+                ])
+            try await world.apply("web", shell("sleep 1000"))
+            try await world.wait("web", "ran") { $0.isTrue("Ready") }
+            let plugin = try await world.wait("plugin", "said why") { $0.first["state"]?["waiting"]?["message"] != nil }
+            #expect(plugin.phase == "Pending")
+            #expect(plugin.first["restartCount"] == 0)
+            #expect(plugin.first["state"]?["waiting"]?["message"]?.string?.contains("docker.io/calico/node:v3.27.0") == true)
+            let node = try await world.client.get(.node, ObjectKey(name: AgentWorld.node))
+            #expect(node.isTrue("Ready"))
+        }
+    }
+
     @Test func `init containers run in order, and share volumes with the others`() async throws {
         try await AgentWorld.with { world in
             let mount: JSON = [["name": "v", "mountPath": "/tmp/skerry-test-volume"]]

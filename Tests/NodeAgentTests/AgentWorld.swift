@@ -44,10 +44,12 @@ final class AgentWorld: Sendable {
     ///
     /// - Parameters:
     ///   - client: in the place of the world's own.
+    ///   - tokens: gives tokens of service accounts; nil for nobody.
     ///   - send: takes files of workers to a cloud; without it they are there as soon as they are in the store.
     @discardableResult
     func startAgent(
-        client other: (any ObjectClient)? = nil, send: (@Sendable (ArtifactDigest) async throws(NodeFilesError) -> Void)? = nil
+        client other: (any ObjectClient)? = nil, tokens: (any PodTokens)? = nil,
+        send: (@Sendable (ArtifactDigest) async throws(NodeFilesError) -> Void)? = nil
     ) async throws -> NodeAgent {
         var settings = ProcessRuntime.Settings(
             folder: "\(folder.path)/node", worker: [Program.path, "worker"], controlGroup: "skerry-test-\(folder.path.suffix(12))",
@@ -60,6 +62,7 @@ final class AgentWorld: Sendable {
             facts: MachineFacts(folder: folder.path, runtimeVersion: runtime.version, programVersion: "test"), now: { Self.now() },
             random: { .random(in: 0 ... .max) }, report: { _ in })
         configuration.renewsLease = true
+        configuration.tokens = tokens
         configuration.files = NodeFiles(store: artifacts, send: send)
         let agent = NodeAgent(configuration)
         if takesReports { try await listen(agent) }

@@ -30,6 +30,7 @@ struct PlannedPod {
     mutating func starts() -> [String] {
         decide().compactMap { if case .start(let name, let attempt, _) = $0 { "\(name)/\(attempt)" } else { nil } }
     }
+    mutating func restarts(_ name: String) -> [Bool] { [plan.restart(name)] }
     mutating func signals() -> [String] {
         decide().compactMap { if case .signal(let name, let number) = $0 { "\(name) \(number)" } else { nil } }
     }
@@ -72,6 +73,40 @@ struct PlannedPod {
 private func containers(_ names: String...) -> JSON { .array(names.map { ["name": .string($0), "image": "i", "command": ["x"]] }) }
 
 @Suite struct PodPlanTests {
+    @Test func `a container that somebody restarts ends, and begins anew without waiting whatever its policy says`() {
+        var pod = PlannedPod(["containers": containers("a", "b"), "restartPolicy": "Never", "terminationGracePeriodSeconds": 5])
+        #expect(pod.restarts("a") == [false])
+        _ = pod.starts()
+        pod.runs("a")
+        pod.runs("b")
+        #expect(pod.restarts("a") == [true])
+        #expect(pod.signals() == ["a 15"])
+        pod.ended("a", 143)
+        #expect(pod.starts() == ["a/1"])
+        pod.runs("a", attempt: 1)
+        #expect(pod.signals() == [])
+        pod.ended("a", 0, attempt: 1)
+        // The second end is nobody's wish.
+        #expect(pod.starts() == [])
+        pod.ended("b", 0)
+        _ = pod.decide()
+        #expect(pod.plan.outcome?.isSuccess == true)
+        #expect(pod.restarts("a") == [false])
+    }
+
+    @Test func `a container that waits after failures is restarted at once by hand, and waits as at first when it fails again`() {
+        var pod = PlannedPod(["containers": containers("a")])
+        _ = pod.starts()
+        pod.runs("a", attempt: 3, backoffSeconds: 80)
+        pod.ended("a", 1, attempt: 3, backoffSeconds: 80)
+        #expect(pod.starts() == [])
+        #expect(pod.restarts("a") == [true])
+        #expect(pod.starts() == ["a/4"])
+        pod.runs("a", attempt: 4)
+        pod.ended("a", 1, attempt: 4)
+        #expect(pod.starts() == ["a/5"])
+    }
+
     @Test func `containers of a Pod are started side by side, and the Pod is running and ready once they are`() {
         var pod = PlannedPod(["containers": containers("a", "b")])
         #expect(pod.status["phase"] == "Pending")

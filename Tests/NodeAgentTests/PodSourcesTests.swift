@@ -61,7 +61,7 @@ import Testing
     }
 
     @Test func `volumes hold what objects and the Pod say, secrets for their owner alone`() throws {
-        let sources = sources(
+        var sources = sources(
             [
                 "containers": [["name": "c"]],
                 "volumes": [
@@ -72,19 +72,21 @@ import Testing
                         "name": "all",
                         "projected": [
                             "sources": [
-                                ["configMap": ["name": "config"]], ["secret": ["name": "key"]], ["serviceAccountToken": ["path": "token"]],
+                                ["configMap": ["name": "config"]], ["secret": ["name": "key"]], ["serviceAccountToken": ["path": "sa"]],
                             ]
                         ],
                     ], ["name": "empty", "emptyDir": [:]],
                 ],
             ],
             [config: ["data": ["a": "1"], "binaryData": ["b": "AAE="]], secret: ["data": ["token": "c2VjcmV0"]]])
+        sources.tokens = [TokenNeed([:]): "signed"]
         let files = try sources.volumeFiles()
         #expect(files.map(\.volume) == ["config", "secret", "info", "all"])
         #expect(files[0].files == [.init(path: "deep/a.txt", bytes: Array("1".utf8), mode: 0o400)])
         #expect(files[1].files == [.init(path: "token", bytes: Array("secret".utf8), mode: 0o600)])
         #expect(String(decoding: files[2].files[0].bytes, as: UTF8.self) == "app=\"web\"\ntier=\"a\\\"b\"")
-        #expect(files[3].files.map(\.path) == ["a", "b", "token"])
+        #expect(files[3].files.map(\.path) == ["a", "b", "token", "sa"])
+        #expect(files[3].files[3] == .init(path: "sa", bytes: Array("signed".utf8), mode: 0o600))
         #expect(files[3].files[1].bytes == [0, 1])
     }
 

@@ -14,6 +14,10 @@ struct NodeAccess {
     /// - Parameter fieldSelector: of the request, for lists and watches.
     func allows(_ request: AccessRequest, fieldSelector: FieldSelector) throws(APIStatus) -> Bool {
         let isReading = ["get", "list", "watch"].contains(request.verb)
+        if (request.group, request.resource, request.subresource) == ("", "serviceaccounts", "token") {
+            guard request.verb == "create" else { return false }
+            return try isUsed(request.namespace, request.name)
+        }
         // Nothing else that belongs to an object is a node's business.
         guard ["", "status"].contains(request.subresource) else { return false }
         if request.subresource == "status", ![":nodes", ":pods", "sedna.io:datasets"].contains("\(request.group):\(request.resource)") {
@@ -82,6 +86,35 @@ struct NodeAccess {
             if PodReferences(pod).contains(resource: resource, name: name) { return true }
         }
         return false
+    }
+
+    /// The service account of a Pod.
+    static func account(of pod: JSON) -> String {
+        let name = pod["spec"]?["serviceAccountName"]?.string ?? ""
+        return name.isEmpty ? "default" : name
+    }
+
+    /// Whether a Pod of this node uses a service account.
+    private func isUsed(_ namespace: String, _ account: String) throws(APIStatus) -> Bool {
+        guard !namespace.isEmpty, !account.isEmpty else { return false }
+        for pod in try service.all(Self.pods, namespace: namespace) where pod["spec"]?["nodeName"]?.string == node {
+            if Self.account(of: pod) == account { return true }
+        }
+        return false
+    }
+
+    /// Why a token that a node asks for is refused: it must be bound to one of its own Pods. Nil if it is within its rights.
+    func refusal(ofToken request: JSON, namespace: String) throws(APIStatus) -> String? {
+        let bound = request["spec"]?["boundObjectRef"]
+        let (name, uid) = (bound?["name"]?.string ?? "", bound?["uid"]?.string ?? "")
+        guard bound?["kind"]?.string == "Pod", !name.isEmpty, !uid.isEmpty else {
+            return "node \"\(node)\" asks for a token that is bound to no Pod; name kind, name and uid in spec.boundObjectRef"
+        }
+        let pod = try existing(AccessRequest(verb: "get", group: "", resource: "pods", name: name, namespace: namespace))
+        guard pod?["spec"]?["nodeName"]?.string == node, pod?["metadata"]?["uid"]?.string == uid else {
+            return "node \"\(node)\" asks for a token of pod \(namespace)/\(name) with uid \(uid), which is not one of its own"
+        }
+        return nil
     }
 
     /// Why the change a node makes to an object it may write is refused; nil if it is within its rights.

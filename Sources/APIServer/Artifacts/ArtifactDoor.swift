@@ -38,14 +38,23 @@ package struct ArtifactDoor: ServerDoor {
     /// Who asks must have a name.
     package let isOpen = false
     private static let folder = "/artifacts/sha256/"
-    private let service: ObjectService
+    private let rights: any ArtifactRights
     private let store: ArtifactStore
     private let limits: Limits
     private let budgets = Budgets()
 
     /// - Parameter service: asked for rights and for what objects name.
     package init(service: ObjectService, store: ArtifactStore, limits: Limits = Limits()) {
-        self.service = service
+        rights = ServiceArtifactRights(service: service)
+        self.store = store
+        self.limits = limits
+    }
+
+    /// Files of a cloud beside a Kubernetes that somebody else runs.
+    ///
+    /// - Parameter client: asked for what objects of nodes name.
+    package init(client: any ObjectClient, store: ArtifactStore, now: @escaping @Sendable () -> Timestamp, limits: Limits = Limits()) {
+        rights = ClientArtifactRights(client: client, clock: now)
         self.store = store
         self.limits = limits
     }
@@ -64,7 +73,7 @@ package struct ArtifactDoor: ServerDoor {
         }
         switch request.method {
         case "GET", "HEAD":
-            try checkReading(digest, user)
+            try await checkReading(digest, user)
             return try request.method == "GET" ? get(digest, request) : head(digest)
         case "PUT":
             try checkWriting(digest, user, request)
@@ -75,23 +84,23 @@ package struct ArtifactDoor: ServerDoor {
 
     // MARK: Rights
 
-    private func checkReading(_ digest: ArtifactDigest, _ user: User) throws(APIStatus) {
+    private func checkReading(_ digest: ArtifactDigest, _ user: User) async throws(APIStatus) {
         if let node = user.nodeName, !user.isMaster {
-            if try ArtifactReferences.isNamed(digest, for: node, in: service) { return }
+            if try await rights.isNamed(digest, for: node) { return }
             throw APIStatus(
                 code: 403, reason: "Forbidden",
                 message:
                     "artifact \(digest) is named by no Pod, ConfigMap, Model or Dataset of node \"\(node)\", which may read only those that are"
             )
         }
-        try Authorizer(service: service).check(user, AccessRequest(verb: "get", path: Self.folder + digest.hex))
+        try rights.check(user, AccessRequest(verb: "get", path: Self.folder + digest.hex))
     }
 
     private func checkWriting(_ digest: ArtifactDigest, _ user: User, _ request: HTTPRequest) throws(APIStatus) {
         guard let node = user.nodeName, !user.isMaster else {
-            return try Authorizer(service: service).check(user, AccessRequest(verb: "put", path: Self.folder + digest.hex))
+            return try rights.check(user, AccessRequest(verb: "put", path: Self.folder + digest.hex))
         }
-        let now = service.environment.now().seconds
+        let now = rights.now.seconds
         let wait = budgets.nodes.withLock { budgets -> Int64 in
             var budget = budgets[node] ?? .init(since: now, byteCount: 0)
             if now - budget.since >= limits.nodeSeconds { budget = .init(since: now, byteCount: 0) }

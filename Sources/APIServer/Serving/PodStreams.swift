@@ -16,6 +16,9 @@ extension ResourceCall {
         guard let node = pod["spec"]?["nodeName"]?.string, !node.isEmpty else {
             throw .badRequest("pod \(path.name) does not have a host assigned")
         }
+        if path.subresource == "portforward", wantedProtocols.contains(PortForwardTunnel.protocolName) {
+            return tunnel(to: node, calls)
+        }
         let call = try podCall(pod)
         if case .logs = call { return try await answerLog(call, node, calls) }
         return try await upgraded(call, node, calls)
@@ -75,11 +78,24 @@ extension ResourceCall {
             status: 200, headers: ["Content-Type": "text/plain", "Cache-Control": "no-cache, private"], body: .stream(LogBody(stream)))
     }
 
-    /// The connection becomes a WebSocket that carries the call's channels.
-    private func upgraded(_ call: NodeCall, _ node: String, _ calls: any NodeCalls) async throws(APIStatus) -> HTTPResponse {
-        let wanted = request.headers[all: "sec-websocket-protocol"].flatMap { header in
+    /// What the client says that it would speak over a WebSocket.
+    private var wantedProtocols: [String] {
+        request.headers[all: "sec-websocket-protocol"].flatMap { header in
             header.split(separator: ",").map { word in String(word.filter { $0 != " " }) }
         }
+    }
+
+    /// The connection becomes a WebSocket that carries any number of connections to the Pod's ports.
+    private func tunnel(to node: String, _ calls: any NodeCalls) -> HTTPResponse {
+        var response = HTTPResponse(status: 101, headers: ["Sec-WebSocket-Protocol": PortForwardTunnel.protocolName])
+        let target = PodTarget(namespace: namespace, pod: path.name)
+        response.upgrade = PortForwardTunnel { port throws(APIStatus) in try await calls.open(.portForward(target, port: port), on: node) }
+        return response
+    }
+
+    /// The connection becomes a WebSocket that carries the call's channels.
+    private func upgraded(_ call: NodeCall, _ node: String, _ calls: any NodeCalls) async throws(APIStatus) -> HTTPResponse {
+        let wanted = wantedProtocols
         guard let chosen = ["v5.channel.k8s.io", "v4.channel.k8s.io"].first(where: { wanted.contains($0) }) else {
             throw .badRequest(
                 "unable to upgrade: a WebSocket with subprotocol v5.channel.k8s.io or v4.channel.k8s.io is needed, found \(wanted); use kubectl 1.30 or newer"
@@ -175,128 +191,5 @@ private final class LogBody: HTTPBodyStream {
     func stop() {
         state.withLock { $0.task }?.cancel()
         stream.close(nil)
-    }
-}
-
-/// Carries the channels of a call over a WebSocket: each message begins with the number of its channel.
-private final class ChannelPeer: WebSocketPeer {
-    /// Messages of the client that wait for the node; beyond, nothing more is read from the connection.
-    private static let waitingMax = 8
-    /// Channel by which a client of version 5 says that another has ended.
-    private static let endChannel: UInt8 = 255
-
-    private struct State {
-        var socket: WebSocket?
-        var waiting: [CallFrame] = []
-        var isPaused = false
-        var isOver = false
-        var sender: CheckedContinuation<Void, Never>?
-        var tasks: [Task<Void, Never>] = []
-    }
-
-    private let stream: any CallStream
-    private let isPort: Bool
-    private let state = Mutex(State())
-
-    init(_ stream: any CallStream, isPort: Bool) {
-        self.stream = stream
-        self.isPort = isPort
-    }
-
-    func opened(_ socket: WebSocket) {
-        state.withLock { state in
-            state.socket = socket
-            state.tasks = [Task { await self.carryOut(socket) }, Task { await self.carryIn() }]
-        }
-    }
-
-    func received(_ message: WebSocketMessage) {
-        let bytes: [UInt8] =
-            switch message {
-            case .binary(let bytes): bytes
-            case .text(let text): Array(text.utf8)
-            }
-        guard let number = bytes.first else { return }
-        if number == Self.endChannel {
-            if bytes.count == 2, let channel = CallChannel(rawValue: bytes[1]) { take([.end(channel)]) }
-            return
-        }
-        guard let channel = CallChannel(rawValue: number), channel == .stdin || channel == .resize else { return }
-        var frames: [CallFrame] = []
-        var rest = bytes.dropFirst()
-        while !rest.isEmpty {
-            frames.append(.data(channel, Array(rest.prefix(CallFrame.bytesMax))))
-            rest = rest.dropFirst(CallFrame.bytesMax)
-        }
-        take(frames)
-    }
-
-    private func take(_ frames: [CallFrame]) {
-        let (sender, socket) = state.withLock { state -> (CheckedContinuation<Void, Never>?, WebSocket?) in
-            state.waiting += frames
-            let pauses = state.waiting.count > Self.waitingMax && !state.isPaused
-            if pauses { state.isPaused = true }
-            defer { state.sender = nil }
-            return (state.sender, pauses ? state.socket : nil)
-        }
-        socket?.setReading(false)
-        sender?.resume()
-    }
-
-    func closed(code: Int) {
-        let (tasks, sender) = state.withLock { state in
-            state.isOver = true
-            defer { state.sender = nil }
-            return (state.tasks, state.sender)
-        }
-        sender?.resume()
-        stream.close(nil)
-        for task in tasks { task.cancel() }
-    }
-
-    /// From the client to the node.
-    private func carryIn() async {
-        while true {
-            let (frame, resumed, isOver) = state.withLock { state -> (CallFrame?, WebSocket?, Bool) in
-                guard !state.waiting.isEmpty else { return (nil, nil, state.isOver) }
-                let frame = state.waiting.removeFirst()
-                let resumes = state.isPaused && state.waiting.isEmpty
-                if resumes { state.isPaused = false }
-                return (frame, resumes ? state.socket : nil, state.isOver)
-            }
-            resumed?.setReading(true)
-            if isOver { return }
-            guard let frame else {
-                await waitForFrame()
-                continue
-            }
-            do throws(APIStatus) { try await stream.send(frame) } catch { return }
-        }
-    }
-
-    private func waitForFrame() async {
-        await withCheckedContinuation { continuation in
-            let isOver = state.withLock { state -> Bool in
-                if !state.waiting.isEmpty || state.isOver { return true }
-                state.sender = continuation
-                return false
-            }
-            if isOver { continuation.resume() }
-        }
-    }
-
-    /// From the node to the client; each message waits until the one before is with the system.
-    private func carryOut(_ socket: WebSocket) async {
-        do throws(APIStatus) {
-            while let frame = try await stream.receive() {
-                guard case .data(let channel, let bytes) = frame, !bytes.isEmpty else { continue }
-                // Of a port there is one stream, whatever the node calls it.
-                let number = isPort ? 0 : channel.rawValue
-                guard await socket.deliver(.binary([number] + bytes)) else { break }
-            }
-        } catch {
-            _ = await socket.deliver(.binary([isPort ? 1 : CallChannel.status.rawValue] + error.json.bytes()))
-        }
-        socket.close()
     }
 }

@@ -378,8 +378,14 @@ struct ResourceCall {
         case "scale" where definition.scale != nil: return try await scale(verb)
         case "token" where definition.kind == "ServiceAccount" && verb == "create":
             let schema = Schema(.object, reference: "io.k8s.api.authentication.v1.TokenRequest")
+            let wanted = try body(schema).value
+            if let node = user.nodeName, !user.isMaster,
+                let reason = try NodeAccess(node: node, service: service).refusal(ofToken: wanted, namespace: namespace)
+            {
+                throw .forbidden(definition, name: path.name, reason)
+            }
             return APIServer.json(
-                try server.authenticator.issueToken(namespace: namespace, name: path.name, try body(schema).value), status: 201)
+                try server.authenticator.issueToken(namespace: namespace, name: path.name, wanted), status: 201)
         case "binding" where definition.kind == "Pod" && verb == "create": return try await bind()
         case "eviction" where definition.kind == "Pod" && verb == "create":
             let schema = Schema(.object, reference: "io.k8s.api.policy.v1.Eviction")

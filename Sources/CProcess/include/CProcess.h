@@ -49,6 +49,14 @@ struct skerry_start {
     size_t extra_group_count;
     // The program is killed when the thread that started it ends.
     int dies_with_parent;
+    // Neither the program nor what it starts gets rights by files that give them.
+    int no_new_rights;
+    // Everything but the mounts that are not read-only, with a mount namespace of its own.
+    int is_root_read_only;
+    // Bits by number (capabilities(7)): never had by the program and what it starts.
+    uint64_t dropped_capabilities;
+    // Kept by a program that becomes another user.
+    uint64_t added_capabilities;
 };
 
 // What was being done when a start failed.
@@ -61,6 +69,7 @@ enum skerry_step {
     SKERRY_STEP_LIMIT,
     SKERRY_STEP_STREAMS,
     SKERRY_STEP_USER,
+    SKERRY_STEP_RIGHTS,
     SKERRY_STEP_FOLDER,
     SKERRY_STEP_EXEC
 };
@@ -74,6 +83,10 @@ struct skerry_failure {
 
 // Starts a program in a session of its own. Returns its process id, or -1 with the failure.
 pid_t skerry_launch(const struct skerry_start *start, struct skerry_failure *failure);
+
+// Mounts a file system in memory of so many bytes over a folder, or takes the uppermost mount away from it. 0, or -1.
+int skerry_mount_memory(const char *folder, uint64_t bytes);
+int skerry_unmount(const char *folder);
 
 // Whether a program started from here can have mounts of its own.
 int skerry_can_mount(void);

@@ -26,6 +26,8 @@ package final class PooledHTTPClient: Sendable {
 
     private let host: String
     private let port: Int
+    /// A socket of the file system in place of host and port.
+    private let socketPath: String?
     private let renewedTrust: (@Sendable () throws -> TLSTrust)?
     private let limits: HTTPClientLimits
     private let pool = Mutex(Pool())
@@ -38,8 +40,16 @@ package final class PooledHTTPClient: Sendable {
         self.host = host
         self.port = port
         self.limits = limits
+        socketPath = nil
         renewedTrust = nil
         if let trust { try take(trust) }
+    }
+
+    /// A client of a server that listens on a socket of the file system, in plain text.
+    package init(socket path: String, limits: HTTPClientLimits = HTTPClientLimits()) {
+        (host, port, socketPath) = ("localhost", 0, path)
+        self.limits = limits
+        renewedTrust = nil
     }
 
     /// A client of a server over TLS whose certificates may be renewed while it runs.
@@ -53,6 +63,7 @@ package final class PooledHTTPClient: Sendable {
         self.host = host
         self.port = port
         self.limits = limits
+        socketPath = nil
         renewedTrust = trust
         try take(try trust())
     }
@@ -75,6 +86,9 @@ package final class PooledHTTPClient: Sendable {
         try? take(new)
     }
 
+    /// The server, for messages.
+    private var place: String { socketPath ?? "\(host):\(port)" }
+
     /// Connections that are open, those at rest included.
     package var connectionCount: Int { pool.withLock { $0.open.count } }
 
@@ -88,6 +102,35 @@ package final class PooledHTTPClient: Sendable {
     }
 
     // MARK: Asking
+
+    /// The status of one GET over TLS to whoever answers, whatever certificate is shown; the connection is closed behind it.
+    ///
+    /// - Parameters:
+    ///   - target: path and query.
+    ///   - timeout: for the whole.
+    package static func statusFromAnybody(
+        host: String, port: Int, target: String, headers: [(String, String)], timeout: Duration
+    ) async throws -> Int {
+        var trust = TLSTrust()
+        trust.isUnverified = true
+        var limits = HTTPClientLimits()
+        (limits.connectTimeout, limits.headTimeout) = (min(timeout, limits.connectTimeout), timeout)
+        let client = try PooledHTTPClient(host: host, port: port, trust: trust, limits: limits)
+        var fields = HTTPHeaders()
+        for (name, value) in headers { fields.add(name, value) }
+        let parts = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        let request = HTTPRequest(method: "GET", path: parts[0], query: parts.count > 1 ? parts[1] : "", headers: fields)
+        do {
+            let answer = try await client.open(request, timeLimit: timeout)
+            let status = answer.status
+            answer.close()
+            await client.close()
+            return status
+        } catch {
+            await client.close()
+            throw error
+        }
+    }
 
     /// Sends a request and reads its answer whole.
     ///
@@ -195,7 +238,7 @@ package final class PooledHTTPClient: Sendable {
         let refusal = pool.withLock { pool -> String? in
             if pool.isClosed { return "the client has been closed" }
             guard pool.open.count + pool.dialling < self.limits.connectionsMax else {
-                return "\(self.limits.connectionsMax) connections to \(self.host):\(self.port) are in use"
+                return "\(self.limits.connectionsMax) connections to \(self.place) are in use"
             }
             pool.dialling += 1
             return nil
@@ -204,7 +247,10 @@ package final class PooledHTTPClient: Sendable {
         let dialled = Mutex<Line?>(nil)
         do {
             let channel = try await withTaskCancellationHandler {
-                try await bootstrap { line in dialled.withLock { $0 = line } }.connect(host: host, port: port).get()
+                let bootstrap = bootstrap { line in dialled.withLock { $0 = line } }
+                if let socketPath { return try await bootstrap.connect(unixDomainSocketPath: socketPath).get() }
+                return try await bootstrap.channelOption(.socketOption(.tcp_nodelay), value: 1)
+                    .channelOption(.socketOption(.so_keepalive), value: 1).connect(host: host, port: port).get()
             } onCancel: {
                 dialled.withLock { $0 }?.channel.close(promise: nil)
             }
@@ -218,7 +264,7 @@ package final class PooledHTTPClient: Sendable {
         } catch {
             pool.withLock { $0.dialling -= 1 }
             if Task.isCancelled { throw .cancelled }
-            throw HTTPClientError(.unreachable, "cannot connect to \(host):\(port): \(error)")
+            throw HTTPClientError(.unreachable, "cannot connect to \(place): \(error)")
         }
     }
 
@@ -227,8 +273,6 @@ package final class PooledHTTPClient: Sendable {
         let (end, generation) = pool.withLock { ($0.trust?.end, $0.generation) }
         return ClientBootstrap(group: NIOSingletons.posixEventLoopGroup)
             .connectTimeout(TimeAmount(limits.connectTimeout))
-            .channelOption(.socketOption(.tcp_nodelay), value: 1)
-            .channelOption(.socketOption(.so_keepalive), value: 1)
             .channelInitializer { [limits] channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations

@@ -1,4 +1,5 @@
 import Resources
+import Storage
 
 /// What all of an agent's Pods share.
 struct AgentContext: Sendable {
@@ -6,6 +7,10 @@ struct AgentContext: Sendable {
     var client: any ObjectClient
     var runtime: any ContainerRuntime
     var place: PodPlace
+    /// Whoever gives tokens of service accounts; nil for nobody.
+    var tokens: (any PodTokens)?
+    /// Asks Pods over TLS; nil for nobody.
+    var secureProbes: (any SecureProbes)?
     /// What the node has to give, as its status has it.
     var allocatable: JSON
     /// Both clocks.

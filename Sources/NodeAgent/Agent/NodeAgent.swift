@@ -13,6 +13,12 @@ package actor NodeAgent {
         /// Whoever holds the objects.
         package var client: any ObjectClient
         let runtime: any ContainerRuntime
+        /// Whoever gives tokens of service accounts to the cloud's Pods; nil for nobody, and then Pods have none.
+        package var tokens: (any PodTokens)?
+        /// Asks Pods over TLS, for probes and hooks of scheme HTTPS; nil for nobody, and then these fail.
+        package var secureProbes: (any SecureProbes)?
+        /// Whoever holds the Pods of one namespace that were deployed on the node itself; nil for none.
+        package var own: (client: any ObjectClient, namespace: String)?
         /// What the machine has, and how it is.
         package var facts: any NodeFacts
         /// Labels the node is to carry beside those for its name, system and processor.
@@ -44,8 +50,18 @@ package actor NodeAgent {
         }
     }
 
+    /// Where Pods come from.
+    private struct Origin {
+        let context: AgentContext
+        var mirror = ObjectMirror(kind: .pod)
+        /// Uids of the Pods that were there when they were first listed; nil before.
+        var listed: Set<String>?
+    }
+
     private let configuration: Configuration
     private let context: AgentContext
+    /// Where Pods come from: the cloud first; then the node itself, if it has Pods of its own.
+    private var origins: [Origin]
     private let datasets: DatasetKeeper
     /// Rung by whoever finds that what volumes are made of has changed.
     private let sources: AsyncStream<ChangedSource>.Continuation
@@ -56,26 +72,32 @@ package actor NodeAgent {
     private let bell = Doorbell()
     /// What the runtime knew at the start, until a Pod takes it.
     private var recovered: [String: [ContainerRecord]] = [:]
-    private var mirror = ObjectMirror(kind: .pod)
     private var hasBegunSaved = false
-    private var isSynced = false
 
     /// Nothing is begun before `run`.
     package init(_ configuration: Configuration) {
         self.configuration = configuration
-        let events = NodeEvents(
-            client: configuration.client, node: configuration.nodeName, salt: configuration.random(), now: configuration.now)
         let runtime = configuration.runtime.version.split(separator: ":").first.map(String.init) ?? "process"
         let (stream, continuation) = AsyncStream.makeStream(of: ChangedSource.self, bufferingPolicy: .unbounded)
         (changedSources, sources) = (stream, continuation)
-        datasets = DatasetKeeper(
+        let datasets = DatasetKeeper(
             node: configuration.nodeName, client: configuration.client, now: configuration.now, report: configuration.report,
             changed: { continuation.yield(.dataset($0)) })
-        context = AgentContext(
-            nodeName: configuration.nodeName, client: configuration.client, runtime: configuration.runtime,
-            place: PodPlace(address: configuration.address, runtime: runtime), allocatable: configuration.facts.allocatable,
-            now: configuration.now, report: configuration.report, events: events, ports: HostPorts(),
-            files: configuration.files, datasets: datasets, workerNames: WorkerNames(), random: configuration.random)
+        self.datasets = datasets
+        let (ports, names) = (HostPorts(), WorkerNames())
+        func context(_ client: any ObjectClient, _ tokens: (any PodTokens)? = nil) -> AgentContext {
+            let events = NodeEvents(
+                client: client, node: configuration.nodeName, salt: configuration.random(), now: configuration.now)
+            return AgentContext(
+                nodeName: configuration.nodeName, client: client, runtime: configuration.runtime,
+                place: PodPlace(address: configuration.address, runtime: runtime), tokens: tokens,
+                secureProbes: configuration.secureProbes, allocatable: configuration.facts.allocatable, now: configuration.now,
+                report: configuration.report, events: events, ports: ports, files: configuration.files, datasets: datasets,
+                workerNames: names, random: configuration.random)
+        }
+        self.context = context(configuration.client, configuration.tokens)
+        origins = [Origin(context: self.context)]
+        if let own = configuration.own { origins.append(Origin(context: context(own.client))) }
     }
 
     /// Runs until its task is cancelled; containers then go on without it.
@@ -89,7 +111,7 @@ package actor NodeAgent {
         let reporter = NodeReporter(configuration)
         await withDiscardingTaskGroup { group in
             group.addTask { await self.followRuntime() }
-            group.addTask { await self.followPods() }
+            for number in origins.indices { group.addTask { await self.followPods(number) } }
             group.addTask { await reporter.run() }
             group.addTask { await self.datasets.run() }
             group.addTask { await self.followModels() }
@@ -116,18 +138,18 @@ package actor NodeAgent {
 
     // MARK: Pods
 
-    private func followPods() async {
+    private func followPods(_ number: Int) async {
         while !Task.isCancelled {
             let now = configuration.now().uptime
             do throws(APIStatus) {
-                switch mirror.next(now: now) {
+                switch origins[number].mirror.next(now: now) {
                 case .wait(let wait): try? await Task.sleep(for: wait)
-                case .list: try await listPods()
-                case .watch(let revision): try await watchPods(from: revision)
+                case .list: try await listPods(number)
+                case .watch(let revision): try await watchPods(number, from: revision)
                 }
             } catch {
                 if Task.isCancelled { return }
-                mirror.failed(error, now: configuration.now().uptime)
+                origins[number].mirror.failed(error, now: configuration.now().uptime)
                 if error.code != 410 { configuration.report("watching pods of node \(configuration.nodeName): \(error.message)") }
                 await beginSaved()
             }
@@ -136,55 +158,58 @@ package actor NodeAgent {
 
     private var selector: String { "spec.nodeName=\(configuration.nodeName)" }
 
-    private func listPods() async throws(APIStatus) {
-        let list = try await configuration.client.listAll(.pod, ListQuery(fieldSelector: selector, limit: 250))
-        let changes = mirror.listed(list, now: configuration.now().uptime)
-        for change in changes { await take(change) }
-        guard !isSynced else { return }
-        isSynced = true
-        let wanted = Set(list.items.compactMap { $0["metadata"]?["uid"]?.string })
-        await endOrphans(besides: wanted)
+    private func listPods(_ number: Int) async throws(APIStatus) {
+        let context = origins[number].context
+        let list = try await context.client.listAll(.pod, ListQuery(fieldSelector: selector, limit: 250))
+        let changes = origins[number].mirror.listed(list, now: configuration.now().uptime)
+        for change in changes { await take(change, context) }
+        guard origins[number].listed == nil else { return }
+        origins[number].listed = Set(list.items.compactMap { $0["metadata"]?["uid"]?.string })
+        // What none of them wants is known once all have said what they want.
+        let listed = origins.compactMap(\.listed)
+        if listed.count == origins.count { await endOrphans(besides: listed.reduce([]) { $0.union($1) }) }
     }
 
-    private func watchPods(from revision: String) async throws(APIStatus) {
+    private func watchPods(_ number: Int, from revision: String) async throws(APIStatus) {
+        let context = origins[number].context
         var query = WatchQuery(from: revision)
         query.fieldSelector = selector
         query.timeoutSeconds = 290 + Int(configuration.random() % 60)
-        var events = try await configuration.client.watch(.pod, query).makeAsyncIterator()
+        var events = try await context.client.watch(.pod, query).makeAsyncIterator()
         var hadEvents = false
         while let event = try await events.next(isolation: self) {
             hadEvents = true
-            if let change = mirror.received(event) { await take(change) }
+            if let change = origins[number].mirror.received(event) { await take(change, context) }
         }
-        mirror.ended(now: configuration.now().uptime, hadEvents: hadEvents)
+        origins[number].mirror.ended(now: configuration.now().uptime, hadEvents: hadEvents)
     }
 
-    private func take(_ change: ObjectChange) async {
+    private func take(_ change: ObjectChange, _ context: AgentContext) async {
         let old = change.old?["metadata"]?["uid"]?.string
         let new = change.new?["metadata"]?["uid"]?.string
         // Another Pod may have come by the name.
         if let old, old != new, let worker = workers[old] { await worker.update(nil) }
         guard let new, let object = change.new else { return }
         if let worker = workers[new] { return await worker.update(object) }
-        begin(object, new)
+        begin(object, new, context)
     }
 
-    private func begin(_ object: JSON, _ uid: String) {
+    private func begin(_ object: JSON, _ uid: String, _ context: AgentContext) {
         let worker = PodWorker(object, records: recovered.removeValue(forKey: uid) ?? [], context: context)
         workers[uid] = worker
         unbegun.append(worker)
         bell.ring()
     }
 
-    /// The server is out of reach and has said nothing yet: goes on with what it last said.
+    /// The server is out of reach and has said nothing yet: goes on with what it last said. The node's own Pods need no server.
     private func beginSaved() async {
-        guard !isSynced, !hasBegunSaved else { return }
+        guard origins[0].listed == nil, !hasBegunSaved else { return }
         hasBegunSaved = true
         for object in configuration.runtime.savedPods() {
             guard let uid = object["metadata"]?["uid"]?.string, workers[uid] == nil,
-                object["spec"]?["nodeName"]?.string == configuration.nodeName
+                object["spec"]?["nodeName"]?.string == configuration.nodeName, ObjectKey(object).namespace != configuration.own?.namespace
             else { continue }
-            begin(object, uid)
+            begin(object, uid, context)
         }
     }
 
@@ -195,7 +220,7 @@ package actor NodeAgent {
             configuration.runtime.savedPods().map { ($0["metadata"]?["uid"]?.string ?? "", $0) }, uniquingKeysWith: { first, _ in first })
         for uid in Set(recovered.keys).union(saved.keys).subtracting(wanted) where workers[uid] == nil {
             if let object = saved[uid] {
-                begin(object, uid)
+                begin(object, uid, ObjectKey(object).namespace == configuration.own?.namespace ? origins.last!.context : context)
                 await workers[uid]?.update(nil)
             } else {
                 recovered[uid] = nil
@@ -254,6 +279,14 @@ package actor NodeAgent {
     package nonisolated var workerDoor: WorkerDoor { WorkerDoor(self) }
 
     // MARK: For calls
+
+    /// See `NodeVerbs.restart`.
+    package func restart(_ pod: ObjectKey, container: String) async throws(APIStatus) -> [String] {
+        guard let worker = worker(pod) else {
+            throw APIStatus(code: 404, reason: "NotFound", message: "pod \(pod) does not run on this node")
+        }
+        return try await worker.restart(container)
+    }
 
     /// The worker of a Pod by its name.
     func worker(_ key: ObjectKey) -> PodWorker? { workers.values.first { $0.key == key } }

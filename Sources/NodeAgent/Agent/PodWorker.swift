@@ -36,6 +36,7 @@ actor PodWorker {
     /// What hooks and probes have found, by life.
     private var health: [ContainerID: Health] = [:]
     private var refreshAt: Duration
+    private var tokens = TokenShelf()
     private var statusRetryAt: Duration = .zero
     private var statusFailures = 0
     private var finishFailures = 0
@@ -50,7 +51,7 @@ actor PodWorker {
     init(_ object: JSON, records: [ContainerRecord], context: AgentContext) {
         self.context = context
         self.object = object
-        let spec = PodSpec(object)
+        let spec = Self.spec(object, context)
         uid = spec.uid
         key = spec.key
         plan = PodPlan(spec)
@@ -60,6 +61,9 @@ actor PodWorker {
         recovered = records
     }
 
+    private static func spec(_ pod: JSON, _ context: AgentContext) -> PodSpec {
+        PodSpec(context.tokens == nil ? pod : DefaultAccount.added(to: pod))
+    }
     /// What was known before this agent, until `run` has looked at it.
     private var recovered: [ContainerRecord] = []
 
@@ -70,7 +74,7 @@ actor PodWorker {
         if let new {
             isGone = false
             object = new
-            plan.update(PodSpec(new))
+            plan.update(Self.spec(new, context))
         } else if !isGone {
             isGone = true
             var last = object
@@ -79,9 +83,30 @@ actor PodWorker {
                 last[path: ["metadata", "deletionGracePeriodSeconds"]] = .integer(PodSpec(last).graceSeconds)
             }
             object = last
-            plan.update(PodSpec(last))
+            plan.update(Self.spec(last, context))
         }
         bell.ring()
+    }
+
+    /// Has containers begin anew; an empty name means all that have begun.
+    ///
+    /// - Throws: 404 for a container that the Pod does not have, 409 if there is none to restart.
+    func restart(_ container: String) throws(APIStatus) -> [String] {
+        let spec = plan.spec
+        guard container.isEmpty || spec.container(container) != nil else {
+            throw APIStatus(
+                code: 404, reason: "NotFound",
+                message:
+                    "pod \(spec.description) has no container \"\(container)\"; it has: \(spec.allContainers.map(\.name).joined(separator: ", "))"
+            )
+        }
+        let restarted = spec.allContainers.map(\.name).filter { (container.isEmpty || $0 == container) && plan.restart($0) }
+        guard !restarted.isEmpty else {
+            let state = plan.isBeingDeleted ? "is being deleted" : plan.outcome == nil ? "has none that has begun" : "has ended for good"
+            throw APIStatus(code: 409, reason: "Conflict", message: "no container can be restarted: pod \(spec.description) \(state)")
+        }
+        bell.ring()
+        return restarted
     }
 
     /// The newest life of a container, for calls; nil if there is none.
@@ -162,8 +187,9 @@ actor PodWorker {
         }
         if needsRefresh {
             needsRefresh = false
-            let isLive = !PodSources.volumeReferences(plan.spec).isEmpty && plan.hasRunning
-            if isLive || plan.isPrepared && !NodeVolume.models(plan.spec).isEmpty { await refreshVolumes() }
+            let isMade = !PodSources.volumeReferences(plan.spec).isEmpty || !PodSources.tokenNeeds(plan.spec).isEmpty
+            if isMade && plan.hasRunning || plan.isPrepared && !NodeVolume.models(plan.spec).isEmpty { await refreshVolumes() }
+            if plan.outcome == nil, let message = await context.runtime.overfullVolume(plan.spec) { plan.reject("Evicted", message) }
         }
     }
 
@@ -218,14 +244,46 @@ actor PodWorker {
         return found
     }
 
+    /// The tokens that the Pod's volumes are made of, as far as they are to be had. One that cannot be replaced now is used while it is good.
+    private func fetchTokens() async -> [TokenNeed: String] {
+        guard let server = context.tokens else { return [:] }
+        var found: [TokenNeed: String] = [:]
+        for need in PodSources.tokenNeeds(plan.spec).sorted() {
+            if let text = tokens.fresh(need, at: context.now().uptime) {
+                found[need] = text
+                continue
+            }
+            do throws(APIStatus) {
+                let account = ObjectKey(namespace: plan.spec.key.namespace, name: plan.spec.account)
+                let answer = try await server.token(of: account, need.request(for: plan.spec))
+                guard let text = answer["status"]?["token"]?.string else { throw .internalError("the server's answer holds no token") }
+                tokens.put(
+                    text, for: need, seconds: answer["spec"]?["expirationSeconds"]?.integer ?? need.seconds, at: context.now().uptime)
+                found[need] = text
+            } catch {
+                found[need] = tokens.valid(need, at: context.now().uptime)
+                context.report("pod \(plan.spec.description): token of service account \"\(plan.spec.account)\": \(error.message)")
+            }
+        }
+        return found
+    }
+
     private func prepare() async throws(ContainerRefusal) {
         var sources = sources
+        sources.tokens = await fetchTokens()
+        sources.authorityPEM = context.tokens?.authorityPEM ?? ""
         do { sources.objects = try await fetch(PodSources.volumeReferences(plan.spec)) } catch {
             // Nobody can be asked: what was true when somebody could is better than a Pod that does not come back.
             if context.runtime.isPrepared(plan.spec) { return }
             throw error
         }
-        try await context.runtime.prepare(plan.spec, files: try sources.volumeFiles(), fills: try await volumeFills())
+        let files: [VolumeFiles]
+        do { files = try sources.volumeFiles() } catch {
+            // A token that cannot be had now is in its volume still.
+            if sources.tokens.count < PodSources.tokenNeeds(plan.spec).count, context.runtime.isPrepared(plan.spec) { return }
+            throw error
+        }
+        try await context.runtime.prepare(plan.spec, files: files, fills: try await volumeFills())
     }
 
     /// What volumes are made of may have changed. A server that is out of reach changes nothing.
@@ -241,7 +299,7 @@ actor PodWorker {
             var sources = sources
             sources.objects = try await fetch(PodSources.variableReferences(container))
             let workerName = newWorkerName()
-            let variables = try sources.variables(container) + reportVariables(workerName)
+            let variables = serverVariables + (try sources.variables(container)) + reportVariables(workerName)
             var setup = ContainerSetup(
                 id: id, spec: container, pod: plan.spec, environment: variables, backoffSeconds: backoffSeconds)
             setup.workerName = workerName
@@ -260,6 +318,12 @@ actor PodWorker {
             plan.refused(name, error, at: context.now().uptime)
             notes.append(PodNote("Failed", "Error: \(error.message)", isWarning: true, fieldPath: container.fieldPath))
         }
+    }
+
+    /// Where the server is, as Kubernetes' clients look for it.
+    private var serverVariables: [ContainerSetup.Variable] {
+        guard let (host, port) = context.tokens?.server else { return [] }
+        return [.init("KUBERNETES_SERVICE_HOST", host), .init("KUBERNETES_SERVICE_PORT", String(port))]
     }
 
     private func finish() async {
@@ -329,7 +393,9 @@ actor PodWorker {
         return view.latest?.id == id && view.isRunning && !isFinished
     }
 
-    private var runner: HandlerRunner { HandlerRunner(runtime: context.runtime, address: context.place.address) }
+    private var runner: HandlerRunner {
+        HandlerRunner(runtime: context.runtime, address: context.place.address, secure: context.secureProbes)
+    }
 
     private func runPostStart(_ hook: Handler, _ container: ContainerSpec, _ id: ContainerID) async {
         let result = await runner.run(hook, container, id, timeout: nil)

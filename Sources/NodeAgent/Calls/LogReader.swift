@@ -44,9 +44,9 @@ struct LogReader: Sendable {
     /// - Parameters:
     ///   - files: the log's, oldest first, as they are now.
     ///   - isOver: whether nothing more can come.
-    ///   - send: takes bytes; false ends the reading.
+    ///   - send: takes bytes, and whether they were printed on standard error.
     func run(
-        files: @Sendable () -> [String], isOver: @Sendable () -> Bool, send: @Sendable ([UInt8]) async throws(APIStatus) -> Void
+        files: @Sendable () -> [String], isOver: @Sendable () -> Bool, send: @Sendable ([UInt8], Bool) async throws(APIStatus) -> Void
     ) async throws(APIStatus) {
         var cursor = LogCursor(files: files(), tailLines: query.tailLines)
         defer { cursor.close() }
@@ -58,20 +58,20 @@ struct LogReader: Sendable {
             var isRead = false
             while let lines = cursor.next(Self.chunkBytes, files: files) {
                 isRead = true
-                var chunk: [UInt8] = []
+                // Pieces of one stream, in the order they were printed.
+                var pieces: [(bytes: [UInt8], isError: Bool)] = []
                 for line in lines {
-                    let isWhole = LogEntry(line)?.isWhole ?? true
-                    if let text = text(line, atLineStart: atLineStart) { chunk += text }
-                    atLineStart = isWhole
+                    let entry = LogEntry(line)
+                    if var text = text(line, atLineStart: atLineStart) {
+                        if text.count > left { text.removeLast(text.count - left) }
+                        left -= text.count
+                        let isError = entry?.isError ?? false
+                        let isNew = pieces.last.map { $0.isError != isError || $0.bytes.count + text.count > CallFrame.bytesMax } ?? true
+                        if isNew { pieces.append((text, isError)) } else { pieces[pieces.count - 1].bytes += text }
+                    }
+                    atLineStart = entry?.isWhole ?? true
                 }
-                if chunk.count > left { chunk.removeLast(chunk.count - left) }
-                left -= chunk.count
-                var start = 0
-                while start < chunk.count {
-                    let end = min(chunk.count, start + CallFrame.bytesMax)
-                    try await send(Array(chunk[start..<end]))
-                    start = end
-                }
+                for piece in pieces where !piece.bytes.isEmpty { try await send(piece.bytes, piece.isError) }
                 if left == 0 { return }
             }
             if isRead { continue }

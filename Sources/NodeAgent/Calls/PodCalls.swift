@@ -72,7 +72,7 @@ struct PodCalls: NodeCallHandler {
                 do throws(APIStatus) {
                     try await reader.run(
                         files: { runtime.logFiles(id) }, isOver: { !(runtime.record(id)?.isRunning ?? false) },
-                        send: { (bytes) throws(APIStatus) in try await stream.send(.data(.stdout, bytes)) })
+                        send: { (bytes, _) throws(APIStatus) in try await stream.send(.data(.stdout, bytes)) })
                     return nil
                 } catch { return error }
             }
@@ -179,7 +179,11 @@ struct PodCalls: NodeCallHandler {
                 do throws(APIStatus) {
                     try await reader.run(
                         files: { runtime.logFiles(id) }, isOver: { !(runtime.record(id)?.isRunning ?? false) },
-                        send: { (bytes) throws(APIStatus) in try await stream.send(.data(.stdout, bytes)) })
+                        send: { (bytes, isError) throws(APIStatus) in
+                            // Of a terminal both streams are one.
+                            let isWanted = isError ? query.stderr : query.stdout || query.tty
+                            if isWanted { try await stream.send(.data(isError ? .stderr : .stdout, bytes)) }
+                        })
                     return nil
                 } catch { return error }
             }
@@ -194,7 +198,12 @@ struct PodCalls: NodeCallHandler {
                         default: break
                         }
                     }
-                } catch { return error }
+                } catch {
+                    if query.stdin, isOnce { _ = await runtime.write(nil, to: id) }
+                    return error
+                }
+                // Whoever wrote to it first has gone.
+                if query.stdin, isOnce { _ = await runtime.write(nil, to: id) }
                 return nil
             }
             let first = await group.next() ?? nil

@@ -76,6 +76,8 @@ struct ContainerView: Sendable, Hashable {
     /// The readiness probe has succeeded.
     var isReady = false
     var failure: Failure?
+    /// Somebody wants a new life of it, whatever its restart policy says.
+    var isRestartAsked = false
     /// Why it could not be started.
     var refusal: ContainerRefusal?
     /// By uptime: when to try to start it again after a refusal.
@@ -98,7 +100,7 @@ struct ContainerView: Sendable, Hashable {
             previous = old.exit ?? previous
             endSeenAt = nil
         }
-        if latest?.id.attempt != record.id.attempt { (isStarted, isReady, failure, stop) = (false, false, nil, nil) }
+        if latest?.id.attempt != record.id.attempt { (isStarted, isReady, failure, stop, isRestartAsked) = (false, false, nil, nil, false) }
         latest = record
         if record.isRunning {
             (refusal, refusalCount) = (nil, 0)
@@ -213,6 +215,22 @@ struct PodPlan: Sendable, Hashable {
 
     mutating func preStopEnded(_ container: String) { containers[container]?.stop?.hook = .done }
 
+    /// Has a container end that runs, and begin anew at once.
+    ///
+    /// - Returns: false for one that has not begun or belongs to the beginning, and in a Pod that has ended or is to end.
+    mutating func restart(_ name: String) -> Bool {
+        guard outcome == nil, !isBeingDeleted, let container = spec.container(name), !container.isInit || container.isSidecar,
+            let view = containers[name], view.latest != nil
+        else { return false }
+        containers[name]?.isRestartAsked = true
+        containers[name]?.retryAt = .zero
+        if view.isRunning, view.failure == nil {
+            containers[name]?.failure = .init(
+                message: "Container \(name) is restarted on its node by hand", graceSeconds: spec.graceSeconds)
+        }
+        return true
+    }
+
     /// The node can't take the Pod; it fails for good.
     mutating func reject(_ reason: String, _ message: String) {
         outcome = PodOutcome(isSuccess: false, reason: reason, message: message)
@@ -272,8 +290,8 @@ struct PodPlan: Sendable, Hashable {
 
     /// The container has ended and its restart policy leaves it at that.
     func isOverForGood(_ container: ContainerSpec) -> Bool {
-        guard let exit = containers[container.name]?.exit else { return false }
-        if container.isSidecar { return false }
+        guard let view = containers[container.name], let exit = view.exit else { return false }
+        if container.isSidecar || view.isRestartAsked { return false }
         switch spec.restartPolicy {
         case .never: return true
         case .onFailure: return exit.code == 0
@@ -326,7 +344,7 @@ struct PodPlan: Sendable, Hashable {
         actions.append(
             .start(
                 container: container.name, attempt: latest.id.attempt + 1,
-                backoffSeconds: Self.backoff(after: exit, whichHad: latest.backoffSeconds)))
+                backoffSeconds: view.isRestartAsked ? 0 : Self.backoff(after: exit, whichHad: latest.backoffSeconds)))
     }
 
     /// The wait that the next life begins with, after one that ended so.
@@ -337,7 +355,7 @@ struct PodPlan: Sendable, Hashable {
 
     /// How long the next life has to wait still. By whichever clock says less, so that a clock set back holds nothing up.
     func backoffLeft(_ view: ContainerView, at now: Moment) -> Duration {
-        guard let latest = view.latest, let exit = latest.exit else { return .zero }
+        guard let latest = view.latest, let exit = latest.exit, !view.isRestartAsked else { return .zero }
         if exit.finishedAt.seconds - exit.startedAt.seconds >= Self.backoffResetSeconds { return .zero }
         let whole = Duration.seconds(latest.backoffSeconds)
         let byDay = Duration.seconds(now.time.seconds - exit.finishedAt.seconds)

@@ -20,6 +20,10 @@ struct PodSources: Sendable {
     var pod: PodSpec
     /// ConfigMaps and Secrets as a server has them; one that is not here does not exist.
     var objects: [PodReference: JSON] = [:]
+    /// Tokens that were to be had.
+    var tokens: [TokenNeed: String] = [:]
+    /// The certificate, in PEM, by which the server is known.
+    var authorityPEM = ""
     var nodeName: String
     var address: String
     /// What the node has to give: stands in for limits that a container does not have.
@@ -43,6 +47,17 @@ struct PodSources: Sendable {
             for source in volume["projected"]?["sources"]?.array ?? [] {
                 if let name = source["configMap"]?["name"]?.string { found.insert(PodReference(kind: .configMap, name: name)) }
                 if let name = source["secret"]?["name"]?.string { found.insert(PodReference(kind: .secret, name: name)) }
+            }
+        }
+        return found
+    }
+
+    /// Tokens that the volumes are made of.
+    static func tokenNeeds(_ pod: PodSpec) -> Set<TokenNeed> {
+        var found: Set<TokenNeed> = []
+        for volume in pod.volumes {
+            for source in volume["projected"]?["sources"]?.array ?? [] {
+                if let token = source["serviceAccountToken"] { found.insert(TokenNeed(token)) }
             }
         }
         return found
@@ -163,6 +178,9 @@ struct PodSources: Sendable {
 
     // MARK: Facts of the Pod
 
+    /// Name of the service account.
+    var account: String { pod.account }
+
     /// The value of a field as the downward API gives it; nil for one it does not have.
     func value(ofField path: String) -> String? {
         let metadata = pod.object["metadata"]
@@ -173,7 +191,7 @@ struct PodSources: Sendable {
         case "metadata.labels": return Self.lines(metadata?["labels"]?.object)
         case "metadata.annotations": return Self.lines(metadata?["annotations"]?.object)
         case "spec.nodeName": return nodeName
-        case "spec.serviceAccountName": return pod.object["spec"]?["serviceAccountName"]?.string ?? "default"
+        case "spec.serviceAccountName": return account
         case "status.hostIP", "status.podIP", "status.hostIPs", "status.podIPs": return address
         default: break
         }
@@ -225,6 +243,8 @@ struct PodSources: Sendable {
                     files = try projected(source)
                 }
             } catch {
+                // What was not asked for is left as it is while it cannot be had.
+                if volume["projected"]?["isOptional"] == true { continue }
                 throw ContainerRefusal("ContainerCreating", "MountVolume.SetUp failed for volume \"\(name)\" : \(error.message)")
             }
             guard let files else { continue }
@@ -300,8 +320,16 @@ struct PodSources: Sendable {
                 result += try files(.secret, secret["name"]?.string ?? "", secret, mode: Self.mode(volume["defaultMode"], 0o600))
             } else if let downward = source["downwardAPI"] {
                 result += try self.downward(downward, mode: mode)
+            } else if let token = source["serviceAccountToken"] {
+                guard let text = tokens[TokenNeed(token)] else {
+                    throw ContainerRefusal("ContainerCreating", "no token of service account \"\(account)\" could be had")
+                }
+                // Whoever has it is the account, and processes share the machine's files: only another mode than the default is heard.
+                let mode = mode == 0o644 ? 0o600 : mode
+                result.append(.init(path: try Self.path(token["path"]), bytes: Array(text.utf8), mode: mode))
+            } else if let authority = source["serverAuthority"] {
+                result.append(.init(path: try Self.path(authority["path"]), bytes: Array(authorityPEM.utf8), mode: mode))
             }
-            // Tokens of service accounts are not made here: a Pod goes without rather than not start.
         }
         return result
     }

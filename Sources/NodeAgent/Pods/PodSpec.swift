@@ -55,6 +55,12 @@ struct PodSpec: Sendable, Hashable {
     /// Names of the volumes, and what each is.
     var volumes: [JSON] { object["spec"]?["volumes"]?.array ?? [] }
 
+    /// Name of the service account.
+    var account: String {
+        let name = object["spec"]?["serviceAccountName"]?.string ?? ""
+        return name.isEmpty ? "default" : name
+    }
+
     /// `default/web`, for messages.
     var description: String { key.description }
 }

@@ -15,18 +15,16 @@ struct HandlerRunner: Sendable {
     let runtime: any ContainerRuntime
     /// Of the machine.
     let address: String
+    /// Asks over TLS; nil where nobody can.
+    var secure: (any SecureProbes)?
 
     /// - Parameter timeout: after which it has failed; nil for none but that of the task.
     func run(_ handler: Handler, _ container: ContainerSpec, _ id: ContainerID, timeout: Duration?) async -> Result {
         switch handler {
         case .exec(let command): return await execute(command, id, timeout)
         case .httpGet(let get):
-            if get.isEncrypted {
-                return Result(
-                    isSuccess: false,
-                    message: "probes over HTTPS are not made by this node; use httpGet with scheme HTTP, tcpSocket or exec")
-            }
             guard let port = container.port(get.port) else { return noPort(get.port, container) }
+            if get.isEncrypted { return await askSecurely(get, hosts(get.host), port, timeout ?? .seconds(30)) }
             let deadline = Sockets.milliseconds() + milliseconds(timeout)
             return await ask(get, hosts(get.host), port, deadline)
         case .tcpSocket(let host, let value):
@@ -45,7 +43,9 @@ struct HandlerRunner: Sendable {
         case .sleep(let seconds):
             try? await Task.sleep(for: .seconds(seconds))
             return Result(isSuccess: true)
-        case .unknown(let kind): return Result(isSuccess: false, message: "this node knows no \(kind) handler")
+        case .unknown(let kind):
+            return Result(
+                isSuccess: false, message: "\(kind) probes are not made by this node; use exec, httpGet or tcpSocket in place of \(kind)")
         }
     }
 
@@ -72,6 +72,23 @@ struct HandlerRunner: Sendable {
             }
             return Result(isSuccess: false, message: failure)
         }
+    }
+
+    private func askSecurely(_ get: HTTPGet, _ hosts: [String], _ port: Int, _ timeout: Duration) async -> Result {
+        guard let secure else {
+            return Result(isSuccess: false, message: "probes over HTTPS are not made here; use httpGet with scheme HTTP, tcpSocket or exec")
+        }
+        var headers = get.headers.map { ($0[0], $0[1]) }
+        headers.append(("User-Agent", "kube-probe/1.32"))
+        var failure = ""
+        for host in hosts {
+            do throws(ProbeFailure) {
+                let status = try await secure.status(host: host, port: port, target: get.path, headers: headers, timeout: timeout)
+                if (200..<400).contains(status) { return Result(isSuccess: true) }
+                return Result(isSuccess: false, message: "HTTP probe failed with statuscode: \(status)")
+            } catch { failure = "Get \"https://\(host):\(port)\(get.path)\": \(error)" }
+        }
+        return Result(isSuccess: false, message: failure)
     }
 
     /// Most bytes of a command's output that are kept for a message.

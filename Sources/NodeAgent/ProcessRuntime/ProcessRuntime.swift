@@ -207,7 +207,9 @@ package final class ProcessRuntime: ContainerRuntime {
 
     private func prepare(_ volume: JSON, named name: String, of pod: PodSpec, _ files: [VolumeFiles]) throws {
         let place = volumeFolder(pod.uid, name)
-        if volume["emptyDir"] != nil {
+        if volume["emptyDir"]?["medium"]?.string == "Memory" {
+            try prepareMemory(volume, named: name, of: pod)
+        } else if volume["emptyDir"] != nil {
             guard !SystemFiles.isFolder(place) else { return }
             try SystemFiles.makeFolder(place)
             chmod(place, 0o777)
@@ -223,12 +225,46 @@ package final class ProcessRuntime: ContainerRuntime {
                     $0.object["securityContext"]?["runAsUser"]?.integer
                 }.first
             _ = try VolumeWriter.write(wanted.files, to: place, user: geteuid() == 0 ? user : nil, group: nil)
+        } else if volume["projected"]?["isOptional"] == true {
+            try SystemFiles.makeFolder(place)
         } else {
             let kind = volume.object?.keys.first { $0 != "name" } ?? "unknown"
             throw ContainerRefusal(
                 "ContainerCreating",
                 "volume \"\(name)\" is of kind \(kind), which a node with runtime process does not have; use emptyDir, hostPath, configMap, secret, projected or downwardAPI"
             )
+        }
+    }
+
+    /// A file system in memory, as large as the volume may be, or half of the machine's. It stays when the agent ends, and goes with the machine.
+    private func prepareMemory(_ volume: JSON, named name: String, of pod: PodSpec) throws {
+        let place = volumeFolder(pod.uid, name)
+        try SystemFiles.makeFolder(place)
+        guard !SystemFiles.isMountPoint(place) else { return }
+        let half = UInt64(max(0, sysconf(Int32(_SC_PHYS_PAGES)))) * UInt64(max(0, sysconf(Int32(_SC_PAGESIZE)))) / 2
+        let bytes = Quantity(volume["emptyDir"]?["sizeLimit"]).map { UInt64(max(4096, $0.value)) } ?? half
+        guard skerry_mount_memory(place, bytes) == 0 else {
+            throw ContainerRefusal(
+                "ContainerCreating",
+                "volume \"\(name)\": emptyDir.medium Memory cannot be had: \(String(cString: strerror(errno))); run this node's agent as root, or leave medium out"
+            )
+        }
+        if let group = pod.object["spec"]?["securityContext"]?["fsGroup"]?.integer {
+            chown(place, uid_t.max, gid_t(truncatingIfNeeded: group))
+        }
+    }
+
+    func overfullVolume(_ pod: PodSpec) async -> String? {
+        await Threads.run { [self] in
+            for volume in pod.volumes {
+                guard let name = volume["name"]?.string, Self.isName(name), volume["emptyDir"]?["medium"]?.string != "Memory",
+                    let limit = volume["emptyDir"]?["sizeLimit"], let bytes = Quantity(limit)
+                else { continue }
+                if SystemFiles.usage(volumeFolder(pod.uid, name), upTo: Int64(bytes.value)) > Int64(bytes.value) {
+                    return "Usage of EmptyDir volume \"\(name)\" exceeds the limit \"\(limit.string ?? limit.text)\"."
+                }
+            }
+            return nil
         }
     }
 
@@ -358,6 +394,9 @@ package final class ProcessRuntime: ContainerRuntime {
         if container.image == Self.builtinImage, let program = settings.worker.first, let cut = program.lastIndex(of: "/") {
             known["PATH"] = "\(program[..<cut]):\(settings.path)"
         }
+        if setup.pod.volumes.contains(where: { $0["name"]?.string == DefaultAccount.volume }) {
+            known[DefaultAccount.variable] = volumeFolder(setup.id.pod, DefaultAccount.volume)
+        }
         for variable in setup.environment { known[variable.name] = variable.value }
         let command = try self.command(container, known)
         let workingFolder = container.object["workingDir"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? work
@@ -368,6 +407,7 @@ package final class ProcessRuntime: ContainerRuntime {
         if let user = order.user { chown(work, uid_t(truncatingIfNeeded: user), gid_t(truncatingIfNeeded: order.group ?? user)) }
         try setLimits(setup, &order)
         try setMounts(setup, folder, &order)
+        try setRights(setup, work: work, &order)
         order.hasInput = container.object["stdin"]?.bool ?? false
         order.closesInputOnce = container.object["stdinOnce"]?.bool ?? false
         order.hasTerminal = container.object["tty"]?.bool ?? false
@@ -434,6 +474,7 @@ package final class ProcessRuntime: ContainerRuntime {
                 throw ContainerRefusal(
                     "CreateContainerConfigError", "volumeMounts: volume \"\(name)\" at \"\(target)\" is none of the Pod's")
             }
+            if !canMount, mount["isOptional"] == true { continue }
             guard canMount else {
                 throw ContainerRefusal(
                     "CreateContainerError",
@@ -457,6 +498,34 @@ package final class ProcessRuntime: ContainerRuntime {
         close(descriptor)
         order.terminationLog = file
         order.mounts.append(.init(source: file, target: place, isReadOnly: false))
+    }
+
+    /// What the process may not do, and may for all that.
+    private func setRights(_ setup: ContainerSetup, work: String, _ order: inout ShimOrder) throws(ContainerRefusal) {
+        let wanted = setup.spec.object["securityContext"]
+        order.isEscalationBarred = wanted?["allowPrivilegeEscalation"]?.bool == false
+        if wanted?["readOnlyRootFilesystem"]?.bool == true {
+            guard canMount else {
+                throw ContainerRefusal(
+                    "CreateContainerError",
+                    "container \(setup.spec.name): readOnlyRootFilesystem cannot be had: this node's agent may not make mounts; run it as root, or leave the field out"
+                )
+            }
+            order.hasReadOnlyRoot = true
+            // Its own folder is not part of the machine's.
+            order.mounts.append(.init(source: work, target: work, isReadOnly: false))
+        }
+        let (dropped, added) = (
+            try Capabilities.bits(wanted?["capabilities"]?["drop"], field: "drop"),
+            try Capabilities.bits(wanted?["capabilities"]?["add"], field: "add")
+        )
+        guard added == 0 || geteuid() == 0 else {
+            throw ContainerRefusal(
+                "CreateContainerConfigError",
+                "container \(setup.spec.name): securityContext.capabilities.add cannot be had: this node's agent runs as user \(geteuid()); run it as root, or leave the field out"
+            )
+        }
+        (order.droppedCapabilities, order.addedCapabilities) = (dropped & ~added, added)
     }
 
     /// A part of a volume, which must lie in it whatever links the volume holds.
@@ -511,7 +580,12 @@ package final class ProcessRuntime: ContainerRuntime {
         }
         for start in running where start.program.isAlive { Self.killAll(start, []) }
         let folder = folder(pod: pod)
-        await Threads.run { SystemFiles.remove(folder) }
+        await Threads.run {
+            for name in SystemFiles.names("\(folder)/volumes") where SystemFiles.isMountPoint("\(folder)/volumes/\(name)") {
+                skerry_unmount("\(folder)/volumes/\(name)")
+            }
+            SystemFiles.remove(folder)
+        }
     }
 
     func savedPods() -> [JSON] {

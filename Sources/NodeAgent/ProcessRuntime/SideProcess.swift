@@ -85,6 +85,8 @@ final class SideProcess: RuntimeProcess {
                 start.user_namespace = users
                 (start.user, start.group) = geteuid() == 0 ? (user ?? -1, group ?? -1) : (-1, -1)
                 (start.extra_groups, start.extra_group_count) = (UnsafePointer(extraGroups.baseAddress), extraGroups.count)
+                start.no_new_rights = word(program, "NoNewPrivs:") == "1" ? 1 : 0
+                if let bound = word(program, "CapBnd:").flatMap({ UInt64($0, radix: 16) }) { start.dropped_capabilities = ~bound }
                 return skerry_launch(&start, &failure)
             }
         }
@@ -102,11 +104,14 @@ final class SideProcess: RuntimeProcess {
         return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
     }
 
-    private static func ids(_ program: pid_t, _ line: String) -> [Int64] {
+    private static func words(_ program: pid_t, _ line: String) -> [Substring] {
         let text = SystemFiles.text("/proc/\(program)/status") ?? ""
         let found = text.split(separator: "\n").first { $0.hasPrefix(line) }
-        return (found?.dropFirst(line.count).split { $0 == "\t" || $0 == " " } ?? []).compactMap { Int64($0) }
+        return found?.dropFirst(line.count).split { $0 == "\t" || $0 == " " } ?? []
     }
+
+    private static func word(_ program: pid_t, _ line: String) -> String? { words(program, line).first.map(String.init) }
+    private static func ids(_ program: pid_t, _ line: String) -> [Int64] { words(program, line).compactMap { Int64($0) } }
 
     func read() async -> (channel: CallChannel, bytes: [UInt8])? { await Threads.run { [self] in readNow() } }
 

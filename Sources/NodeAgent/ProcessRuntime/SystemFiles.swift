@@ -91,6 +91,32 @@ enum SystemFiles {
         return stat(path, &status) == 0 ? status.st_mode : nil
     }
 
+    /// Whether something is mounted on a folder: it lies on another device than the folder around it.
+    static func isMountPoint(_ path: String) -> Bool {
+        var (own, outer) = (stat(), stat())
+        return stat(path, &own) == 0 && stat(path + "/..", &outer) == 0 && own.st_dev != outer.st_dev
+    }
+
+    /// Entries that are looked at for `usage`; a folder with more counts as full.
+    private static let entriesMax = 200_000
+
+    /// Bytes that a folder takes on the disk, links not followed; counted no further than just beyond a limit.
+    static func usage(_ path: String, upTo limit: Int64) -> Int64 {
+        var (total, count): (Int64, Int) = (0, 0)
+        var folders = [path]
+        while let folder = folders.popLast(), total <= limit {
+            for name in names(folder) {
+                var status = stat()
+                guard lstat("\(folder)/\(name)", &status) == 0 else { continue }
+                count += 1
+                guard count <= entriesMax else { return .max }
+                total += Int64(status.st_blocks) * 512
+                if status.st_mode & S_IFMT == S_IFDIR { folders.append("\(folder)/\(name)") }
+            }
+        }
+        return total
+    }
+
     /// Removes a file, or a folder with all in it; symbolic links are removed, never followed. Harmless if there is none.
     static func remove(_ path: String) {
         var status = stat()

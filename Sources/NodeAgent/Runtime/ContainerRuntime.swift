@@ -179,6 +179,9 @@ protocol ContainerRuntime: Sendable {
     /// What was kept of a life's reports; nil for nothing.
     func keptReport(of id: ContainerID) -> [UInt8]?
 
+    /// Why a volume of the Pod holds more than it may; nil if none does. May take a while.
+    func overfullVolume(_ pod: PodSpec) async -> String?
+
     /// Whether the Pod was prepared before and all of its volumes are there, be their content old.
     func isPrepared(_ pod: PodSpec) -> Bool
 

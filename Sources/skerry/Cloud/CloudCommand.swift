@@ -88,7 +88,17 @@ struct CloudServeCommand: AsyncParsableCommand {
         if let kubeconfig = settings.kubeconfig {
             let cluster = try ForeignCluster(
                 kubeconfig: kubeconfig, context: settings.context, version: Skerry.configuration.version)
-            return try await cluster.run(time: Self.environment.now, random: Self.environment.random)
+            // Without an address of its own such a cloud only controls.
+            var doors: ForeignCluster.Doors?
+            if settings.listen != CloudSettings().listen {
+                let directory = try CloudDirectory(dataDir)
+                let authority = try directory.authority(now: Date())
+                doors = ForeignCluster.Doors(
+                    directory: directory, authority: authority,
+                    identity: try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, Date()), host: host, port: port,
+                    limits: Self.limits(settings.http))
+            }
+            return try await cluster.run(doors, time: Self.environment.now, random: Self.environment.random)
         }
         let signals = TerminationSignals()
         let directory = try CloudDirectory(dataDir)
@@ -97,15 +107,18 @@ struct CloudServeCommand: AsyncParsableCommand {
         let store = try RevisionStore(.file(directory.store), settings.store)
         let service = try ObjectService(store: store, environment: Self.environment)
         try await InitialObjects.make(in: service)
+        let tokens = try directory.tokens()
+        let podTokens = CloudTokens(Authenticator(service: service, tokens: tokens), authorityPEM: authority.certificatePEM)
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
         let knowledge = try CloudKnowledge(path: directory.knowledge, artifacts: artifacts, now: Self.environment.now)
         let ownNode =
             node
-            ? try CloudNode(service, artifacts: artifacts, folder: "\(directory.path)/node", environment: Self.environment) : nil
+            ? try CloudNode(
+                service, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node", environment: Self.environment) : nil
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let hub = Self.hub(service)
         let api = APIServer(
-            service: service, tokens: try directory.tokens(), programVersion: Skerry.configuration.version,
+            service: service, tokens: tokens, programVersion: Skerry.configuration.version,
             audit: settings.isAudited
                 ? try directory.auditLog(bytesMax: settings.auditBytesMax, filesMax: settings.auditFilesMax) : nil,
             doors: [
@@ -118,6 +131,7 @@ struct CloudServeCommand: AsyncParsableCommand {
             ], calls: CallRouter(own: ownNode, hub: hub))
         let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: Self.limits(settings.http), responder: api)
+        podTokens.server = (["0.0.0.0", "::"].contains(host) ? "127.0.0.1" : host, server.port)
         let name = host.contains(":") ? "[\(host)]" : host
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")

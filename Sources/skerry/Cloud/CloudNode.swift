@@ -5,6 +5,7 @@ import Network
 import NodeAgent
 import Resources
 import Storage
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -16,12 +17,17 @@ import Storage
 struct CloudNode {
     static let name = "cloud-0"
     private let agent: NodeAgent
+    /// Tokens for its Pods; they are told where the server is before it runs.
+    let tokens: CloudTokens
     private let folder: String
 
     /// - Parameters:
     ///   - artifacts: the cloud's files, used as they lie there.
     ///   - folder: where its Pods' files lie.
-    init(_ service: ObjectService, artifacts: ArtifactStore, folder: String, environment: APIEnvironment) throws {
+    init(
+        _ service: ObjectService, tokens: CloudTokens, artifacts: ArtifactStore, folder: String, environment: APIEnvironment
+    ) throws {
+        self.tokens = tokens
         self.folder = folder
         let version = Skerry.configuration.version
         let settings = ProcessRuntime.Settings(
@@ -39,6 +45,8 @@ struct CloudNode {
         configuration.labels = ["node-role.kubernetes.io/cloud": ""]
         configuration.renewsLease = true
         configuration.files = NodeFiles(store: artifacts)
+        configuration.secureProbes = TLSProbes()
+        configuration.tokens = tokens
         agent = NodeAgent(configuration)
     }
 
@@ -75,14 +83,38 @@ struct CloudNode {
     }
 }
 
+/// Tokens of service accounts for Pods in this process' own node.
+final class CloudTokens: PodTokens {
+    let authorityPEM: String
+    private let authenticator: Authenticator
+    private let place = Mutex((host: "127.0.0.1", port: 7443))
+
+    init(_ authenticator: Authenticator, authorityPEM: String) { (self.authenticator, self.authorityPEM) = (authenticator, authorityPEM) }
+
+    /// Where the server listens, known once it does.
+    var server: (host: String, port: Int) {
+        get { place.withLock { $0 } }
+        set { place.withLock { $0 = newValue } }
+    }
+
+    func token(of account: ObjectKey, _ request: JSON) async throws(APIStatus) -> JSON {
+        try authenticator.token(of: account, request, for: CloudNode.name)
+    }
+}
+
 /// A name for control groups that another cloud or edge on this machine does not have.
 func controlGroupName(_ folder: String) -> String {
-    let path = realpath(folder, nil).map { pointer -> String in
+    let path = realPath(folder)
+    let hash = (path ?? folder).utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    return "skerry-\(String(hash, radix: 16))"
+}
+
+/// A path that holds no links; nil where nothing is.
+func realPath(_ path: String) -> String? {
+    realpath(path, nil).map { pointer -> String in
         defer { free(pointer) }
         return String(cString: pointer)
     }
-    let hash = (path ?? folder).utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    return "skerry-\(String(hash, radix: 16))"
 }
 
 /// The first address of this machine that others may reach it by; the loopback's if there is none.

@@ -1,7 +1,13 @@
+import APIServer
+import CloudHub
 import Controllers
+import HubProtocol
+import Identity
 import KubernetesClient
+import Network
 import Reconciliation
 import Resources
+import Storage
 
 /// `skerry cloud --kubeconfig`: the cloud beside a Kubernetes that somebody else runs, instead of the embedded API.
 struct ForeignCluster {
@@ -13,12 +19,45 @@ struct ForeignCluster {
         client = try RESTClient(access, userAgent: "skerry/\(version)", read: Self.read)
     }
 
+    /// The doors of this cloud beside the foreign server.
+    struct Doors {
+        let directory: CloudDirectory
+        let authority: Authority
+        let identity: TLSIdentity
+        let host: String
+        let port: Int
+        let limits: HTTPLimits
+    }
+
+    /// Joins, files and the hub go on the cloud's own port; its nodes are the foreign server's Nodes, and write there in their own name.
+    private func serve(_ doors: Doors, time: @escaping @Sendable () -> Timestamp) async throws -> (HTTPServer, CloudHub) {
+        let hub = CloudHub(
+            client: client,
+            nodeClient: { [client] node in client.acting(as: "system:node:\(node)", groups: ["system:nodes", "system:authenticated"]) },
+            environment: .process(time))
+        let files = try ArtifactStore(folder: doors.directory.artifacts, now: { time().seconds })
+        let responder = DoorServer(
+            client: client,
+            doors: [
+                HubDoor(hub: hub), try JoinDoor(client: client, authority: doors.authority, now: time),
+                ArtifactDoor(client: client, store: files, now: time),
+            ])
+        let server = try await HTTPServer.start(
+            host: doors.host, port: doors.port, tls: doors.identity, limits: doors.limits, responder: responder)
+        writeError("nodes join by https://\(doors.host):\(server.port); its authority is \(doors.directory.path)/ca.crt")
+        return (server, hub)
+    }
+
     /// Runs until SIGTERM.
-    func run(time: @escaping @Sendable () -> Timestamp, random: @escaping @Sendable () -> UInt64) async throws {
+    ///
+    /// - Parameter doors: of nodes; nil for a cloud that only controls.
+    func run(_ doors: Doors?, time: @escaping @Sendable () -> Timestamp, random: @escaping @Sendable () -> UInt64) async throws {
         let signals = TerminationSignals()
         writeError("running beside \(access), Kubernetes \(try await client.version())")
         let left = ClusterControllers.all(client).map(\.name)
         writeError("not run here, since a Kubernetes has its own: \(left.joined(separator: ", "))")
+        let served = if let doors { try await serve(doors, time: time) } else { nil as (HTTPServer, CloudHub)? }
+        let nodes = Task { await served?.1.run() }
         let work = Task {
             await makeKinds()
             let own = OwnControllers.all(client)
@@ -30,7 +69,10 @@ struct ForeignCluster {
         await signals.first()
         writeError("stopping")
         work.cancel()
+        nodes.cancel()
         await work.value
+        await nodes.value
+        await served?.0.stop()
         await client.close()
     }
 

@@ -83,10 +83,13 @@ struct TokenCreateCommand: AsyncParsableCommand {
     var ttl = Lifetime(argument: "1h")!
     @Option(help: "HOST:PORT by which edges reach the cloud (default: the kubeconfig's server).")
     var cloud: String?
+    @Option(help: "The cloud's ca.crt, where the kubeconfig is that of another Kubernetes beside which the cloud runs.")
+    var authority: String?
 
     func run() async throws {
         try await cluster.with { client, access in
-            guard let trusted = access.trust?.trustedPEM, !trusted.isEmpty else {
+            let own = try authority.map { String(decoding: try SmallFile.read($0, bytesMax: Kubeconfig.bytesMax), as: UTF8.self) }
+            guard let trusted = own ?? access.trust?.trustedPEM, !trusted.isEmpty else {
                 throw CloudError(
                     "\(access) has no certificate-authority, so edges could not tell it from others; use the cloud's admin.kubeconfig")
             }

@@ -5,6 +5,7 @@ import EdgeHub
 import Network
 import NodeAgent
 import Resources
+import Storage
 
 #if canImport(Glibc)
     import Glibc
@@ -20,19 +21,23 @@ struct EdgeAgent {
 
     private let agent: NodeAgent
     private let local: LocalAPI
+    private let pods: LocalPods
     private let files: EdgeFiles
+    private let socket: AgentSocket
 
     /// - Parameters:
-    ///   - node: the name that the cloud knows this machine by.
+    ///   - membership: the name that the cloud knows this machine by, and the way to it.
     ///   - folder: of the edge; the files of its Pods lie in `pods` below it.
-    ///   - membership: says how the cloud is reached for files.
-    init(node: String, hub: EdgeHub, folder: String, _ membership: EdgeMembership) async throws {
+    init(_ membership: EdgeMembership, hub: EdgeHub, folder: String) async throws {
+        let node = membership.identity.node
         files = try EdgeFiles(folder: folder, hub: hub, membership, now: { Self.environment.now().seconds })
         let version = Skerry.configuration.version
         let settings = ProcessRuntime.Settings(
             folder: folder + "/pods", worker: [programPath(), "worker"], controlGroup: controlGroupName(folder), programVersion: version)
         let runtime = try ProcessRuntime(settings)
         let begin = ContinuousClock.now
+        socket = try AgentSocket(folder: folder, isMade: true)
+        pods = try await LocalPods(.file(folder + "/local.db"), node: node, environment: Self.environment)
         var configuration = NodeAgent.Configuration(
             nodeName: node, address: machineAddress(), client: hub, runtime: runtime,
             facts: MachineFacts(
@@ -40,10 +45,15 @@ struct EdgeAgent {
             now: { Moment(time: Self.environment.now(), uptime: begin.duration(to: .now)) }, random: Self.environment.random,
             report: { writeError($0) })
         configuration.files = files.files
+        configuration.secureProbes = TLSProbes()
+        configuration.tokens = try EdgeTokens(membership)
+        configuration.own = (pods.client, LocalPods.namespace)
         agent = NodeAgent(configuration)
+        let verbs = EdgeVerbs(node: node, cloud: membership.identity.address, version: version, hub: hub, agent: agent)
         local = try await LocalAPI(
-            client: hub, kinds: [.node, .pod, .event, .lease, Self.configMap, Self.dataset, Self.model], environment: Self.environment,
-            programVersion: version)
+            client: hub, kinds: [.node, .pod, .event, .lease, Self.configMap, Self.dataset, Self.model],
+            own: LocalAPI.Own(pods: pods, verbs: verbs, calls: LocalCalls(node: node, handler: agent.calls)),
+            environment: Self.environment, programVersion: version)
     }
 
     /// Answers what the cloud asks of the Pods.
@@ -69,6 +79,55 @@ struct EdgeAgent {
         return server
     }
 
+    /// Serves the node's owner on the socket in its folder.
+    func listenToOwner() async throws -> HTTPServer { try await HTTPServer.start(socket: socket.path, responder: local.owner!) }
+
+    /// To be called once, after `run` has returned.
+    func close() { pods.close() }
+
     private static let environment = APIEnvironment(
         now: { Timestamp(seconds: Int64(time(nil))) }, random: { UInt64.random(in: 0 ... .max) })
+}
+
+/// Tokens of service accounts for the Pods of this node, from the cloud that it is a member of.
+struct EdgeTokens: PodTokens {
+    private let membership: EdgeMembership
+    private let client: ServiceTokenClient
+
+    init(_ membership: EdgeMembership) throws {
+        self.membership = membership
+        let identity = membership.identity
+        client = try ServiceTokenClient(host: identity.host, port: identity.port) { membership.trust }
+    }
+
+    var authorityPEM: String { membership.identity.authorityPEM }
+    var server: (host: String, port: Int) { (membership.identity.host, membership.identity.port) }
+
+    func token(of account: ObjectKey, _ request: JSON) async throws(APIStatus) -> JSON { try await client.token(of: account, request) }
+}
+
+/// What the owner of the node may ask for.
+struct EdgeVerbs: NodeVerbs {
+    let node: String
+    let cloud: String
+    let version: String
+    let hub: EdgeHub
+    let agent: NodeAgent
+
+    func status() async -> JSON {
+        let status = await hub.status
+        return [
+            "node": .string(node), "version": .string(version),
+            "cloud": [
+                "address": .string(cloud), "isConnected": .bool(status.isConnected), "isSynced": .bool(status.isSynced),
+                "failure": .string(status.failure),
+            ],
+            "reports": ["waiting": .integer(Int64(status.unansweredCount)), "dropped": .integer(Int64(status.droppedCount))],
+            "objects": .integer(Int64(status.objectCount)),
+        ]
+    }
+
+    func restart(_ pod: ObjectKey, container: String) async throws(APIStatus) -> [String] {
+        try await agent.restart(pod, container: container)
+    }
 }

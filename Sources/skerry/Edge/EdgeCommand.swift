@@ -9,10 +9,18 @@ import Resources
     import Darwin
 #endif
 
-/// `skerry edge`: a node of a cloud.
-struct EdgeCommand: AsyncParsableCommand {
+/// `skerry edge`: a node of a cloud, and what its owner does on it.
+struct EdgeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "edge", abstract: "Run a node: join a cloud once, then stay its node, with or without a link to it.")
+        commandName: "edge", abstract: "Run a node: join a cloud once, then stay its node, with or without a link to it.",
+        subcommands: [
+            EdgeRunCommand.self, EdgeStatusCommand.self, EdgeLogsCommand.self, EdgeRestartCommand.self, EdgeDeployCommand.self,
+            EdgeRemoveCommand.self,
+        ], defaultSubcommand: EdgeRunCommand.self)
+}
+
+struct EdgeRunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "run", abstract: "Run the node until SIGTERM (the default).")
 
     @Option(help: "Folder of this node's identity, objects and files.")
     var dataDir: String
@@ -40,8 +48,9 @@ struct EdgeCommand: AsyncParsableCommand {
                 now: { Int64(time(nil)) }, report: { writeError($0) }, userAgent: "skerry/\(Skerry.configuration.version)"))
         writeError("node \(membership.identity.node) of \(membership.identity.address)")
         let node = try EdgeNode(folder: dataDir, membership)
-        let agent = try await EdgeAgent(node: membership.identity.node, hub: node.hub, folder: dataDir, membership)
+        let agent = try await EdgeAgent(membership, hub: node.hub, folder: dataDir)
         let (host, port) = CloudSettings.address(listen)!
+        let owner = try await agent.listenToOwner()
         let server = try await agent.listen(host: host, port: port)
         writeError("this node's objects: kubectl --server=http://\(host.contains(":") ? "[\(host)]" : host):\(server.port) get pods")
         let work = Task {
@@ -56,7 +65,9 @@ struct EdgeCommand: AsyncParsableCommand {
         writeError("stopping; Pods go on")
         work.cancel()
         await work.value
+        await owner.stop(grace: .seconds(1))
         await server.stop()
+        agent.close()
     }
 
     /// This machine's name as a node may be called; empty if nothing of it can.

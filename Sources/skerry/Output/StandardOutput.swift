@@ -9,8 +9,10 @@ final class StandardOutput {
     private static let pieceBytes = 64 << 10
     private var waiting: [UInt8] = []
 
-    func write(_ text: String) throws {
-        waiting += text.utf8
+    func write(_ text: String) throws { try write(Array(text.utf8)) }
+
+    func write(_ bytes: [UInt8]) throws {
+        waiting += bytes
         if waiting.count >= Self.pieceBytes { try flush() }
     }
 

@@ -177,6 +177,8 @@ private final class ShimLife {
                         (start.user, start.group) = (order.user ?? -1, order.group ?? -1)
                         (start.extra_groups, start.extra_group_count) = (extraGroups.baseAddress, extraGroups.count)
                         start.dies_with_parent = 1
+                        (start.no_new_rights, start.is_root_read_only) = (order.isEscalationBarred ? 1 : 0, order.hasReadOnlyRoot ? 1 : 0)
+                        (start.dropped_capabilities, start.added_capabilities) = (order.droppedCapabilities, order.addedCapabilities)
                         return skerry_launch(&start, &failure)
                     }
                 }
@@ -201,6 +203,13 @@ private final class ShimLife {
         case SKERRY_STEP_CGROUP:
             return "joining control group \(order.controlGroups.indices.contains(index) ? order.controlGroups[index] : ""): \(reason)"
         case SKERRY_STEP_USER: return "becoming user \(order.user ?? -1), group \(order.group ?? -1): \(reason); run the agent as root"
+        case SKERRY_STEP_RIGHTS:
+            let what = [
+                "making the root read-only (readOnlyRootFilesystem)", "dropping capabilities", "keeping capabilities as another user",
+                "barring escalation (allowPrivilegeEscalation: false)",
+            ]
+            return
+                "securityContext: \(what.indices.contains(index) ? what[index] : "rights"): \(reason); run the agent as root, or leave it out"
         case SKERRY_STEP_LIMIT: return "setting a resource limit: \(reason)"
         default: return "starting \(order.command[0]): \(reason)"
         }

@@ -27,6 +27,13 @@ struct ShimOrder: Sendable, Equatable {
     /// Numbers and values as for `setrlimit`.
     var limits: [(resource: Int32, value: UInt64)] = []
     var mounts: [Mount] = []
+    /// Neither the program nor what it starts gets rights by files that give them.
+    var isEscalationBarred = false
+    /// Everything but the mounts that are not read-only is.
+    var hasReadOnlyRoot = false
+    /// Bits by number that the program never has, and those it keeps as another user than root.
+    var droppedCapabilities: UInt64 = 0
+    var addedCapabilities: UInt64 = 0
     var hasInput = false
     /// Standard input ends when whoever wrote to it first has gone.
     var closesInputOnce = false
@@ -51,6 +58,9 @@ struct ShimOrder: Sendable, Equatable {
             "extraGroups": .array(extraGroups.map { .integer($0) }),
             "limits": .array(limits.map { [.integer(Int64($0.resource)), .integer(Int64(bitPattern: $0.value))] }),
             "mounts": .array(mounts.map { [.string($0.source), .string($0.target), .bool($0.isReadOnly)] }),
+            "isEscalationBarred": .bool(isEscalationBarred), "hasReadOnlyRoot": .bool(hasReadOnlyRoot),
+            "droppedCapabilities": .integer(Int64(bitPattern: droppedCapabilities)),
+            "addedCapabilities": .integer(Int64(bitPattern: addedCapabilities)),
             "hasInput": .bool(hasInput), "closesInputOnce": .bool(closesInputOnce), "hasTerminal": .bool(hasTerminal),
             "logBytesMax": .integer(Int64(logBytesMax)), "logFilesMax": .integer(Int64(logFilesMax)),
             "terminationLog": .string(terminationLog), "usesLogForTermination": .bool(usesLogForTermination),
@@ -80,6 +90,10 @@ struct ShimOrder: Sendable, Equatable {
             guard let parts = mount.array, parts.count == 3, let source = parts[0].string, let target = parts[1].string else { return nil }
             mounts.append(Mount(source: source, target: target, isReadOnly: parts[2].bool ?? false))
         }
+        isEscalationBarred = json["isEscalationBarred"]?.bool ?? false
+        hasReadOnlyRoot = json["hasReadOnlyRoot"]?.bool ?? false
+        droppedCapabilities = UInt64(bitPattern: json["droppedCapabilities"]?.integer ?? 0)
+        addedCapabilities = UInt64(bitPattern: json["addedCapabilities"]?.integer ?? 0)
         hasInput = json["hasInput"]?.bool ?? false
         closesInputOnce = json["closesInputOnce"]?.bool ?? false
         hasTerminal = json["hasTerminal"]?.bool ?? false
