@@ -123,7 +123,7 @@ import Testing
     func `a list as a table has the rows that its objects have one by one`(included: String) async throws {
         let api = try await TestAPI()
         let accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
-        for name in ["a", "b"] { _ = try await api.create(datasets, dataset(name, ["x": "\"}]"])) }
+        for name in ["a", "b"] { _ = try await api.create(datasets, dataset(name, ["x": "y"])) }
         let list = try await api.send("GET", "\(datasets)?includeObject=\(included)", accept: accept).json
         let rows = try #require(list["rows"]?.array)
         #expect(rows.count == 2)

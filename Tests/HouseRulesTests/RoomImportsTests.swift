@@ -11,7 +11,7 @@ import Testing
     static let platform: Set<String> = ["Glibc", "Darwin"]
     static let allowed: [String: Set<String>] = [
         "Storage": ["CSQLite", "CZlib", "Crypto", "Synchronization"] + platform,
-        "Resources": [],
+        "Resources": ["Synchronization"],
         "Identity": ["Crypto", "SwiftASN1", "X509", "FoundationEssentials", "Foundation", "Synchronization"],
         "Network": ["CZlib", "HubProtocol", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOWebSocket", "Synchronization"],
         "APIServer": ["Identity", "Network", "Resources", "Storage", "Synchronization"],
