@@ -1,11 +1,5 @@
 import Resources
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
-
 /// Whether a trained model takes over, and why.
 struct GateRuling: Sendable, Hashable {
     var deploys: Bool

@@ -11,12 +11,14 @@ import Storage
 
 /// The cloud's knowledge base: one file, one writer. What workers recorded comes as files by digest.
 actor CloudKnowledge: KnowledgeRecorder {
+    private let path: String
     private let knowledge: KnowledgeBase
     private let artifacts: ArtifactStore
     private let now: @Sendable () -> Timestamp
 
     /// - Parameter path: of the file, made the first time.
     init(path: String, artifacts: ArtifactStore, now: @escaping @Sendable () -> Timestamp) throws {
+        self.path = path
         knowledge = try KnowledgeBase(.file(path), SQLiteOptions(.create))
         self.artifacts = artifacts
         self.now = now
@@ -38,9 +40,12 @@ actor CloudKnowledge: KnowledgeRecorder {
 
     /// A copy of everything, as a file's bytes.
     func snapshot() throws(APIStatus) -> [UInt8] {
-        do { return try knowledge.bytes() } catch {
-            throw APIStatus(code: 503, reason: "ServiceUnavailable", message: "the knowledge base: \(error)")
-        }
+        let copy = path + ".copy"
+        defer { try? FileManager.default.removeItem(atPath: copy) }
+        do {
+            try knowledge.export(to: copy, replace: true)
+            return [UInt8](try Data(contentsOf: URL(filePath: copy)))
+        } catch { throw APIStatus(code: 503, reason: "ServiceUnavailable", message: "the knowledge base: \(error)") }
     }
 
     /// Where users get a copy: `skerry kb` asks it.
