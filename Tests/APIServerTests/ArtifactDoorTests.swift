@@ -191,7 +191,7 @@ import Testing
         #expect(try await scene.put().status == 201)
         let node = try await scene.api.agent("n1")
         var data = dataset("d")
-        data[path: ["spec", "url"]] = .string("artifact:\(scene.digest)")
+        data[path: ["spec", "url"]] = .string("/data/\(scene.digest)")
         data[path: ["spec", "nodeName"]] = "n1"
         #expect(try await scene.get(as: node).status == 403)
         _ = try await scene.api.create(datasets, data)
