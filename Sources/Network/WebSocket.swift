@@ -50,6 +50,8 @@ package final class WebSocket: Sendable {
     private let isMasked: Bool
     /// Bytes handed over and not yet written.
     private let pendingBytes = Atomic(0)
+    /// Messages that are on their way to the connection's thread.
+    private let comingCount = Atomic(0)
 
     init(channel: any Channel, limits: WebSocketLimits, isMasked: Bool) {
         self.channel = channel
@@ -57,7 +59,7 @@ package final class WebSocket: Sendable {
         self.isMasked = isMasked
     }
 
-    /// Sends a message.
+    /// Sends a message. Messages of callers that wait for each other, as by a lock, go in the order of their calls, whatever threads they are on.
     ///
     /// - Returns: false when it is not sent, because the socket is closed or is closed now for a peer that does not read.
     @discardableResult
@@ -72,8 +74,21 @@ package final class WebSocket: Sendable {
             close(code: 1013)
             return false
         }
-        channel.writeAndFlush(frame(message)).whenComplete { [self] _ in pendingBytes.subtract(count, ordering: .relaxed) }
+        write(frame(message)) { [self] in pendingBytes.subtract(count, ordering: .relaxed) }
         return true
+    }
+
+    /// The connection's own thread writes at once, all others have it written: without a look at what is on its way, a message of the first
+    /// would overtake those of the others.
+    private func write(_ frame: WebSocketFrame, done: @escaping @Sendable () -> Void) {
+        if channel.eventLoop.inEventLoop, comingCount.load(ordering: .acquiring) == 0 {
+            return channel.writeAndFlush(frame).whenComplete { _ in done() }
+        }
+        comingCount.add(1, ordering: .acquiringAndReleasing)
+        later { [self] in
+            channel.writeAndFlush(frame).whenComplete { _ in done() }
+            comingCount.subtract(1, ordering: .releasing)
+        }
     }
 
     private func frame(_ message: WebSocketMessage) -> WebSocketFrame {

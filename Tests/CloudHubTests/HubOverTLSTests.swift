@@ -89,6 +89,54 @@ private final class HubResponder: HTTPResponder {
         await server.stop()
     }
 
+    /// What the far end of a call gives back of bytes that are sent while it answers.
+    private static func echoed(_ hub: CloudHub, _ bytes: [UInt8]) async throws -> [UInt8] {
+        let stream = try await hub.open(.portForward(PodTarget(namespace: "default", pod: "web"), port: 1), on: "edge-1")
+        _ = try await stream.receive()
+        return try await withThrowingTaskGroup(of: [UInt8].self) { group in
+            group.addTask {
+                try await stream.send(.data(.stdin, bytes))
+                try await stream.send(.end(.stdin))
+                return []
+            }
+            group.addTask {
+                var answer: [UInt8] = []
+                while let frame = try await stream.receive() { if case .data(_, let part) = frame { answer += part } }
+                return answer
+            }
+            return try await group.reduce([]) { $0 + $1 }
+        }
+    }
+
+    @Test func `calls beside each other carry more than any window both ways, and the link stays`() async throws {
+        let world = try await HubWorld()
+        try await world.makeNode("edge-1")
+        let authority = try Authority.make(name: "test", now: Date())
+        let (server, _) = try await serving(world, authority)
+        let trust = try Self.trust(authority, "system:node:edge-1", ["system:nodes"])
+        let client = WebSocketClient(host: "127.0.0.1", port: server.port, limits: WebSocketLink.limits) { trust }
+        let store = try EdgeStore(.memory, key: NodeKey(NodeKey.newBytes())!, random: { UInt64.random(in: 0 ... .max) })
+        let edge = try EdgeHub(store: store, program: "test", environment: HubWorld.environment { _ in })
+        let task = Task { await edge.run(WebSocketDialer(client, path: "/hub/v1"), calls: Echo()) }
+        try await eventually { await edge.status.isSynced }
+        // The cloud sends from many tasks and from its connections' thread: what overtakes ends the link.
+        let sent = (0..<4).map { seed in (0..<2_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ seed) } }
+        let answers = try await withThrowingTaskGroup(of: (Int, [UInt8]).self) { group in
+            for (number, bytes) in sent.enumerated() { group.addTask { (number, try await Self.echoed(world.hub, bytes)) } }
+            return try await group.reduce(into: [Int: [UInt8]]()) { $0[$1.0] = $1.1 }
+        }
+        for (number, bytes) in sent.enumerated() {
+            let isSame = answers[number] == bytes
+            #expect(isSame, "call \(number): \(answers[number]?.count ?? 0) bytes")
+        }
+        let status = await edge.status
+        #expect(status.isConnected)
+        task.cancel()
+        await task.value
+        await client.close()
+        await server.stop()
+    }
+
     @Test func `an object as large as the API keeps goes over the link`() async throws {
         let world = try await HubWorld()
         try await world.makeNode("edge-1")
