@@ -6,8 +6,8 @@ package enum OwnKinds {
         group: "apiextensions.k8s.io", version: "v1", kind: "CustomResourceDefinition", plural: "customresourcedefinitions",
         isNamespaced: false)
 
-    /// The kinds of jobs, data sets, models and what was learned.
-    package static let all = BuiltInKinds.all.filter { ["sedna.io", "knowledge.skerry.io"].contains($0.group) }
+    /// The kinds of jobs, data sets and models. What was learned is shown where the knowledge base is, beside the embedded API.
+    package static let all = BuiltInKinds.all.filter { $0.group == "sedna.io" }
 
     /// Makes the definitions of the kinds that a server does not serve; those that are there, perhaps by Sedna's own installation, are
     /// left as they are. May be run again at any time.
