@@ -26,7 +26,7 @@ struct KubectlPortForwardTests {
         metadata: {name: \(name)}
         spec:
           nodeName: \(node)
-          terminationGracePeriodSeconds: 0
+          terminationGracePeriodSeconds: 1
           containers:
             - name: echo
               image: none
