@@ -12,6 +12,8 @@ import Storage
 package final class LocalAPI: HTTPResponder {
     /// How long a mirror waits after its client failed before it lists again.
     private static let pause = Duration.seconds(1)
+    /// How far back a watch on the node may go on from.
+    private static let historyKept = Duration.seconds(10)
 
     /// Pods deployed on the node itself, and who answers for their node.
     package struct Own: Sendable {

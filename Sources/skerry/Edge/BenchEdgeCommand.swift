@@ -69,7 +69,9 @@ private struct EdgeBench {
             throw error
         }
         edge.stop()
-        let size = try FileManager.default.attributesOfItem(atPath: programPath())[.size] as? Int ?? 0
+        let program = open(programPath(), O_RDONLY | O_CLOEXEC)
+        defer { close(program) }
+        let size = lseek(program, 0, SEEK_END)
         rows.rows.append(["this program on disk", fixed(Double(size) / 1e6, decimals: 1), "MB"])
     }
 
@@ -146,13 +148,15 @@ private struct EdgeBench {
 
     /// Ends agent and Pods as a power cut would, and starts the agent again.
     private func measureStarts(_ client: RESTClient, _ edge: inout BenchProcess, _ rows: inout AlignedTable) async throws {
-        let mark = "\(folder)/life"
-        try await client.create(.pod, pod("again", script: "echo $$ $PPID > \(mark).new; mv \(mark).new \(mark); exec sleep 10000"))
-        try await until("the Pod runs") { access(mark, F_OK) == 0 }
         var (ready, running): ([Double], [Double]) = ([], [])
-        for _ in 0..<starts {
+        for number in 0..<starts {
+            // A Pod that has not ended before waits for nothing when it is begun again.
+            let (name, mark) = ("again-\(number)", "\(folder)/life-\(number)")
+            let script = "echo $$$$ $PPID > \(mark).new; mv \(mark).new \(mark); exec sleep 10000"
+            try await client.create(.pod, pod(name, script: script))
+            try await until("\(name) runs") { access(mark, F_OK) == 0 }
             // The shim first: nobody is left to write down how the Pod ended.
-            let processes = try text("life").split { $0 == " " || $0 == "\n" }.compactMap { pid_t($0) }
+            let processes = try text("life-\(number)").split { $0 == " " || $0 == "\n" }.compactMap { pid_t($0) }
             kill(edge.pid, SIGKILL)
             for process in processes.reversed() { kill(process, SIGKILL) }
             edge.stop()
@@ -161,11 +165,11 @@ private struct EdgeBench {
             edge = try self.edge()
             try await until("the agent is ready", every: .milliseconds(1)) { try text("edge.log").contains("--server=") }
             ready.append(Self.milliseconds(begin.duration(to: .now)))
-            try await until("the Pod runs again", every: .milliseconds(1)) { access(mark, F_OK) == 0 }
+            try await until("\(name) runs again", every: .milliseconds(1)) { access(mark, F_OK) == 0 }
             running.append(Self.milliseconds(begin.duration(to: .now)))
+            try await remove(client, name)
         }
         rows.rows += Self.quantiles("ready after exec", ready) + Self.quantiles("Pod of the last life running after exec", running)
-        try await remove(client, "again")
     }
 
     // MARK: Around it
