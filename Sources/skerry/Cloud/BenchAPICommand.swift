@@ -149,12 +149,8 @@ struct BenchAPICommand: AsyncParsableCommand {
             add("list of \(objects) Pods, \(name)", time * 1000, "ms")
             add("  size", Double(bytes) / 1e6, "MB")
         }
-        add("memory a watch, but for its connection", try await bench.watchMemory(Self.watchCount), "kB")
         bench.close()
     }
-
-    /// Watches whose memory is taken together.
-    private static let watchCount = 5000
 
     /// Times of writing and syncing 4 KiB, sorted, in seconds.
     private static func syncLatencies(_ path: String) throws -> [Double] {
@@ -302,23 +298,6 @@ final class APIBench: Sendable {
 
     private func request(_ method: String, _ path: String, _ query: String, accept: String) -> HTTPRequest {
         HTTPRequest(method: method, path: path, query: query, headers: ["Authorization": "Bearer \(token)", "Accept": accept])
-    }
-
-    /// Memory of a watch of all Pods that has told its first and waits, kilobytes: what the server keeps beside sockets, TLS and their buffers.
-    func watchMemory(_ count: Int) async throws -> Double {
-        let before = BenchProcess.privateMemoryMB(getpid())
-        var streams: [any HTTPBodyStream] = []
-        for _ in 0..<count {
-            let response = await server.respond(
-                to: request("GET", "/api/v1/pods", "watch=1&resourceVersion=\(store.revision)", accept: "application/json"))
-            guard case .stream(let stream) = response.body else { throw CloudError("a watch was answered \(response.status)") }
-            stream.start {}
-            while case .chunk = stream.next() {}
-            streams.append(stream)
-        }
-        let used = BenchProcess.privateMemoryMB(getpid()) - before
-        for stream in streams { stream.stop() }
-        return used * 1000 / Double(count)
     }
 
     func list(accept: String) async throws -> (seconds: Double, bytes: Int) {

@@ -48,15 +48,12 @@ final class BenchProcess {
     }
 
     /// Its share of what it has in memory: pages of the program count by how many processes hold them, in MB.
-    var proportionalMemoryMB: Double { Self.rollup("Pss:", pid) }
+    var proportionalMemoryMB: Double { rollup("Pss:") }
 
     /// What goes when it ends: its heap and what it has changed of other pages, in MB.
-    var privateMemoryMB: Double { Self.privateMemoryMB(pid) }
+    var privateMemoryMB: Double { rollup("Private_Dirty:") }
 
-    /// The same of any process that may be looked at.
-    static func privateMemoryMB(_ pid: pid_t) -> Double { rollup("Private_Dirty:", pid) }
-
-    private static func rollup(_ field: String, _ pid: pid_t) -> Double {
+    private func rollup(_ field: String) -> Double {
         let text = (try? String(contentsOf: URL(filePath: "/proc/\(pid)/smaps_rollup"), encoding: .utf8)) ?? ""
         let line = text.split(separator: "\n").first { $0.hasPrefix(field) }
         return line?.split(separator: " ").dropFirst().first.flatMap { Double($0) }.map { $0 * 1024 / 1e6 } ?? .nan
