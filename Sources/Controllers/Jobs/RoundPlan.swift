@@ -257,7 +257,9 @@ struct RoundPlan: Sendable {
 
     private mutating func addUnrecorded(_ work: JobWork) {
         guard job["kind"]?.string == ResourceKind.lifelongLearningJob.kind else { return }
-        status.addUnrecorded(work, pod: pods.name(WorkerPods.Role(word: "train", type: "train", round: work.round)))
+        // A job of an earlier one's name begins at round 1 again: its uid tells the two apart.
+        let name = pods.name(WorkerPods.Role(word: "train", type: "train", round: work.round))
+        status.addUnrecorded(work, pod: "\(name).\(job.uid.prefix(8))")
     }
 
     private var servingVersion: Int64? { world.models[style.deployedModel].map { ModelVersions($0).serving } }
