@@ -95,11 +95,11 @@ import Testing
     }
 
     @Test(arguments: [
-        (["accuracy": .decimal("0.61"), "trained": 0] as JSONObject, "the trainer made no new model of the round's rows; accuracy 0.6100"),
-        (["accuracy": .decimal("0.31"), "trained": 1], "rule accuracy > 0.5 does not hold: it is 0.3100"),
-    ]) func `a trainer that made no model, or broke a rule, changes nothing`(_ figures: JSONObject, _ reason: String) async throws {
+        (JSON.object(["accuracy": .decimal("0.61"), "trained": 0]), "the trainer made no new model of the round's rows; accuracy 0.6100"),
+        (JSON.object(["accuracy": .decimal("0.31"), "trained": 1]), "rule accuracy > 0.5 does not hold: it is 0.3100"),
+    ]) func `a trainer that made no model, or broke a rule, changes nothing`(_ figures: JSON, _ reason: String) async throws {
         var cluster = try await JobCluster()
-        cluster.workers["train"] = Self.trainer(figures)
+        cluster.workers["train"] = Self.trainer(try #require(figures.object))
         try await cluster.makeDataset()
         try await cluster.makeLifelong {
             $0[path: ["dataset", "trainProb"]] = 1
