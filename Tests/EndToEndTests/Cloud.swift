@@ -46,13 +46,15 @@ final class Cloud: Sendable {
     }
 
     /// Starts a cloud at a port that it had before, as soon as no connection of another test has it.
-    static func restart(in folder: String, port: Int) async throws -> Cloud {
+    static func restart(in folder: String, port: Int, node: Bool = false) async throws -> Cloud {
         for _ in 0..<600 {
-            do { return try await start(in: folder, port: port) } catch let failure as Failed where failure.text.contains("cannot listen") {
+            do { return try await start(in: folder, node: node, port: port) } catch let failure as Failed
+                where failure.text.contains("cannot listen")
+            {
                 try await Task.sleep(for: .milliseconds(100))
             }
         }
-        return try await start(in: folder, port: port)
+        return try await start(in: folder, node: node, port: port)
     }
 
     struct Failed: Error { let text: String }
