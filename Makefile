@@ -22,8 +22,8 @@ test:
 	scripts/bootstrap
 	swift format lint --strict --recursive Package.swift Sources Tests
 	$(SWIFT_BUILD) --build-tests
-	swift test -c release --skip-build --filter '$(SERVERS)' --experimental-maximum-parallelization-width 4
-	swift test -c release --skip-build --skip '$(SERVERS)'
+	scripts/run-tests swift test -c release --skip-build --filter '$(SERVERS)' --experimental-maximum-parallelization-width 4
+	scripts/run-tests swift test -c release --skip-build --skip '$(SERVERS)'
 
 # The main job on the real data: learns for some minutes, leaves its results in skerry-demo/.
 demo: build

@@ -373,6 +373,9 @@ import Testing
             let echoed = try await world.call(.exec(target, reading), input: [.data(.stdin, Array("to and fro".utf8)), .end(.stdin)])
             #expect(echoed.out == "to and fro")
             #expect(echoed.status["status"] == "Success")
+            let silent = try await world.call(
+                .exec(target, ExecQuery(command: ["/bin/sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 3"])))
+            #expect(silent.status["details"]?["causes"]?.array?.first?["message"] == "3", "it ends when it exits, not when it closes its output")
             var terminal = ExecQuery(command: ["/bin/sh", "-c", "test -t 0 && echo terminal"])
             terminal.tty = true
             #expect(try await world.call(.exec(target, terminal)).out == "terminal\r\n")
