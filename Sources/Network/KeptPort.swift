@@ -10,7 +10,8 @@ package enum KeptPort {
         return (0..<64).map { _ in .random(in: range) }
     }
 
-    static func range(ephemeral: String) -> ClosedRange<Int> {
+    /// Where the choices are from: at least a thousand ports.
+    package static func range(ephemeral: String) -> ClosedRange<Int> {
         let found = ephemeral.split { !$0.isNumber }.compactMap { Int($0) }
         let isRange = found.count == 2 && 1...found[1] ~= found[0] && found[1] <= 65535
         let taken = isRange ? found[0]...found[1] : 32768...60999

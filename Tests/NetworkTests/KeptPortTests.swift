@@ -1,6 +1,5 @@
+import Network
 import Testing
-
-@testable import Network
 
 struct KeptPortTests {
     @Test(arguments: [
