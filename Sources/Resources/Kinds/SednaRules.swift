@@ -159,6 +159,32 @@ enum SednaRules {
         for (place, rule) in (spec["deploySpec"]?["gate"]?.array ?? []).enumerated() {
             errors += gateErrors(rule, at: "spec.deploySpec.gate[\(place)]")
         }
+        for (place, rule) in (spec["deploySpec"]?["rollback"]?.array ?? []).enumerated() {
+            errors += rollbackErrors(rule, at: "spec.deploySpec.rollback[\(place)]")
+        }
+        if spec["deploySpec"]?["canary"] != nil {
+            errors.append(
+                .forbidden(
+                    "spec.deploySpec.canary",
+                    "a new version takes over at each node at once; leave the share out, and keep bad versions back by gate and rollback"))
+        }
+        return errors
+    }
+
+    /// What a rule of `rollback` may ask for; figures of time begin with `latency`.
+    static let liveFigures = [
+        "inferenceNumber", "hardExampleNumber", "unseenNumber", "errors", "refusedNumber", "hardShare", "unseenShare", "errorShare",
+        "refusedShare", "latency…",
+    ]
+
+    private static func rollbackErrors(_ rule: JSON, at path: String) -> [FieldError] {
+        var errors = gateErrors(rule, at: path)
+        if let metric = rule["metric"]?.string, !liveFigures.contains(metric), !metric.hasPrefix("latency") {
+            errors.append(.notSupported("\(path).metric", .string(metric), liveFigures))
+        }
+        if let samples = rule["samples"]?.integer, samples < 1 {
+            errors.append(.invalid("\(path).samples", .integer(samples), "must be at least 1 prediction"))
+        }
         return errors
     }
 
