@@ -12,6 +12,9 @@ struct RoundInputs: Sendable {
 
     // MARK: Rows
 
+    /// Whether every row trains, so that there is nothing to evaluate on.
+    var holdsNothingOut: Bool { spec["dataset"]?["trainProb"]?.number == 1 }
+
     /// Attributes of a volume of a data set's rows. Where a row goes does not change while the data grow.
     func attributes(_ range: RowRange, _ part: Part) -> [String: String] {
         let share = spec["dataset"]?["trainProb"]?.number ?? 0.8

@@ -182,9 +182,10 @@ struct RoundPlan: Sendable {
             return fail(
                 work, "NoModel", "the worker said it completed but left no model; results: \(results.map(\.name).joined(separator: ", "))")
         }
+        status.setDone(.train, true, "Trained", "round \(work.round) left \(model.name) (\(model.digest.prefix(19))…)")
+        if RoundInputs(job: job, world: world).holdsNothingOut { return judge(work, by: model) }
         work.enter(.eval)
         status.work = work
-        status.setDone(.train, true, "Trained", "round \(work.round) left \(model.name) (\(model.digest.prefix(19))…)")
         status.set(.eval, .ready, "Trained", "\(model.name) of round \(work.round) is to be judged on held-out rows")
     }
 
@@ -203,14 +204,41 @@ struct RoundPlan: Sendable {
             return fail(work, "NoFigures", "the worker said it completed but reported no figures of the model")
         }
         work.evaluated = judged
-        var ruling = style.gate.rule(new: new.metrics, standing: judged.dropFirst().first?.metrics)
+        // Where the draw held out none of the round's rows, or none may leave its node, the trainer's word is all there is.
+        if new.metrics["n"]?.number == 0, let model = work.model, !model.metrics.isEmpty { return judge(work, by: model) }
+        let standing = judged.dropFirst().first?.metrics
+        var ruling = style.gate.rule(new: new.metrics, standing: standing)
         if ruling.deploys, let objection = style.objection(work) { ruling = GateRuling(deploys: false, reason: objection) }
+        decided(ruling, work, new.metrics, standing: standing, reason: "Evaluated")
+    }
+
+    /// Judges a model by what its trainer says of it on rows that its parts did not see: nothing was held out.
+    private mutating func judge(_ work: JobWork, by model: WorkerReport.Result) {
+        var work = work
+        guard !model.metrics.isEmpty else {
+            return fail(
+                work, "NoFigures",
+                "nothing is held out (spec.dataset.trainProb), but the worker reported no figures of \(model.name); report some, or hold rows out"
+            )
+        }
+        work.evaluated = [model]
+        let standing = servingVersion.flatMap { number in
+            world.models[style.deployedModel].flatMap { ModelVersions($0).version(number)?["metrics"]?.object }
+        }
+        var ruling = style.gate.rule(trained: model.metrics, standing: standing)
+        if ruling.deploys, let objection = style.objection(work) { ruling = GateRuling(deploys: false, reason: objection) }
+        // Two versions were judged on other rows: their difference is no gain.
+        decided(ruling, work, model.metrics, standing: nil, reason: "OutOfSample")
+    }
+
+    private mutating func decided(_ ruling: GateRuling, _ work: JobWork, _ new: JSONObject, standing: JSONObject?, reason: String) {
+        var work = work
         work.decision = ruling
         work.enter(.deploy)
         status.work = work
-        status["accuracy"] = new.metrics["accuracy"] ?? new.metrics["precision_score"]
-        status["gain"] = gain(new.metrics, judged.dropFirst().first?.metrics)
-        status.setDone(.eval, true, "Evaluated", ruling.reason)
+        status["accuracy"] = new["accuracy"] ?? new["precision_score"]
+        status["gain"] = gain(new, standing)
+        status.setDone(.eval, true, reason, ruling.reason)
         status.set(.deploy, ruling.deploys ? .ready : .waiting, ruling.deploys ? "GatePassed" : "GateKept", ruling.reason)
     }
 

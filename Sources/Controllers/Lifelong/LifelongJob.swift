@@ -40,7 +40,7 @@ struct LifelongJob: RoundJob {
         return work.rows.enumerated().filter { $0.element.count > 0 }.map { place, rows in
             var fittings = WorkerPods.Fittings(node: world.node(of: rows.dataset))
             inputs.mountRows(rows, .train, variable: "TRAIN_DATASET_URL", &fittings)
-            inputs.mountRows(rows, .eval, variable: "TEST_DATASET_URL", &fittings)
+            if !inputs.holdsNothingOut { inputs.mountRows(rows, .eval, variable: "TEST_DATASET_URL", &fittings) }
             fittings.volumes.append((["name": "jobs-output", "emptyDir": [:]], "\(WorkerPods.prefix)/output"))
             fittings.add("OUTPUT_URL", "\(WorkerPods.prefix)/output")
             fittings.add("COLLECT_RULE", rule)

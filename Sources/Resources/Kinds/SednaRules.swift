@@ -53,6 +53,11 @@ enum SednaRules {
     static func incrementalErrors(_ new: JSON, _ old: JSON?) -> [FieldError] {
         guard let spec = new["spec"] else { return [] }
         var errors = jobErrors(spec)
+        if spec["dataset"]?["trainProb"]?.number == 1 {
+            errors.append(
+                .invalid(
+                    "spec.dataset.trainProb", 1, "must be less than 1: an incremental job judges each model on rows that are held out"))
+        }
         errors +=
             namedErrors(spec["initialModel"], at: "spec.initialModel")
             + namedErrors(spec["deploySpec"]?["model"], at: "spec.deploySpec.model")
@@ -95,11 +100,11 @@ enum SednaRules {
     private static func jobErrors(_ spec: JSON) -> [FieldError] {
         var errors = namedErrors(spec["dataset"], at: "spec.dataset") + credentialErrors(spec, at: "spec")
         errors += pathErrors(spec["outputDir"], at: "spec.outputDir")
-        if let share = spec["dataset"]?["trainProb"]?.number, !(share > 0 && share < 1) {
+        if let share = spec["dataset"]?["trainProb"]?.number, !(share > 0 && share <= 1) {
             errors.append(
                 .invalid(
                     "spec.dataset.trainProb", spec["dataset"]?["trainProb"] ?? .null,
-                    "must lie between 0 and 1: some rows train, some evaluate"))
+                    "must be more than 0, the share of rows that train, and at most 1"))
         }
         for stage in ["trainSpec", "evalSpec", "deploySpec"] {
             errors += templateErrors(spec[stage]?["template"], at: "spec.\(stage).template")

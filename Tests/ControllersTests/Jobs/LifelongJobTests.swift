@@ -61,6 +61,69 @@ import Testing
         #expect(cluster.find(JobCluster.model, "comfort")?["status"]?["serving"] == 1)
     }
 
+    /// A trainer's words of its model, with a figure of each round.
+    private static func trainer(_ figures: JSONObject) -> JobCluster.Worker {
+        { pod in
+            var state = JobCluster.trained(pod)
+            state?.report.results[0].metrics = figures
+            return state
+        }
+    }
+
+    @Test func `where nothing is held out the trainer judges, and no worker evaluates`() async throws {
+        var cluster = try await JobCluster(nodes: ["cloud-0", "edge-1", "edge-2"])
+        cluster.workers["train"] = Self.trainer(["accuracy": .decimal("0.61"), "trained": 1, "deployed_tasks": 4])
+        try await cluster.makeDataset("rows", node: "edge-1", samples: 600)
+        try await cluster.makeDataset("more", node: "edge-2", samples: 300)
+        try await cluster.makeLifelong {
+            $0["additionalDatasets"] = [["name": "more"]]
+            $0[path: ["dataset", "trainProb"]] = 1
+        }
+        #expect(await cluster.rest())
+        let collect = try #require(cluster.find(.pod, "comfort-collect-0-1"))
+        #expect(JobCluster.variable("TEST_DATASET_URL", collect) == nil)
+        #expect(JobCluster.volume("datasets.skerry.io", collect, at: "/home/data/train")?["trainProb"] == "1")
+        #expect(!cluster.pods().contains { $0.contains("-eval-") })
+        let status = try #require(cluster.find(kind, "comfort")?["status"])
+        #expect(status["model"] == "comfort/1" && status["accuracy"]?.number == 0.61)
+        let round = status["rounds"]?.array?.last
+        #expect(
+            round?["reason"]
+                == "nothing is held out: judged by the trainer on rows its parts did not see; accuracy 0.6100, better for 4 of its tasks")
+        let evaluated = status["conditions"]?.array?.first { $0["type"] == "Evaluated" }
+        #expect(evaluated?["status"] == "True" && evaluated?["reason"] == "OutOfSample")
+    }
+
+    @Test(arguments: [
+        (["accuracy": .decimal("0.61"), "trained": 0] as JSONObject, "the trainer made no new model of the round's rows; accuracy 0.6100"),
+        (["accuracy": .decimal("0.31"), "trained": 1], "rule accuracy > 0.5 does not hold: it is 0.3100"),
+    ]) func `a trainer that made no model, or broke a rule, changes nothing`(_ figures: JSONObject, _ reason: String) async throws {
+        var cluster = try await JobCluster()
+        cluster.workers["train"] = Self.trainer(figures)
+        try await cluster.makeDataset()
+        try await cluster.makeLifelong {
+            $0[path: ["dataset", "trainProb"]] = 1
+            $0[path: ["deploySpec", "gate"]] = [["metric": "accuracy", "operator": ">", "threshold": .decimal("0.5")]]
+        }
+        #expect(await cluster.rest())
+        let round = cluster.find(kind, "comfort")?["status"]?["rounds"]?.array?.last
+        #expect(round?["result"] == "Kept")
+        #expect(round?["reason"]?.string == reason)
+        #expect(cluster.find(JobCluster.model, "comfort") == nil)
+    }
+
+    @Test func `a trainer without figures is not believed where nothing is held out`() async throws {
+        var cluster = try await JobCluster()
+        try await cluster.makeDataset()
+        try await cluster.makeLifelong {
+            $0[path: ["dataset", "trainProb"]] = 1
+            $0[path: ["trainSpec", "backoffLimit"]] = 0
+        }
+        #expect(await cluster.rest())
+        #expect(cluster.state(kind, "comfort") == "Train Failed NoFigures")
+        #expect(cluster.find(JobCluster.model, "comfort") == nil)
+    }
+
     @Test func `data that may not leave their node are not collected`() async throws {
         var cluster = try await JobCluster(nodes: ["cloud-0", "edge-1"])
         try await cluster.makeDataset()
