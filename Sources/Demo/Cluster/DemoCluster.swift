@@ -65,6 +65,10 @@ package final class DemoCluster: Sendable {
         self.settings = settings
     }
 
+    /// Of everything the cluster writes.
+    package var folder: String { settings.folder }
+    /// Whether there are processes and logs.
+    package var hasStarted: Bool { state.withLock { !$0.processes.isEmpty } }
     /// Path of the cloud's kubeconfig.
     package var kubeconfig: String { "\(settings.folder)/cloud/admin.kubeconfig" }
     var edges: [Edge] { state.withLock { $0.edges } }
@@ -181,6 +185,28 @@ package final class DemoCluster: Sendable {
         let before = try count()
         edge.relay.send(signal)
         try until("the relay of \(edge.name) obeys") { try count() > before ? true : nil }
+    }
+
+    /// MiB that the largest process of the cluster, workers included, has held at once, of those that run now.
+    var peakMemory: Double { Descendants.all().compactMap { PeakMemory.ofProcess($0.id) }.max() ?? 0 }
+
+    /// What to try with a cluster that stays, as commands.
+    package var invitation: String {
+        let edges = edges
+        let ids = state.withLock { $0.processes.map { "\($0.id)" } }.joined(separator: " ")
+        return """
+
+            The cluster stays: a cloud and \(edges.count) edges, in \(folder). Look at it:
+              export KUBECONFIG=\(kubeconfig)
+              kubectl get nodes,datasets,ll,models,pods -o wide
+              kubectl describe ll \(ComfortJob.name)
+              kubectl get knowledgetasks,knowledgemodels,knowledgerelations
+              kubectl logs -l lifelonglearningjob.sedna.io/name=\(ComfortJob.name) --prefix
+            Cut \(edges.last?.name ?? "an edge") off from the cloud, and mend its way again:
+              kill -USR1 \(edges.last?.relay.id ?? 0); kill -USR2 \(edges.last?.relay.id ?? 0)
+            End everything:
+              kubectl delete ll \(ComfortJob.name) --wait && sleep 3 && kill \(ids)
+            """
     }
 
     // MARK: End

@@ -18,7 +18,9 @@ final class EdgeInference: Sendable {
     /// - Throws: `ClusterError` for what is no address.
     init(address: String, model: String) throws {
         let parts = address.split(separator: ":")
-        guard parts.count == 2, let port = Int(parts[1]) else { throw ClusterError("a worker's address is \"\(address)\", expected HOST:PORT") }
+        guard parts.count == 2, let port = Int(parts[1]) else {
+            throw ClusterError("a worker's address is \"\(address)\", expected HOST:PORT")
+        }
         http = try PooledHTTPClient(host: String(parts[0]), port: port, trust: nil)
         (self.address, self.model) = (address, model)
     }
@@ -62,7 +64,8 @@ final class EdgeInference: Sendable {
 
     private func send(_ method: String, _ path: String, _ body: [UInt8] = []) throws -> HTTPAnswer {
         let request = HTTPRequest(
-            method: method, path: "/v2/models/\(model)\(path)", headers: body.isEmpty ? [:] : ["Content-Type": "application/json"], body: body)
+            method: method, path: "/v2/models/\(model)\(path)", headers: body.isEmpty ? [:] : ["Content-Type": "application/json"],
+            body: body)
         return try Blocking.run { [http] in try await http.send(request) }
     }
 
