@@ -64,7 +64,8 @@ let package = Package(
         .target(
             name: "Demo",
             dependencies: [
-                "CProcess", "Inference", "KnowledgeBase", "KubernetesClient", "Learning", "Network", "Resources", "Storage", "ThermalComfort",
+                "CProcess", "Inference", "KnowledgeBase", "KubernetesClient", "Learning", "Network", "Resources", "Storage",
+                "ThermalComfort",
                 "Training", "Workers", crypto,
             ],
             swiftSettings: strict),

@@ -92,7 +92,7 @@ final class TCPRelay: Sendable {
 
     private func takeConnections() {
         while true {
-            let client = accept4(listener, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
+            let client = accept(listener, nil, nil)
             if client < 0 && (errno == EINTR || errno == ECONNABORTED) { continue }
             guard client >= 0, !state.withLock({ $0.isClosed }) else {
                 if client >= 0 { closeDescriptor(client) }
