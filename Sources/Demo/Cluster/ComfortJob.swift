@@ -68,7 +68,7 @@ struct ComfortJob: Sendable {
         for (edge, count) in zip(cluster.edges, counts) {
             let name = Self.dataset(of: edge.name)
             var found: Int64?
-            try cluster.until("dataset \(name) has \(count) rows, found \(found.map(String.init) ?? "none")") {
+            try cluster.until("dataset \(name) has \(count) rows, found \(found.map(String.init) ?? "none")") { () -> Bool? in
                 found = try cluster.client.get(.dataset, name)["status"]?["numberOfSamples"]?.integer
                 return found == Int64(count) ? true : nil
             }
@@ -82,7 +82,7 @@ struct ComfortJob: Sendable {
 
     /// Waits until the rows of the round have left their edges.
     func waitForCollection(round: Int64) throws {
-        try cluster.until("round \(round) of job \(Self.name) has collected its rows", seconds: 300) {
+        try cluster.until("round \(round) of job \(Self.name) has collected its rows", seconds: 300) { () -> Bool? in
             let job = try cluster.client.get(.lifelongLearningJob, Self.name)
             try Self.refuseFailure(job, round: round)
             let work = job["status"]?["work"]
@@ -95,7 +95,7 @@ struct ComfortJob: Sendable {
     ///
     /// - Parameter onProgress: called with what the trainer has done, and with what is to be done.
     func wait(round: Int64, onProgress: (Int64, Int64) -> Void) throws -> Ending {
-        try cluster.until("round \(round) of job \(Self.name) ends", seconds: 1800) {
+        try cluster.until("round \(round) of job \(Self.name) ends", seconds: 1800) { () -> Ending? in
             let job = try cluster.client.get(.lifelongLearningJob, Self.name)
             try Self.refuseFailure(job, round: round)
             let status = job["status"]

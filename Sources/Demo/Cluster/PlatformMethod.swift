@@ -1,4 +1,5 @@
 import Learning
+import Resources
 import Synchronization
 import ThermalComfort
 
@@ -122,7 +123,7 @@ final class PlatformMethod: LifelongMethod, Sendable {
     private func waitForVersion(_ version: Int64, at edges: [DemoCluster.Edge]) throws {
         for edge in edges {
             var found = ""
-            try cluster.until("\(edge.name) serves version \(version), found \(found.isEmpty ? "none" : found)") {
+            try cluster.until("\(edge.name) serves version \(version), found \(found.isEmpty ? "none" : found)") { () -> Bool? in
                 guard let worker = try worker(at: edge) else { return nil }
                 found = try worker.version() ?? ""
                 return found == "\(version)" ? true : nil
@@ -161,7 +162,7 @@ final class PlatformMethod: LifelongMethod, Sendable {
         if let version { try waitForVersion(version, at: [cut.edge]) }
         var later = 0
         if answered > 0 {
-            try cluster.until("the cloud hears of what \(cut.edge.name) answered") {
+            try cluster.until("the cloud hears of what \(cut.edge.name) answered") { () -> Bool? in
                 later = try told(at: cut.edge) - heard
                 return later >= answered ? true : nil
             }
