@@ -253,7 +253,7 @@ package final class DemoCluster: Sendable {
         try Self.make("\(folder)/cloud")
     }
 
-    private static func make(_ folder: String) throws {
+    static func make(_ folder: String) throws {
         do { try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true) } catch {
             throw ClusterError("cannot make folder \(folder): \(error); choose another by --out or TMPDIR")
         }
