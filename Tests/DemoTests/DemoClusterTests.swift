@@ -52,7 +52,9 @@ import ThermalComfort
         #expect(found.methods.keys.sorted() == expected.methods.keys.sorted())
         for (name, method) in found.methods {
             let same = expected.methods[name]!
-            #expect(method.accuracy == same.accuracy && method.r == same.r, "\(name): \(method.accuracy), expected \(same.accuracy)")
+            #expect(
+                method.accuracy == same.accuracy && method.accuracyByRound == same.accuracyByRound,
+                "\(name): \(method.accuracy), expected \(same.accuracy)")
         }
         #expect(found.decisions.map(\.subject).sorted() == expected.decisions.map(\.subject).sorted())
         #expect(found.relations.map(\.from).sorted() == expected.relations.map(\.from).sorted())

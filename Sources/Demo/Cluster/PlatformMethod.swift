@@ -113,7 +113,7 @@ final class PlatformMethod: LifelongMethod, Sendable {
         let lines = votes.lines(fresh, labelled: Set(round.labelledSoFar.rows.recordIDs))
         for (edge, part) in zip(cluster.edges, lines) where part.count > 0 { try VoteFile.append(part.bytes, to: "\(edge.data)/votes.csv") }
         let text = zip(cluster.edges, lines).map { "\($0.name) gets \($1.count)" }.joined(separator: ", ")
-        display.note("  round \(round.number + 1): \(text) votes, \(round.labelled.count) labelled in all")
+        display.note("  round \(round.number + 1): \(text) votes; \(round.labelled.count) of them have labels")
         return state.withLock { state in
             for (place, part) in lines.enumerated() { state.rows[place] += part.count }
             return (state.rows, state.rounds)
