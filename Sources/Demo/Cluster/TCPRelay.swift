@@ -14,6 +14,8 @@ final class TCPRelay: Sendable {
     private struct State {
         var isCut = false
         var isClosed = false
+        /// Connections that are not handed on so far.
+        var waiting = 0
         /// Both ends of each connection that stands.
         var ends: [Int: (Int32, Int32)] = [:]
         var next = 0
@@ -55,7 +57,7 @@ final class TCPRelay: Sendable {
         DispatchQueue(label: "skerry.demo.relay").async { [self] in takeConnections() }
     }
 
-    /// Breaks all connections and turns new ones away, until `mend()`.
+    /// Breaks all connections and holds new ones, until `mend()`.
     func cut() {
         state.withLock { state in
             state.isCut = true
@@ -98,7 +100,29 @@ final class TCPRelay: Sendable {
                 if client >= 0 { closeDescriptor(client) }
                 return closeDescriptor(listener)
             }
-            handOn(client)
+            let isTaken = state.withLock { state in
+                guard state.waiting + state.ends.count < Self.connectionsMax else { return false }
+                state.waiting += 1
+                return true
+            }
+            guard isTaken else {
+                closeDescriptor(client)
+                continue
+            }
+            DispatchQueue(label: "skerry.demo.relay").async { [self] in
+                awaitWay(client)
+                handOn(client)
+            }
+        }
+    }
+
+    /// While the way is cut, what comes is held: nothing is said to it, as where packets are lost.
+    private func awaitWay(_ client: Int32) {
+        var byte: UInt8 = 0
+        while state.withLock({ $0.isCut && !$0.isClosed }) {
+            // One that has been given up is not handed on.
+            if recv(client, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0 { return }
+            usleep(20_000)
         }
     }
 
@@ -113,7 +137,8 @@ final class TCPRelay: Sendable {
                 }
             }
         let number = state.withLock { state -> Int? in
-            guard isConnected, !state.isCut, !state.isClosed, state.ends.count < Self.connectionsMax else { return nil }
+            state.waiting -= 1
+            guard isConnected, !state.isCut, !state.isClosed else { return nil }
             state.next += 1
             state.ends[state.next] = (client, server)
             return state.next

@@ -1,6 +1,18 @@
 package import KnowledgeBase
 import Storage
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
 /// A knowledge base made of the records of one run, or of a cloud's.
 package enum KnowledgeFile {
     /// The bytes of a file that stands alone; made in memory, so that a run that is stopped leaves nothing.
@@ -17,7 +29,11 @@ package enum KnowledgeFile {
     static func bytes(_ path: String, adding records: [RoundRecord], at time: Int64) throws -> [UInt8] {
         let knowledge = try KnowledgeBase(.file(path))
         for record in records { try knowledge.record(record, at: time) }
-        return try knowledge.bytes()
+        // Whole and without a log beside it.
+        let copy = path + ".copy"
+        defer { unlink(copy) }
+        try knowledge.export(to: copy, replace: true)
+        return [UInt8](try Data(contentsOf: URL(filePath: copy)))
     }
 
     /// The rounds of a job, oldest first.

@@ -107,18 +107,15 @@ private struct PlatformKnowledge {
         let job = try JobName(namespace: "default", name: ComfortJob.name)
         let path = "\(cluster.settings.folder)/knowledge.db"
         // The knowledge base takes rounds in when the cluster has time.
-        let snapshot = try cluster.until("the knowledge base knows \(rounds.count) rounds") { () -> [UInt8]? in
-            let bytes = try cluster.client.bytes("/knowledge/v1/snapshot")
-            try KnowledgeFile.write(bytes, to: path)
+        let records = try cluster.until("the knowledge base knows \(rounds.count) rounds") { () -> [RoundRecord]? in
+            try KnowledgeFile.write(try cluster.client.bytes("/knowledge/v1/snapshot"), to: path)
             let known = try KnowledgeFile.records(path, of: job)
-            return Set(known.map(\.round)).count == rounds.count ? bytes : nil
+            return known.count >= rounds.count ? known : nil
         }
-        _ = snapshot
-        let records = try KnowledgeFile.records(path, of: job)
         decisions = records.flatMap { Self.decisions($0, round: rounds[Int64($0.round)] ?? $0.round) }
         last = records.last
         bytes = try KnowledgeFile.bytes(path, adding: Self.judged(job, rounds, evaluation), at: Int64(time(nil)))
-        unlink(path)
+        for suffix in ["", "-wal", "-shm"] { unlink(path + suffix) }
     }
 
     /// What the update rule and the gate decided, task by task.
