@@ -286,15 +286,16 @@ extension ComfortRun {
         stages.relationDiscovery = TransferRelationDiscovery(XGBoostEstimator(tools.xgboost, .transfer(seed: seed)))
         let portion = progress.portion(Self.cost("skerry"))
         let skerry = SkerryMethod(blended(fewLabels: settings.labels == .few, portion), stages: stages)
-        var method = RememberingMethod(skerry, from: try origin(source)) { model in
+        let remembering = RememberingMethod(skerry, from: try origin(source)) { model in
             let file = try DeployedComfort.file(model, seed: seed, isSynthetic: isSynthetic)
             return .init(digest: file.digest, sizeBytes: file.bytes.count)
         }
+        var method = ServedMethod(remembering)
         let start = ContinuousClock.now
         let evaluation = try experiment.evaluate(
             &method, seconds: { Self.seconds(ContinuousClock.now - start) }, onRound: { _ in portion.finish() })
         tell(evaluation)
-        return .ours(evaluation, .inProcess(method))
+        return .ours(evaluation, .inProcess(method.remembered))
     }
 
     private func platform(
