@@ -184,7 +184,8 @@ final class AgentWorld: Sendable {
 
     /// Waits until something has been told of a Pod: that is done after its status says so.
     func wait(forEvent reason: String, about pod: String) async throws {
-        for _ in 0..<3000 {
+        let end = ContinuousClock.now + .seconds(120)
+        while ContinuousClock.now < end {
             if try await events(pod).contains(reason) { return }
             try await Task.sleep(for: .milliseconds(10))
         }
