@@ -63,7 +63,11 @@ let package = Package(
             swiftSettings: strict),
         .target(
             name: "Demo",
-            dependencies: ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto],
+            dependencies: [
+                "CProcess", "Inference", "KnowledgeBase", "KubernetesClient", "Learning", "Network", "Resources", "Storage",
+                "ThermalComfort",
+                "Training", "Workers", crypto,
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "skerry",

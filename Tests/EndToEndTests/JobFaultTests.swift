@@ -262,7 +262,7 @@ struct JobFaultTests {
             await edge.kill()
             // The worker goes on meanwhile.
             try cloud.write("gate-\(kind)", "open")
-            cloud = try await Cloud.restart(in: folder, port: port, node: true)
+            cloud = try await Cloud.start(in: folder, node: true, port: port)
             edge = try await Edge.start(folder)
         }
         try await Self.ended("1", "storm", cloud)

@@ -34,8 +34,10 @@ import Testing
             "Synchronization",
         ] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
-        "Demo": ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"]
-            + platform,
+        "Demo": [
+            "CProcess", "Inference", "KnowledgeBase", "KubernetesClient", "Learning", "Network", "Resources", "Storage", "ThermalComfort",
+            "Training", "Workers", "Crypto", "Dispatch", "FoundationEssentials", "Foundation", "Synchronization",
+        ] + platform,
         "skerry": [
             "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
             "NodeAgent", "Reconciliation", "Resources", "Dispatch",

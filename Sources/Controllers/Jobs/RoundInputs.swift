@@ -128,6 +128,21 @@ struct RoundInputs: Sendable {
         fittings.add("MODEL_HOT_UPDATE_CONFIG", "\(folder)/model_config.json")
     }
 
+    /// What a worker that adapts by itself learns from: the data set of its node as it grows, and a folder for labels that it is told.
+    func mountLabels(_ dataset: String?, _ fittings: inout WorkerPods.Fittings) {
+        let root = spec["outputDir"]?.string ?? "/output"
+        let kept = "\(WorkerPods.prefix)/labels"
+        fittings.mount("labels", folder: "\(root == "/" ? "" : root)/labels/\(job.name)", type: "DirectoryOrCreate", at: kept)
+        fittings.add("ADAPT_URL", kept)
+        guard let parts = dataset.flatMap({ world.datasets[$0]?["spec"]?["url"]?.string })?.split(separator: "/"), let file = parts.last
+        else {
+            return
+        }
+        let folder = "\(WorkerPods.prefix)/dataset"
+        fittings.mount("dataset", folder: "/" + parts.dropLast().joined(separator: "/"), type: "Directory", at: folder)
+        fittings.add("ADAPT_DATASET_URL", "\(folder)/\(file)")
+    }
+
     /// - Throws: `JobObstacle` of a Model that does not exist.
     func model(_ name: String) throws(JobObstacle) -> ModelVersions {
         guard let model = world.models[name] else {
@@ -139,6 +154,12 @@ struct RoundInputs: Sendable {
     // MARK: Templates
 
     func template(_ stage: String) -> JSON { spec[stage]?["template"] ?? [:] }
+
+    /// What a template sets for a container; the first that does.
+    func variable(_ name: String, of stage: String) -> String? {
+        let containers = template(stage)["spec"]?["containers"]?.array ?? []
+        return containers.flatMap { $0["env"]?.array ?? [] }.first { $0["name"]?.string == name }?["value"]?.string
+    }
 
     /// The node a template names; nil if it leaves that open.
     func node(_ stage: String) -> String? { template(stage)["spec"]?["nodeName"]?.string.flatMap { $0.isEmpty ? nil : $0 } }

@@ -126,6 +126,9 @@ struct LifelongJob: RoundJob {
         return nodes.map { node in
             var fittings = WorkerPods.Fittings(node: node)
             inputs.mountServing(deployedModel, pollPeriod: spec["deploySpec"]?["model"]?["pollPeriodSeconds"]?.integer ?? 1, &fittings)
+            if inputs.variable("ADAPT", of: "deploySpec")?.lowercased() == "true" {
+                inputs.mountLabels(datasets.first { world.node(of: $0) == node }, &fittings)
+            }
             // The place is the node's, so that a job that gets another node leaves the others alone.
             let word = nodes.count == 1 ? "infer" : "infer-\(StableHash.word(node, letters: 5))"
             return WorkerOrder(

@@ -364,9 +364,10 @@ package enum BuiltInKinds {
         sedna(
             "Model", "models", nil,
             [
-                .path("Format", "spec.format", "Format of the file."),
+                .path("Format", "spec.format", isWide: true, "Format of the file."),
                 .count("Serving", "status.serving", "The version that serves; 0 for the file of the spec."),
-                .path("URL", "spec.url", isWide: true, "The file."),
+                .servingDigest, .servingSize, .servingAccuracy, .servingJob,
+                .servingSigned, .path("URL", "spec.url", isWide: true, "The file of the spec."),
             ], check: SednaRules.modelErrors),
         sedna("JointInferenceService", "jointinferenceservices", "ji", serviceStateColumns, check: SednaRules.jointInferenceErrors),
         sedna("IncrementalLearningJob", "incrementallearningjobs", "il", jobColumns, check: SednaRules.incrementalErrors),

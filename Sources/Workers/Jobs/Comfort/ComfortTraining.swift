@@ -9,12 +9,15 @@ import Training
 /// What a comfort job chooses, by its variables; the method is the main job's.
 struct ComfortJob {
     let seed: UInt64
+    /// Stands in front of the versions of models: `SYNTHETIC` for what was learned from made-up votes.
+    private let mark: String
     private let fewLabels: Bool
     private let stages: [String]
 
     /// - Throws: `WorkerInputError`.
     init(_ settings: WorkerSettings) throws {
         seed = try settings.seed()
+        mark = settings["MODEL_MARK"] ?? ""
         fewLabels = try settings.choice("LABELS", of: LabelBudget.allCases.map(\.rawValue)) == LabelBudget.few.rawValue
         stages = settings.list("STAGES", separator: ";")
     }
@@ -39,6 +42,8 @@ struct ComfortJob {
     func estimator(_ library: XGBoostLibrary, tick: @escaping @Sendable () -> Bool) -> BlendTrainer {
         BlendTrainer(library, settings: blend, classCount: Preference.allCases.count, progress: tick)
     }
+
+    func version(_ round: Int) -> String { "\(mark.isEmpty ? "" : "\(mark) ")round \(round), seed \(seed)" }
 
     /// Calls of the estimator's progress in one round, about.
     var ticks: Int { (PartialPooling.foldCount + 1) * blend.trees.rounds + PartialPooling.foldCount * blend.network.epochs }
@@ -207,15 +212,15 @@ struct ComfortTraining {
             }
         let origin = RememberingMethod.Origin(
             job: try JobName(settings.jobName), pod: settings.podName, datasets: try files.datasets())
-        let seed = job.seed
+        let job = job
         return RememberingMethod(method, from: origin, digests: state.digests) { model in
-            let bytes = try Self.file(model, seed: seed)
+            let bytes = try Self.file(model, job)
             return .init(digest: ArtifactDigest(of: bytes).hex, sizeBytes: bytes.count)
         }
     }
 
-    private static func file(_ model: RetainedModel, seed: UInt64) throws -> [UInt8] {
-        try model.deployed(version: "round \(model.round), seed \(seed)").onnx()
+    private static func file(_ model: RetainedModel, _ job: ComfortJob) throws -> [UInt8] {
+        try model.deployed(version: job.version(model.round)).onnx()
     }
 
     private func write(
@@ -225,7 +230,7 @@ struct ComfortTraining {
             models: method.method.models.map(\.round), serving: method.method.serving, learner: .thermalComfort, roles: ComfortJob.roles)
         for model in method.method.models {
             let name = plan.rounds.first { $0.value == model.round }!.key
-            try WorkerFile.write(try Self.file(model, seed: job.seed), output, name)
+            try WorkerFile.write(try Self.file(model, job), output, name)
         }
         try WorkerFile.write(plan.json.bytes(order: .sorted), output, WorkerFile.serving)
         try WorkerFile.write(try method.method.state(hasModels: false), output, WorkerFile.signs)
