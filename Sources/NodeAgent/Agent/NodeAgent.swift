@@ -93,7 +93,8 @@ package actor NodeAgent {
             return AgentContext(
                 nodeName: configuration.nodeName, client: client, runtime: configuration.runtime,
                 place: PodPlace(address: configuration.address, runtime: runtime), tokens: tokens,
-                secureProbes: configuration.secureProbes, modelTrust: configuration.modelTrust, allocatable: configuration.facts.allocatable, now: configuration.now,
+                secureProbes: configuration.secureProbes, modelTrust: configuration.modelTrust,
+                allocatable: configuration.facts.allocatable, now: configuration.now,
                 report: configuration.report, events: events, ports: ports, files: configuration.files, datasets: datasets,
                 workerNames: names, random: configuration.random)
         }
