@@ -28,6 +28,8 @@ actor PodWorker {
     /// To be told with the next turn.
     var pendingNotes: [PodNote] = []
     /// Files that are on their way, those among them that nobody fetches yet, and why some are not here yet.
+    /// Of models that were not loaded: sentences that an Event has told already.
+    var toldRefusals: Set<String> = []
     var fetching: Set<ArtifactDigest> = []
     var unbegunFetches: [ArtifactDigest] = []
     var fetchFaults: [ArtifactDigest: String] = [:]

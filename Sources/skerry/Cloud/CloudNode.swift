@@ -47,6 +47,7 @@ struct CloudNode {
         configuration.files = NodeFiles(store: artifacts)
         configuration.secureProbes = TLSProbes()
         configuration.tokens = tokens
+        configuration.modelTrust = NodeModelTrust(client: configuration.client)
         agent = NodeAgent(configuration)
     }
 

@@ -47,6 +47,7 @@ struct EdgeAgent {
         configuration.files = files.files
         configuration.secureProbes = TLSProbes()
         configuration.tokens = try EdgeTokens(membership)
+        configuration.modelTrust = NodeModelTrust(client: hub)
         configuration.own = (pods.client, LocalPods.namespace)
         agent = NodeAgent(configuration)
         let verbs = EdgeVerbs(node: node, cloud: membership.identity.address, version: version, hub: hub, agent: agent)
