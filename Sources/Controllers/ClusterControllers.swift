@@ -25,6 +25,7 @@ package enum OwnControllers {
     package static func all(_ client: any ObjectClient, recorder: (any KnowledgeRecorder)? = nil) -> [any Reconciler] {
         let jobs: [any Reconciler] = [
             JobReconciler.incremental(client), JobReconciler.lifelong(client), JointInferenceReconciler(client: client),
+            ModelServingReconciler(client: client),
         ]
         return jobs + (recorder.map { [KnowledgeReconciler(client: client, recorder: $0)] } ?? [])
     }
