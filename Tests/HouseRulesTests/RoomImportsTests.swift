@@ -18,7 +18,7 @@ import Testing
         "KubernetesClient": ["Network", "Resources", "Synchronization"],
         "EdgeAccess": ["Identity", "Network", "Reconciliation", "Resources", "Storage", "Synchronization"] + platform,
         "Reconciliation": ["Resources", "Synchronization"],
-        "Controllers": ["Reconciliation", "Resources"],
+        "Controllers": ["Learning", "Reconciliation", "Resources"],
         "HubProtocol": ["Resources", "Synchronization"],
         "CloudHub": ["HubProtocol", "Resources", "Synchronization"],
         "EdgeHub": ["Crypto", "FoundationEssentials", "Foundation", "HubProtocol", "Resources", "Storage", "Synchronization"],
@@ -35,8 +35,10 @@ import Testing
             "Dispatch", "Synchronization",
         ] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
-        "Demo": ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"]
-            + platform,
+        "Demo": [
+            "CProcess", "Inference", "KnowledgeBase", "KubernetesClient", "Learning", "Network", "Resources", "Storage", "ThermalComfort",
+            "Training", "Workers", "Crypto", "Dispatch", "FoundationEssentials", "Foundation", "Synchronization",
+        ] + platform,
         "skerry": [
             "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
             "NodeAgent", "Reconciliation", "Resources", "Dispatch",

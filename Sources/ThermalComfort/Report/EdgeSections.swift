@@ -84,6 +84,14 @@ struct EdgeSections {
                     "Time of one prediction",
                     "half below \(Shown.number(edge.p50US, decimals: 1)) µs, 99 of 100 below \(Shown.number(edge.p99US, decimals: 1)) µs"
                 ))
+            if let cut = edge.cut {
+                facts.append(
+                    (
+                        "Cut off from the cloud",
+                        "\(escaped(cut.node)) for \(Shown.number(cut.seconds, decimals: 1)) s while round \(cut.round) was learned: "
+                            + "\(Shown.count(cut.answered)) predictions meanwhile, \(Shown.count(cut.reportedLater)) reported afterwards"
+                    ))
+            }
         }
         if let model = results.model {
             facts.append(

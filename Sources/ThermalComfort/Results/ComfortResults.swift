@@ -496,22 +496,53 @@ extension ComfortResults {
         package var predictionsServed: Int
         /// Latency of one row, microseconds: half and 99 of 100 were faster.
         package var p50US: Double
-        /// See `p50US`; the time is taken within the worker.
+        /// See `p50US`. At the nodes of a cluster the whole of a request over HTTP is timed, else what happens within the worker.
         package var p99US: Double
+        /// What happened to the node that was cut off from the cloud; nil where none was.
+        package var cut: Cut?
 
         /// Times are 0 where no row was timed.
-        package init(nodes: [String], predictionsServed: Int, p50US: Double, p99US: Double) {
+        package init(nodes: [String], predictionsServed: Int, p50US: Double, p99US: Double, cut: Cut? = nil) {
             self.nodes = nodes
             self.predictionsServed = predictionsServed
             self.p50US = p50US
             self.p99US = p99US
+            self.cut = cut
         }
 
         enum CodingKeys: String, CodingKey {
-            case nodes
+            case nodes, cut
             case predictionsServed = "predictions_served"
             case p50US = "p50_us"
             case p99US = "p99_us"
+        }
+    }
+
+    /// A node without a way to its cloud while a round was learned.
+    package struct Cut: Codable, Sendable, Equatable {
+        /// Its name.
+        package var node: String
+        /// The round that was learned meanwhile, from 0.
+        package var round: Int
+        /// Predictions that the node gave meanwhile, with the model of the round before.
+        package var answered: Int
+        /// Predictions of which the cloud heard when the way was mended.
+        package var reportedLater: Int
+        /// How long the way was cut.
+        package var seconds: Double
+
+        /// Figures of one run.
+        package init(node: String, round: Int, answered: Int, reportedLater: Int, seconds: Double) {
+            self.node = node
+            self.round = round
+            self.answered = answered
+            self.reportedLater = reportedLater
+            self.seconds = seconds
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case node, round, answered, seconds
+            case reportedLater = "reported_later"
         }
     }
 

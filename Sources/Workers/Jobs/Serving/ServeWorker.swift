@@ -40,6 +40,7 @@ package final class ServeWorker: HTTPResponder {
     private let now: @Sendable () -> Timestamp
     private let say: @Sendable (String) -> Void
     private let startTime: String
+    private let adaptation: LabelAdaptation?
     private let state = Mutex(State())
     private let address = Mutex("")
     /// Answers what asks for the model's own inputs, without a way through this worker.
@@ -67,6 +68,7 @@ package final class ServeWorker: HTTPResponder {
         self.behind = behind
         desk = ModelDesk(name: name, nanoseconds: monotonic, tables: { try behind.rows($0) }, others: { await behind.answer($0, $1) })
         _ = try HardExamples(settings)
+        adaptation = try LabelAdaptation(settings)
     }
 
     /// Rows of a stream by the names of a table's columns.
@@ -113,6 +115,7 @@ package final class ServeWorker: HTTPResponder {
             group.addTask { await reporter.run() }
             group.addTask { await self.watch() }
             group.addTask { await self.follow() }
+            group.addTask { await self.followLabels() }
             group.addTask {
                 var (last, told, ticks): (WorkerReport?, String?, Int) = (nil, nil, 0)
                 while !Task.isCancelled {
@@ -148,6 +151,7 @@ package final class ServeWorker: HTTPResponder {
             report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
             report.ownerInfo["latencyP99Micros"] = .integer(Int64(tail / 1000))
         }
+        for (name, value) in adaptation?.info ?? [:] { report.ownerInfo[name] = value }
         return report
     }
 
@@ -162,7 +166,10 @@ package final class ServeWorker: HTTPResponder {
                 if let version = try source.look(), version != taken {
                     let library = try ONNXRuntime(candidates: runtime)
                     let judge = try version.load(settings, library)
+                    adaptation?.begin(judge)
                     try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
+                    // Labels that came while it was loaded.
+                    adapt()
                     (taken, told) = (version, "")
                 }
             } catch {
@@ -236,6 +243,51 @@ package final class ServeWorker: HTTPResponder {
     private func refuse(_ words: String) {
         state.withLock { $0.refused += 1 }
         say(words)
+    }
+
+    // MARK: - Labels
+
+    /// Takes in what is new of the labels.
+    private func adapt() {
+        guard let adaptation else { return }
+        let asked = state.withLock { state -> Int? in
+            guard let judge = state.loaded?.judge else { return nil }
+            adaptation.ask(judge)
+            return state.updates
+        }
+        guard let asked else { return }
+        let corrections = adaptation.fit()
+        state.withLock { if $0.updates == asked { $0.loaded?.judge.corrections = corrections } }
+    }
+
+    /// Labelled rows that are appended to `ADAPT_DATASET_URL`.
+    private func followLabels() async {
+        guard let adaptation, let path = adaptation.dataset else { return }
+        var follower = RowFollower(path: path)
+        while !Task.isCancelled {
+            var isNew = false
+            do {
+                while !Task.isCancelled, let table = try follower.next() { isNew = adaptation.take(table) || isNew }
+            } catch {
+                say("\(error)")
+                do { try await Task.sleep(for: .seconds(5)) } catch { return }
+            }
+            if isNew { adapt() }
+            do { try await Task.sleep(for: Self.followEvery) } catch { return }
+        }
+    }
+
+    /// Rows with labels, as columns of a request.
+    private func take(labels body: [UInt8]) throws -> JSON {
+        guard let adaptation else {
+            throw InferenceRefusal(409, "this worker does not adapt: set ADAPT=true, or deploySpec.adapt of its job")
+        }
+        guard case .table(let table) = try InferenceRequest(body, featureNames: [], modelName: modelName).rows else {
+            throw InferenceRefusal(400, "labels come with the columns of the data set by their names, not as \"features\"")
+        }
+        let count = try adaptation.told(table)
+        adapt()
+        return ["taken": .integer(Int64(count)), "labels": adaptation.info["adaptationLabels"] ?? 0]
     }
 
     /// - Returns: the file of predictions, and the last line that an earlier life has answered.
@@ -335,6 +387,7 @@ package final class ServeWorker: HTTPResponder {
         switch (rest, isRead) {
         case (["ready"], true): return Self.response(isReady ? 200 : 503, ["name": .string(modelName), "ready": .bool(isReady)])
         case ([], true): return Self.response(200, try metadata())
+        case (["labels"], false) where request.method == "POST": return Self.response(200, try take(labels: request.body))
         case (["infer"], false) where request.method == "POST": return Self.response(200, try infer(request.body))
         default: throw InferenceRefusal(isRead ? 404 : 405, "\(request.method) \(request.path) is nothing here")
         }
