@@ -30,6 +30,10 @@ enum SednaRules {
                     "spec.url", .string(url),
                     "must be an absolute path on the node that uses the model, or sha256: with the 64 digits of a file that the cloud has"))
         }
+        for (index, node) in (spec["nodes"]?.array ?? []).enumerated() {
+            guard node.string != "*", !NameRules.isSubdomain(node.string ?? "") else { continue }
+            errors.append(.invalid("spec.nodes[\(index)]", node, "must be the name of a node that serves the model, or * for all"))
+        }
         if let socs = spec["device_soc_versions"]?.array, !socs.isEmpty {
             errors.append(.forbidden("spec.device_soc_versions", "models are not chosen by accelerator here; make one Model for each"))
         }
