@@ -10,9 +10,19 @@ struct WorkerResponder: HTTPResponder {
 
     func respond(to request: HTTPRequest) async -> HTTPResponse {
         if let others, !request.path.hasPrefix(WorkerDoor.folder) { return await others.respond(to: request) }
+        if WorkerDoor.isQuestion(request.path) { return await ask(request) }
         let answer = await door.answer(method: request.method, path: request.path, body: request.body)
         var headers: HTTPHeaders = ["Content-Type": "application/json"]
         if answer.retryAfterSeconds > 0 { headers["Retry-After"] = String(answer.retryAfterSeconds) }
         return HTTPResponse(status: answer.status, headers: headers, body: .bytes(answer.body.bytes()))
+    }
+
+    private func ask(_ request: HTTPRequest) async -> HTTPResponse {
+        do throws(APIStatus) {
+            let answer = try await door.ask(method: request.method, path: request.path, body: request.body)
+            return HTTPResponse(status: 200, headers: ["Content-Type": "application/json"], body: .bytes(answer))
+        } catch {
+            return HTTPResponse(status: error.code, headers: ["Content-Type": "application/json"], body: .bytes(error.json.bytes()))
+        }
     }
 }

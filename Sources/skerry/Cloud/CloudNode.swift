@@ -25,7 +25,8 @@ struct CloudNode {
     ///   - artifacts: the cloud's files, used as they lie there.
     ///   - folder: where its Pods' files lie.
     init(
-        _ service: ObjectService, tokens: CloudTokens, artifacts: ArtifactStore, folder: String, environment: APIEnvironment
+        _ service: ObjectService, tokens: CloudTokens, artifacts: ArtifactStore, folder: String, environment: APIEnvironment,
+        upward: @escaping @Sendable (ObjectKey, [UInt8]) async throws(APIStatus) -> [UInt8]
     ) throws {
         self.tokens = tokens
         self.folder = folder
@@ -48,6 +49,7 @@ struct CloudNode {
         configuration.secureProbes = TLSProbes()
         configuration.tokens = tokens
         configuration.modelTrust = NodeModelTrust(client: configuration.client)
+        configuration.upward = upward
         agent = NodeAgent(configuration)
     }
 
