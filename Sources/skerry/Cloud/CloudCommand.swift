@@ -111,12 +111,13 @@ struct CloudServeCommand: AsyncParsableCommand {
         let podTokens = CloudTokens(Authenticator(service: service, tokens: tokens), authorityPEM: authority.certificatePEM)
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
         let knowledge = try CloudKnowledge(path: directory.knowledge, artifacts: artifacts, now: Self.environment.now)
+        let hub = Self.hub(service)
         let ownNode =
             node
             ? try CloudNode(
-                service, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node", environment: Self.environment) : nil
+                service, cloud: hub, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node",
+                environment: Self.environment) : nil
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
-        let hub = Self.hub(service)
         let api = APIServer(
             service: service, tokens: tokens, programVersion: Skerry.configuration.version,
             audit: settings.isAudited
@@ -128,7 +129,7 @@ struct CloudServeCommand: AsyncParsableCommand {
                 SnapshotDoor(path: CloudKnowledge.path, type: "application/vnd.sqlite3", service: service) { () async throws(APIStatus) in
                     try await knowledge.snapshot()
                 },
-            ], calls: CallRouter(own: ownNode, hub: hub))
+            ], calls: hub)
         let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: Self.limits(settings.http), responder: api)
         podTokens.server = (["0.0.0.0", "::"].contains(host) ? "127.0.0.1" : host, server.port)
