@@ -114,14 +114,13 @@ struct CloudServeCommand: AsyncParsableCommand {
         let notary = try CloudNotary(directory, artifacts: artifacts)
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let hub = Self.hub(service)
-        let router = CallRouter(hub: hub)
-        let joint = JointCalls(client: keeper, calls: router)
+        let joint = JointCalls(client: keeper, calls: hub)
         let ownNode =
             node
             ? try CloudNode(
-                service, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node", environment: Self.environment
+                service, cloud: hub, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node",
+                environment: Self.environment
             ) { (key, question) async throws(APIStatus) -> [UInt8] in try await joint.ask(key, by: CloudNode.name, question) } : nil
-        router.own = ownNode
         let api = APIServer(
             service: service, tokens: tokens, programVersion: Skerry.configuration.version,
             audit: settings.isAudited
@@ -133,7 +132,7 @@ struct CloudServeCommand: AsyncParsableCommand {
                 SnapshotDoor(path: CloudKnowledge.path, type: "application/vnd.sqlite3", service: service) { () async throws(APIStatus) in
                     try await knowledge.snapshot()
                 },
-            ], calls: router)
+            ], calls: hub)
         let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: Self.limits(settings.http), responder: api)
         podTokens.server = (["0.0.0.0", "::"].contains(host) ? "127.0.0.1" : host, server.port)

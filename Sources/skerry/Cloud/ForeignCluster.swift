@@ -41,7 +41,7 @@ struct ForeignCluster {
             doors: [
                 HubDoor(hub: hub), try JoinDoor(client: client, authority: doors.authority, now: time),
                 ArtifactDoor(client: client, store: files, now: time),
-                JointDoor(calls: JointCalls(client: client, calls: CallRouter(hub: hub))),
+                JointDoor(calls: JointCalls(client: client, calls: hub)),
             ])
         let server = try await HTTPServer.start(
             host: doors.host, port: doors.port, tls: doors.identity, limits: doors.limits, responder: responder)
