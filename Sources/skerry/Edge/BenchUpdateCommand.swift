@@ -118,7 +118,8 @@ private struct UpdateBench {
             ])
         }
         try await cluster.client.create(
-            KnownKinds.model, ["metadata": ["namespace": "default", "name": .string(Self.name)], "spec": ["url": "/model", "format": "onnx"]])
+            KnownKinds.model,
+            ["metadata": ["namespace": "default", "name": .string(Self.name)], "spec": ["url": "/model", "format": "onnx"]])
         _ = try await cluster.client.patch(
             KnownKinds.model, ObjectKey(namespace: "default", name: Self.name),
             ObjectPatch(.merge, ["status": ["versions": .array(versions), "serving": 1]]), part: .status)
