@@ -15,15 +15,15 @@ install: build
 
 # Suites of servers, which answer in time only while nothing else holds both cores; the others compute for minutes.
 # A few tests at once: with hundreds, each waits for all.
-SERVERS = ^DemoTests\.DemoCluster|^(APIServer|CloudHub|Controllers|EdgeAccess|FuzzTests|HouseRules|HubProtocol|Identity|KubernetesClient|Network|NodeAgent|Reconciliation|Resources|Simulation|Storage)[A-Za-z]*\.|^EndToEndTests\.(Cloud|Edge|FileTransfer|Hub|Job|Join|Kubectl|Node|Python|Rollout|WorkerPod)|^WorkersTests\.(NumberWorker|PythonExample|ServeWorker|TrainWorker)
+SERVERS = ^DemoTests\.DemoCluster|^(APIServer|CloudHub|Controllers|EdgeAccess|FuzzTests|HouseRules|HubProtocol|Identity|KubernetesClient|Network|NodeAgent|Reconciliation|Resources|Simulation|Storage)[A-Za-z]*\.|^EndToEndTests\.(Cloud|Edge|FileTransfer|Hub|Job|Join|Kubectl|Model|Node|Python|Rollout|WorkerPod)|^WorkersTests\.(NumberWorker|PythonExample|ServeWorker|TrainWorker)
 
 # Everything CI runs. Release, because the tests work on the whole database.
 test:
 	scripts/bootstrap
 	swift format lint --strict --recursive Package.swift Sources Tests
 	$(SWIFT_BUILD) --build-tests
-	swift test -c release --skip-build --filter '$(SERVERS)' --experimental-maximum-parallelization-width 4
-	swift test -c release --skip-build --skip '$(SERVERS)'
+	scripts/run-tests swift test -c release --skip-build --filter '$(SERVERS)' --experimental-maximum-parallelization-width 4
+	scripts/run-tests swift test -c release --skip-build --skip '$(SERVERS)'
 
 # The main job on the real data: learns for some minutes, leaves its results in skerry-demo/.
 demo: build

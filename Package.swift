@@ -39,7 +39,7 @@ let package = Package(
         .target(name: "APIServer", dependencies: ["Identity", "Network", "Resources", "Storage"], swiftSettings: strict),
         .target(name: "KubernetesClient", dependencies: ["Network", "Resources"], swiftSettings: strict),
         .target(name: "Reconciliation", dependencies: ["Resources"], swiftSettings: strict),
-        .target(name: "Controllers", dependencies: ["Reconciliation", "Resources"], swiftSettings: strict),
+        .target(name: "Controllers", dependencies: ["Learning", "Reconciliation", "Resources"], swiftSettings: strict),
         .target(name: "HubProtocol", dependencies: ["Resources"], swiftSettings: strict),
         .target(name: "CloudHub", dependencies: ["HubProtocol", "Resources"], swiftSettings: strict),
         .target(name: "CProcess"),
@@ -98,7 +98,8 @@ let package = Package(
         .testTarget(
             name: "ReconciliationTests", dependencies: ["Learning", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
         .testTarget(
-            name: "ControllersTests", dependencies: ["Controllers", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
+            name: "ControllersTests", dependencies: ["Controllers", "Learning", "Reconciliation", "Resources", "TestKit"],
+            swiftSettings: strict),
         .testTarget(
             name: "CloudHubTests",
             dependencies: ["APIServer", "CloudHub", "EdgeHub", "HubProtocol", "Identity", "Network", "Resources", "Storage"],

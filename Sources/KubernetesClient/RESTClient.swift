@@ -6,8 +6,8 @@ package import Resources
 /// Nothing is sent twice: a request that fails is told of, and who asked tries again. A server that cannot be reached, or answers
 /// what no Kubernetes would, is 503 `ServiceUnavailable` or 502 `BadGateway` with a sentence that names it.
 package struct RESTClient: ObjectClient {
-    private let access: ClusterAccess
-    private let http: PooledHTTPClient
+    let access: ClusterAccess
+    let http: PooledHTTPClient
     private let read: FileReader
     private let fieldManager: String
     private let userAgent: String
@@ -75,7 +75,7 @@ package struct RESTClient: ObjectClient {
 
     // MARK: Requests
 
-    private func request(_ method: String, _ path: String, _ query: QueryText = QueryText(), _ body: JSON? = nil) throws(APIStatus)
+    func request(_ method: String, _ path: String, _ query: QueryText = QueryText(), _ body: JSON? = nil) throws(APIStatus)
         -> HTTPRequest
     {
         var headers: HTTPHeaders = [
@@ -123,7 +123,7 @@ package struct RESTClient: ObjectClient {
 
     // MARK: Answers
 
-    private func send(_ request: HTTPRequest) async throws(APIStatus) -> HTTPAnswer {
+    func send(_ request: HTTPRequest) async throws(APIStatus) -> HTTPAnswer {
         do throws(HTTPClientError) { return try await http.send(request) } catch { throw unreachable(error) }
     }
 
@@ -146,13 +146,13 @@ package struct RESTClient: ObjectClient {
         APIStatus(code: 503, reason: "ServiceUnavailable", message: message)
     }
 
-    private func alien(_ reason: String) -> APIStatus {
+    func alien(_ reason: String) -> APIStatus {
         APIStatus(
             code: 502, reason: "BadGateway",
             message: "\(access) answers what no Kubernetes would: \(reason); see whether server in \(access.origin) is right")
     }
 
-    private func unreachable(_ error: HTTPClientError) -> APIStatus {
+    func unreachable(_ error: HTTPClientError) -> APIStatus {
         let remedy =
             switch error.code {
             case .unreachable: "; see whether it runs, and whether server in \(access.origin) is right"
@@ -240,7 +240,7 @@ package struct RESTClient: ObjectClient {
     }
 
     /// The answer to a watch that was refused; no more than an error has.
-    private func whole(_ stream: HTTPAnswerStream) async throws(APIStatus) -> HTTPAnswer {
+    func whole(_ stream: HTTPAnswerStream) async throws(APIStatus) -> HTTPAnswer {
         var body: [UInt8] = []
         do throws(HTTPClientError) {
             while body.count < 64 << 10, let chunk = try await stream.next() { body += chunk }

@@ -122,7 +122,7 @@ import Testing
 
     /// Ends what still runs: the Pods outlive their agent.
     private static func end(_ folder: String, port: Int) async throws {
-        let cloud = try await Cloud.restart(in: folder, port: port)
+        let cloud = try await Cloud.start(in: folder, port: port)
         let edge = try await Edge.start(folder)
         _ = await cloud.kubectl("delete pod web --timeout=60s")
         try await Edge.until("no Pod") { try await rows(edge, "pods").isEmpty }

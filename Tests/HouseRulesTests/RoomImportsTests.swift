@@ -18,7 +18,7 @@ import Testing
         "KubernetesClient": ["Network", "Resources", "Synchronization"],
         "EdgeAccess": ["Identity", "Network", "Reconciliation", "Resources", "Storage", "Synchronization"] + platform,
         "Reconciliation": ["Resources", "Synchronization"],
-        "Controllers": ["Reconciliation", "Resources"],
+        "Controllers": ["Learning", "Reconciliation", "Resources"],
         "HubProtocol": ["Resources", "Synchronization"],
         "CloudHub": ["HubProtocol", "Resources", "Synchronization"],
         "EdgeHub": ["Crypto", "FoundationEssentials", "Foundation", "HubProtocol", "Resources", "Storage", "Synchronization"],

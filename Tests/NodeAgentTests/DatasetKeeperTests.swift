@@ -113,7 +113,7 @@ import Testing
             try await apply(world, "d", path)
             func pod(_ name: String, _ attributes: [String: String]) async throws {
                 var spec = shell(
-                    "cat /tmp/skerry-test-rows/data.csv; echo; cat /tmp/skerry-test-rows/dataset.json; touch /tmp/skerry-test-rows/x",
+                    "cat /tmp/skerry-test-rows/data.csv; echo; cat /tmp/skerry-test-rows/dataset.json; echo; touch /tmp/skerry-test-rows/x",
                     restartPolicy: "Never", ["volumeMounts": [["name": "rows", "mountPath": "/tmp/skerry-test-rows"]]])
                 spec["volumes"] = [WorkerContract.Volume.rows.volume("rows", attributes)]
                 try await world.apply(name, spec)

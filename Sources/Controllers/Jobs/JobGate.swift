@@ -121,10 +121,5 @@ struct JobGate: Sendable {
     }
 
     /// Four decimals.
-    static func digits(_ value: Double) -> String {
-        guard value.isFinite, abs(value) < 1e11 else { return "\(value)" }
-        let scaled = Int64((abs(value) * 10_000).rounded())
-        let fraction = String(scaled % 10_000)
-        return "\(value < 0 && scaled > 0 ? "-" : "")\(scaled / 10_000).\(String(repeating: "0", count: 4 - fraction.count))\(fraction)"
-    }
+    static func digits(_ value: Double) -> String { ModelVersions.digits(value) }
 }

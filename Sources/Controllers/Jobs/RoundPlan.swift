@@ -38,10 +38,10 @@ struct RoundPlan: Sendable {
     static let backoffLimit: Int64 = 3
     static let component = "job-controller"
 
-    private let style: any RoundJob
-    private let world: JobWorld
-    private var status: JobStatus
-    private var steps: [ObjectPlan.Step] = []
+    let style: any RoundJob
+    let world: JobWorld
+    var status: JobStatus
+    var steps: [ObjectPlan.Step] = []
     private var again: Int64?
 
     static func plan(_ style: any RoundJob, _ world: JobWorld) -> ObjectPlan {
@@ -62,13 +62,15 @@ struct RoundPlan: Sendable {
 
     private init(style: any RoundJob, world: JobWorld, status: JobStatus) { (self.style, self.world, self.status) = (style, world, status) }
 
-    private var job: JSON { style.job }
-    private var pods: WorkerPods { WorkerPods(job: job) }
+    var job: JSON { style.job }
+    var pods: WorkerPods { WorkerPods(job: job) }
 
     private mutating func lookAgain(_ seconds: Int64) { again = min(again ?? .max, max(1, seconds)) }
 
     private mutating func decide() {
-        if job["spec"]?["suspend"]?.bool == true {
+        if rollBack() {
+            // Nothing begins, and nothing ends, while a version is taken back.
+        } else if job["spec"]?["suspend"]?.bool == true {
             suspend()
         } else if let work = status.work {
             advance(work)
@@ -232,7 +234,10 @@ struct RoundPlan: Sendable {
     }
 
     private mutating func decided(_ ruling: GateRuling, _ work: JobWork, _ new: JSONObject, standing: JSONObject?, reason: String) {
-        var work = work
+        var (work, ruling) = (work, ruling)
+        if ruling.deploys, let digest = work.model?.digest, status["withdrawn"]?.array?.contains(.string(digest)) == true {
+            ruling = GateRuling(deploys: false, reason: "the same model was taken back before by its live figures")
+        }
         work.decision = ruling
         work.enter(.deploy)
         status.work = work
@@ -272,6 +277,9 @@ struct RoundPlan: Sendable {
             return status.set(.deploy, .running, "Deploying", "model \(style.deployedModel) gets version \(versions.serving)")
         }
         let number = version["version"]?.integer ?? 0
+        remember(
+            previous: number, to: version["parent"]?.integer ?? 0, round: work.round, state: status["state"], learned: status["learned"])
+        status.remember(work, holdsNothingOut: RoundInputs(job: job, world: world).holdsNothingOut)
         addUnrecorded(work)
         status.setRows("learned", work.rows)
         status["state"] = .array(work.state.map(\.json))
@@ -345,14 +353,17 @@ struct RoundPlan: Sendable {
     }
 
     private mutating func suspend() {
-        if let work = status.work {
-            for (name, pod) in world.pods where pod.labels[WorkerContract.roundLabel]?.string == "\(work.round)" && !pod.isBeingDeleted {
-                steps.append(.delete(.pod, ObjectKey(namespace: job.namespace, name: name), Deletion(uid: pod.uid)))
-            }
-            status.tell("RoundCancelled", "round \(work.round) was cancelled: the job is suspended", isWarning: true)
-            status.endRound("Cancelled", "the job was suspended", version: servingVersion, metrics: [:])
-        }
+        if let work = status.work { cancel(work, "the job is suspended") }
         status.set(.train, .waiting, "Suspended", "spec.suspend is true: no round begins")
+    }
+
+    /// Ends a round before its time; its workers go.
+    mutating func cancel(_ work: JobWork, _ reason: String) {
+        for (name, pod) in world.pods where pod.labels[WorkerContract.roundLabel]?.string == "\(work.round)" && !pod.isBeingDeleted {
+            steps.append(.delete(.pod, ObjectKey(namespace: job.namespace, name: name), Deletion(uid: pod.uid)))
+        }
+        status.tell("RoundCancelled", "round \(work.round) was cancelled: \(reason)", isWarning: true)
+        status.endRound("Cancelled", reason, version: servingVersion, metrics: [:])
     }
 
     // MARK: Services

@@ -38,7 +38,7 @@ struct JointInferencePlan: Sendable {
     // MARK: Workers
 
     private func orders() throws(JobObstacle) -> [WorkerOrder] {
-        let port = variable("BIG_MODEL_BIND_PORT", of: "cloudWorker") ?? "\(Self.bigModelPort)"
+        let port = inputs.variable("BIG_MODEL_BIND_PORT", of: "cloudWorker") ?? "\(Self.bigModelPort)"
         var cloud = WorkerPods.Fittings(node: world.cloudNode)
         try mountModel("cloudWorker", &cloud)
         cloud.add("BIG_MODEL_BIND_PORT", port)
@@ -56,11 +56,6 @@ struct JointInferencePlan: Sendable {
             cloudOrder,
             WorkerOrder(role: .init(word: "edge", type: "edge", round: nil), template: inputs.template("edgeWorker"), fittings: edge),
         ]
-    }
-
-    private func variable(_ name: String, of worker: String) -> String? {
-        let containers = inputs.template(worker)["spec"]?["containers"]?.array ?? []
-        return containers.flatMap { $0["env"]?.array ?? [] }.first { $0["name"]?.string == name }?["value"]?.string
     }
 
     private func mountModel(_ worker: String, _ fittings: inout WorkerPods.Fittings) throws(JobObstacle) {

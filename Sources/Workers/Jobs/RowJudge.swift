@@ -86,10 +86,12 @@ final class RowJudge {
     }
 
     private let engine: Engine
-    private let learner: WorkerSettings.Learner
+    let learner: WorkerSettings.Learner
     private let roles: TabularRoles
     private let hard: HardExamples
     private let signs: Signs
+    /// What the node has learned by itself; nil leaves the model's word as it is.
+    var corrections: LocalCorrections?
 
     private enum Signs {
         case none
@@ -147,12 +149,20 @@ final class RowJudge {
         }
     }
 
-    private var schema: TabularSchema { TabularSchema(featureNames: featureNames, classNames: classNames, roles: roles) }
+    var schema: TabularSchema { TabularSchema(featureNames: featureNames, classNames: classNames, roles: roles) }
 
     /// Shape [rows, classes]; of a number its estimates, one a row.
     ///
     /// - Throws: `InferenceError`.
     func predict(_ rows: ModelRows) throws -> ClassProbabilities {
+        let found = try predictUncorrected(rows)
+        return corrections?.corrected(found, sites: rows.sites, persons: rows.persons) ?? found
+    }
+
+    /// As the model's file says, whatever the node has learned by itself.
+    ///
+    /// - Throws: `InferenceError`.
+    func predictUncorrected(_ rows: ModelRows) throws -> ClassProbabilities {
         switch engine {
         case .classes(let models): try models.predict(rows)
         case .number(let predictor): ClassProbabilities(classCount: 1, values: try predictor.predict(rows.features))

@@ -65,21 +65,29 @@ struct CloudNode {
     private func listen() async -> HTTPServer? {
         let file = "\(folder)/workers.port"
         let text = try? SmallFile.read(file, bytesMax: 16)
-        let known = text.flatMap { Int(String(decoding: $0, as: UTF8.self)) } ?? 0
-        let responder = WorkerResponder(door: agent.workerDoor, others: nil)
-        for port in Set([known, 0]).sorted(by: >) where (0...65535).contains(port) {
-            guard let server = try? await HTTPServer.start(host: "127.0.0.1", port: port, tls: nil, responder: responder) else { continue }
-            agent.takeReports(at: "http://127.0.0.1:\(server.port)")
-            guard server.port != known else { return server }
-            do {
-                let kept = try WholeFile(path: file, isPrivate: true)
-                try kept.write(Array("\(server.port)".utf8))
-                try kept.commit()
-            } catch { writeError("node \(Self.name): \(error)") }
-            return server
+        let known = text.flatMap { Int(String(decoding: $0, as: UTF8.self)) }.flatMap { 1...65535 ~= $0 ? $0 : nil }
+        let ephemeral = (try? SmallFile.read("/proc/sys/net/ipv4/ip_local_port_range", bytesMax: 64)).map {
+            String(decoding: $0, as: UTF8.self)
         }
-        writeError("node \(Self.name): no port of the loopback is free; workers that begin now cannot report")
-        return nil
+        let ports = (known.map { [$0] } ?? []) + KeptPort.choices(ephemeral: ephemeral) + [0]
+        do {
+            let server = try await HTTPServer.start(
+                host: "127.0.0.1", anyOf: ports, tls: nil, responder: WorkerResponder(door: agent.workerDoor, others: nil))
+            agent.takeReports(at: "http://127.0.0.1:\(server.port)")
+            if server.port != known { keep(server.port, in: file) }
+            return server
+        } catch {
+            writeError("node \(Self.name): no port of the loopback is free; workers that begin now cannot report: \(error)")
+            return nil
+        }
+    }
+
+    private func keep(_ port: Int, in file: String) {
+        do {
+            let kept = try WholeFile(path: file, isPrivate: true)
+            try kept.write(Array("\(port)".utf8))
+            try kept.commit()
+        } catch { writeError("node \(Self.name): \(error)") }
     }
 }
 

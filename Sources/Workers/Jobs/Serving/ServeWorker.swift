@@ -38,6 +38,7 @@ package final class ServeWorker: HTTPResponder {
     private let now: @Sendable () -> Timestamp
     private let say: @Sendable (String) -> Void
     private let startTime: String
+    private let adaptation: LabelAdaptation?
     private let state = Mutex(State())
     private let address = Mutex("")
 
@@ -56,6 +57,7 @@ package final class ServeWorker: HTTPResponder {
         (runtime, self.now, self.say) = (onnxRuntime, now, say)
         startTime = now().text
         _ = try HardExamples(settings)
+        adaptation = try LabelAdaptation(settings)
     }
 
     /// Serves; the port is told in `ownerInfo.address` of the reports, and by `onListening`.
@@ -91,6 +93,7 @@ package final class ServeWorker: HTTPResponder {
             group.addTask { await reporter.run() }
             group.addTask { await self.watch() }
             group.addTask { await self.follow() }
+            group.addTask { await self.followLabels() }
             group.addTask {
                 var last: WorkerReport?
                 while !Task.isCancelled {
@@ -118,6 +121,7 @@ package final class ServeWorker: HTTPResponder {
             "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
             "address": .string(address.withLock { $0 }),
         ]
+        for (name, value) in adaptation?.info ?? [:] { report.ownerInfo[name] = value }
         return report
     }
 
@@ -132,7 +136,10 @@ package final class ServeWorker: HTTPResponder {
                 if let version = try source.look(), version != taken {
                     let library = try ONNXRuntime(candidates: runtime)
                     let judge = try version.load(settings, library)
+                    adaptation?.begin(judge)
                     take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
+                    // Labels that came while it was loaded.
+                    adapt()
                     (taken, told) = (version, "")
                 }
             } catch {
@@ -203,6 +210,51 @@ package final class ServeWorker: HTTPResponder {
     private func refuse(_ words: String) {
         state.withLock { $0.refused += 1 }
         say(words)
+    }
+
+    // MARK: - Labels
+
+    /// Takes in what is new of the labels.
+    private func adapt() {
+        guard let adaptation else { return }
+        let asked = state.withLock { state -> Int? in
+            guard let judge = state.loaded?.judge else { return nil }
+            adaptation.ask(judge)
+            return state.updates
+        }
+        guard let asked else { return }
+        let corrections = adaptation.fit()
+        state.withLock { if $0.updates == asked { $0.loaded?.judge.corrections = corrections } }
+    }
+
+    /// Labelled rows that are appended to `ADAPT_DATASET_URL`.
+    private func followLabels() async {
+        guard let adaptation, let path = adaptation.dataset else { return }
+        var follower = RowFollower(path: path)
+        while !Task.isCancelled {
+            var isNew = false
+            do {
+                while !Task.isCancelled, let table = try follower.next() { isNew = adaptation.take(table) || isNew }
+            } catch {
+                say("\(error)")
+                do { try await Task.sleep(for: .seconds(5)) } catch { return }
+            }
+            if isNew { adapt() }
+            do { try await Task.sleep(for: Self.followEvery) } catch { return }
+        }
+    }
+
+    /// Rows with labels, as columns of a request.
+    private func take(labels body: [UInt8]) throws -> JSON {
+        guard let adaptation else {
+            throw InferenceRefusal(409, "this worker does not adapt: set ADAPT=true, or deploySpec.adapt of its job")
+        }
+        guard case .table(let table) = try InferenceRequest(body, featureNames: [], modelName: modelName).rows else {
+            throw InferenceRefusal(400, "labels come with the columns of the data set by their names, not as \"features\"")
+        }
+        let count = try adaptation.told(table)
+        adapt()
+        return ["taken": .integer(Int64(count)), "labels": adaptation.info["adaptationLabels"] ?? 0]
     }
 
     /// - Returns: the file of predictions, and the last line that an earlier life has answered.
@@ -302,6 +354,7 @@ package final class ServeWorker: HTTPResponder {
         switch (rest, isRead) {
         case (["ready"], true): return Self.response(isReady ? 200 : 503, ["name": .string(modelName), "ready": .bool(isReady)])
         case ([], true): return Self.response(200, try metadata())
+        case (["labels"], false) where request.method == "POST": return Self.response(200, try take(labels: request.body))
         case (["infer"], false) where request.method == "POST": return Self.response(200, try infer(request.body))
         default: throw InferenceRefusal(isRead ? 404 : 405, "\(request.method) \(request.path) is nothing here")
         }
