@@ -63,6 +63,8 @@ import ThermalComfort
         #expect(edge.nodes == ["edge-1", "edge-2"] && edge.predictionsServed == expected.edge?.predictionsServed)
         let cut = try #require(edge.cut)
         #expect(cut.node == "edge-2" && cut.answered > 0 && cut.reportedLater >= cut.answered)
+        let adaptation = try #require(cut.adaptation)
+        #expect(adaptation.labels > 0 && adaptation.judged > 0)
         // Not to the last bit: another program adds up.
         let (left, right) = (try predictions(platform), try predictions(alone))
         #expect(left.map { $0[0] } == right.map { $0[0] } && left.count == edge.predictionsServed)
@@ -101,8 +103,9 @@ import ThermalComfort
         }
     }
 
-    @Test(arguments: ["datasets", "job"]) func `what the demo applies is what examples holds`(name: String) throws {
+    @Test(arguments: ["datasets", "job", "adapting"]) func `what the demo applies is what examples holds`(name: String) throws {
         let file = try String(contentsOf: URL(filePath: "examples/thermal-comfort/\(name).yaml"), encoding: .utf8)
-        #expect(file == (name == "job" ? ComfortManifests.job : ComfortManifests.datasets))
+        let own = ["datasets": ComfortManifests.datasets, "job": ComfortManifests.job, "adapting": ComfortManifests.adapting]
+        #expect(file == own[name])
     }
 }
