@@ -127,7 +127,8 @@ package final class ServeWorker: HTTPResponder {
                     // Another version is told at once.
                     if version == nil || version != told || ticks >= seconds * Self.looksPerSecond {
                         let report = self.report
-                        if report != last { reporter.tell(report) }
+                        // Again even without news: the agent may have begun anew.
+                        if report != last || version != nil { reporter.tell(report) }
                         (last, told, ticks) = (report, version, 0)
                     }
                     ticks += 1
