@@ -92,8 +92,9 @@ final class JointDesk: Sendable {
             isFromCloud: batch.table.rows.map { _ in false })
         let now = seconds()
         let isOpen = link?.isOpen(now: now) ?? false
-        let (hard, chosen) = state.withLock { $0.choose(batch, filter, explored, isOpen: isOpen, now: now) }
+        let (hard, chosen, imitated) = state.withLock { $0.choose(batch, filter, explored, isOpen: isOpen, now: now) }
         for row in hard { decided.isHard[row] = true }
+        if !imitated.isEmpty { decided.probabilities = ClassProbabilities(classCount: batch.classNames.count, values: imitated) }
         guard let link, !chosen.isEmpty else { return decided }
         let question = Self.question(batch.table.rows(chosen), without: label)
         let answer = await link.ask(question, now: seconds)
@@ -163,14 +164,15 @@ final class JointDesk: Sendable {
 }
 
 extension JointDesk.State {
-    /// - Returns: rows that are hard, and those of them that are asked about.
+    /// - Returns: rows that are hard, those of them that are asked about, and what the large model is expected to say of all, where that is learned.
     fileprivate mutating func choose(
         _ batch: JointDesk.Batch, _ filter: HardExampleFilter, _ explored: Double, isOpen: Bool, now: Double
-    ) -> (hard: [Int], chosen: [Int]) {
-        var hard: [Int] = [], chosen: [Int] = []
+    ) -> (hard: [Int], chosen: [Int], imitated: [Float]) {
+        var hard: [Int] = [], chosen: [Int] = [], imitated: [Float] = []
         for row in 0..<batch.probabilities.rowCount {
             let seen = batch.row(row)
             let expected = filter.rule == .learnedGain ? gain.expected(seen) : 0
+            if filter.rule == .learnedGain { imitated += gain.imitated(seen) }
             let lot = Double.random(in: 0..<1, using: &lots), isExplored = Double.random(in: 0..<1, using: &lots) < explored
             let hardness = filter.hardness(of: .classes(seen.shares), lot: lot, classNames: batch.classNames, gain: expected)
             counts.answered += 1
@@ -182,7 +184,7 @@ extension JointDesk.State {
             if !takes || isOpen { budget = trial }
         }
         counts.hard += hard.count
-        return (hard, chosen)
+        return (hard, chosen, imitated)
     }
 
     /// Takes the answer in; nil for none.
