@@ -56,10 +56,14 @@ let package = Package(
         .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
         .target(name: "COnnxRuntime"),
         .target(name: "Inference", dependencies: ["COnnxRuntime", "Learning"], swiftSettings: strict),
+        .target(name: "CEpoll"),
+        .target(name: "Serving", dependencies: ["CEpoll", "Inference", "Resources"], swiftSettings: strict),
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
         .target(
             name: "Workers",
-            dependencies: ["Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Storage", "ThermalComfort", "Training"],
+            dependencies: [
+                "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Serving", "Storage", "ThermalComfort", "Training",
+            ],
             swiftSettings: strict),
         .target(
             name: "Demo",
@@ -74,7 +78,7 @@ let package = Package(
             dependencies: [
                 "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
                 "NodeAgent", "Reconciliation", "Resources",
-                "Demo", "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
+                "Demo", "Inference", "KnowledgeBase", "Learning", "Serving", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -124,6 +128,9 @@ let package = Package(
         .testTarget(name: "TrainingTests", dependencies: ["Learning", "TestKit", "Training"], swiftSettings: strict),
         .testTarget(
             name: "InferenceTests", dependencies: ["Inference", "Learning", "Storage", "TestKit", "ThermalComfort", "Training"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ServingTests", dependencies: ["Inference", "Learning", "Resources", "Serving", "TestKit", "Training"],
             swiftSettings: strict),
         .testTarget(
             name: "WorkersTests",

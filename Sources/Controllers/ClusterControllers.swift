@@ -29,6 +29,7 @@ package enum OwnControllers {
     ) -> [any Reconciler] {
         let jobs: [any Reconciler] = [
             JobReconciler.incremental(client), JobReconciler.lifelong(client), JointInferenceReconciler(client: client),
+            ModelServingReconciler(client: client),
         ]
         let seals: [any Reconciler] = notary.map { [ModelSealReconciler(client: client, notary: $0)] } ?? []
         return jobs + seals + (recorder.map { [KnowledgeReconciler(client: client, recorder: $0)] } ?? [])

@@ -29,9 +29,10 @@ import Testing
         "KnowledgeBase": ["Storage", "Learning", "FoundationEssentials", "Foundation"],
         "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
         "Inference": ["Learning", "COnnxRuntime"] + platform,
+        "Serving": ["CEpoll", "Inference", "Resources", "Synchronization"] + platform,
         "Workers": [
-            "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Storage", "ThermalComfort", "Training", "Dispatch",
-            "Synchronization",
+            "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Serving", "Storage", "ThermalComfort", "Training",
+            "Dispatch", "Synchronization",
         ] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
         "Demo": [
@@ -42,7 +43,7 @@ import Testing
             "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
             "NodeAgent", "Reconciliation", "Resources", "Dispatch",
             "Synchronization", "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage",
-            "ThermalComfort", "Training",
+            "Serving", "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",
         ] + platform,
     ]

@@ -112,12 +112,15 @@ struct CloudServeCommand: AsyncParsableCommand {
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
         let knowledge = try CloudKnowledge(path: directory.knowledge, artifacts: artifacts, now: Self.environment.now)
         let notary = try CloudNotary(directory, artifacts: artifacts)
+        let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
+        let hub = Self.hub(service)
+        let joint = JointCalls(client: keeper, calls: hub)
         let ownNode =
             node
             ? try CloudNode(
-                service, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node", environment: Self.environment) : nil
-        let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
-        let hub = Self.hub(service)
+                service, cloud: hub, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node",
+                environment: Self.environment
+            ) { (key, question) async throws(APIStatus) -> [UInt8] in try await joint.ask(key, by: CloudNode.name, question) } : nil
         let api = APIServer(
             service: service, tokens: tokens, programVersion: Skerry.configuration.version,
             audit: settings.isAudited
@@ -125,11 +128,11 @@ struct CloudServeCommand: AsyncParsableCommand {
             doors: [
                 HubDoor(hub: hub),
                 try JoinDoor(client: keeper, authority: authority, now: Self.environment.now),
-                ArtifactDoor(service: service, store: artifacts),
+                ArtifactDoor(service: service, store: artifacts), JointDoor(calls: joint),
                 SnapshotDoor(path: CloudKnowledge.path, type: "application/vnd.sqlite3", service: service) { () async throws(APIStatus) in
                     try await knowledge.snapshot()
                 },
-            ], calls: CallRouter(own: ownNode, hub: hub))
+            ], calls: hub)
         let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: Self.limits(settings.http), responder: api)
         podTokens.server = (["0.0.0.0", "::"].contains(host) ? "127.0.0.1" : host, server.port)

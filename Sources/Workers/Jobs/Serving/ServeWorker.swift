@@ -2,6 +2,7 @@ import Inference
 import Learning
 package import Network
 package import Resources
+import Serving
 import Storage
 import Synchronization
 
@@ -10,6 +11,7 @@ import Synchronization
 package final class ServeWorker: HTTPResponder {
     /// Between two looks at the model's files.
     private static let lookEvery = Duration.milliseconds(200)
+    private static let looksPerSecond = 5
     /// Between two looks at the file of rows.
     private static let followEvery = Duration.milliseconds(300)
     /// Rows that are kept for labels, and predictions; more are dropped.
@@ -39,8 +41,14 @@ package final class ServeWorker: HTTPResponder {
     private let say: @Sendable (String) -> Void
     private let startTime: String
     private let adaptation: LabelAdaptation?
+    private let joint: JointDesk?
     private let state = Mutex(State())
     private let address = Mutex("")
+    /// Answers what asks for the model's own inputs, without a way through this worker.
+    private let desk: ModelDesk
+    private let behind: WorkerBehind
+    /// Whether the model's own answer is the worker's: nothing is added to it here.
+    private let isDirect: Bool
 
     /// - Parameters:
     ///   - onnxRuntime: where its library may lie, best first.
@@ -56,8 +64,22 @@ package final class ServeWorker: HTTPResponder {
         modelName = settings["MODEL_NAME"] ?? settings["JOB_NAME"] ?? settings["SERVICE_NAME"] ?? "model"
         (runtime, self.now, self.say) = (onnxRuntime, now, say)
         startTime = now().text
+        let name = modelName, behind = WorkerBehind()
+        self.behind = behind
+        desk = ModelDesk(name: name, nanoseconds: monotonic, tables: { try behind.rows($0) }, others: { await behind.answer($0, $1) })
         _ = try HardExamples(settings)
         adaptation = try LabelAdaptation(settings)
+        let begin = ContinuousClock.now
+        joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
+        isDirect = adaptation == nil && joint == nil
+    }
+
+    /// Rows of a stream by the names of a table's columns.
+    func answer(_ rows: RowTable) throws -> RowTable {
+        var table = TextTable(columns: rows.columns, source: "the stream")
+        for (row, line) in zip(rows.rows, rows.lines) { table.append(row, line: line) }
+        let (judged, classes, _) = try judge(table)
+        return RowTable(judged, classes: classes, lines: rows.lines)
     }
 
     /// Serves; the port is told in `ownerInfo.address` of the reports, and by `onListening`.
@@ -66,14 +88,15 @@ package final class ServeWorker: HTTPResponder {
     package func run(
         terminated: @escaping @Sendable () async -> Void, onListening: @Sendable (Int) -> Void = { _ in }
     ) async -> WorkerRun.Ending {
-        let reporter: WorkerReporter, server: HTTPServer
+        behind.take(self)
+        defer { behind.take(nil) }
+        let reporter: WorkerReporter, server: LoopServer
         do {
             let port = try settings.integer("INFERENCE_PORT", default: 0, in: 0...65535)!
             let period = try settings.integer("LC_PERIOD", default: 30, in: 1...86_400)!
             reporter = try WorkerReporter(settings)
-            var limits = HTTPLimits()
-            (limits.bodyBytesMax, limits.connectionsMax) = (16 << 20, 256)
-            server = try await HTTPServer.start(host: "127.0.0.1", port: port, tls: nil, limits: limits, responder: self)
+            server = try LoopServer(host: "127.0.0.1", port: port, handler: desk)
+            server.start()
             address.withLock { $0 = "127.0.0.1:\(server.port)" }
             onListening(server.port)
             say("serving on http://127.0.0.1:\(server.port)/v2")
@@ -82,9 +105,12 @@ package final class ServeWorker: HTTPResponder {
             say("\(error)")
             return error is WorkerInputError ? .refused : .failed
         }
-        await server.stop(grace: .milliseconds(300))
+        server.stop()
+        for _ in 0..<60 where !server.hasEnded { try? await Task.sleep(for: .milliseconds(5)) }
+        server.end()
         try? await reporter.finish(report, triesMax: 1)
         await reporter.close()
+        await joint?.close()
         return .completed
     }
 
@@ -95,14 +121,18 @@ package final class ServeWorker: HTTPResponder {
             group.addTask { await self.follow() }
             group.addTask { await self.followLabels() }
             group.addTask {
-                var last: WorkerReport?
+                var (last, told, ticks): (WorkerReport?, String?, Int) = (nil, nil, 0)
                 while !Task.isCancelled {
-                    let report = self.report
-                    if report != last { reporter.tell(report) }
-                    last = report
-                    // The first version is told at once.
-                    let isWaiting = self.state.withLock { $0.loaded == nil }
-                    do { try await Task.sleep(for: isWaiting ? Self.lookEvery : .seconds(seconds)) } catch { return }
+                    let version = self.state.withLock { $0.loaded?.version }
+                    // Another version is told at once.
+                    if version == nil || version != told || ticks >= seconds * Self.looksPerSecond {
+                        let report = self.report
+                        // Again even without news: the agent may have begun anew.
+                        if report != last || version != nil { reporter.tell(report) }
+                        (last, told, ticks) = (report, version, 0)
+                    }
+                    ticks += 1
+                    do { try await Task.sleep(for: Self.lookEvery) } catch { return }
                 }
             }
             await terminated()
@@ -114,14 +144,19 @@ package final class ServeWorker: HTTPResponder {
     private var report: WorkerReport {
         var report = WorkerReport(.running, kind: "inference")
         let state = state.withLock { $0 }
+        let counts = desk.counts
         report.ownerInfo = [
             "startTime": .string(startTime), "updateTime": .string(state.updateTime.isEmpty ? startTime : state.updateTime),
-            "inferenceNumber": .integer(Int64(state.inferences)), "hardExampleNumber": .integer(Int64(state.hard)),
+            "inferenceNumber": .integer(Int64(state.inferences + counts.rows)), "hardExampleNumber": .integer(Int64(state.hard)),
             "unseenNumber": .integer(Int64(state.unseen)), "refusedNumber": .integer(Int64(state.refused)),
             "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
-            "address": .string(address.withLock { $0 }),
+            "address": .string(address.withLock { $0 }), "modelName": .string(modelName), "errors": .integer(Int64(counts.failed)),
         ]
-        for (name, value) in adaptation?.info ?? [:] { report.ownerInfo[name] = value }
+        if let middle = counts.latency.quantile(0.5), let tail = counts.latency.quantile(0.99) {
+            report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
+            report.ownerInfo["latencyP99Micros"] = .integer(Int64(tail / 1000))
+        }
+        for info in [adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
         return report
     }
 
@@ -137,7 +172,7 @@ package final class ServeWorker: HTTPResponder {
                     let library = try ONNXRuntime(candidates: runtime)
                     let judge = try version.load(settings, library)
                     adaptation?.begin(judge)
-                    take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
+                    try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
                     // Labels that came while it was loaded.
                     adapt()
                     (taken, told) = (version, "")
@@ -151,13 +186,16 @@ package final class ServeWorker: HTTPResponder {
         }
     }
 
-    private func take(_ loaded: Loaded) {
+    private func take(_ loaded: Loaded) throws {
         let time = now().text
+        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect)
         state.withLock { state in
             if state.loaded != nil { state.updates += 1 }
             state.loaded = loaded
             state.updateTime = time
         }
+        desk.offer(offer.engine)
+        if let words = offer.words { say(words) }
         say("model \"\(modelName)\", version \(loaded.version)")
     }
 
@@ -195,7 +233,7 @@ package final class ServeWorker: HTTPResponder {
                     while !Task.isCancelled, let table = try follower.next() {
                         for words in follower.refused { refuse(words) }
                         let fresh = table.lines.indices.filter { table.lines[$0] > files!.done }
-                        if !fresh.isEmpty { try answer(table.rows(fresh), files!.predictions) }
+                        if !fresh.isEmpty { try await answer(table.rows(fresh), files!.predictions) }
                     }
                     for words in follower.refused { refuse(words) }
                 } catch {
@@ -210,6 +248,22 @@ package final class ServeWorker: HTTPResponder {
     private func refuse(_ words: String) {
         state.withLock { $0.refused += 1 }
         say(words)
+    }
+
+    /// Judges rows, and asks the large model about hard ones where there is a joint inference service.
+    private func decide(_ table: TextTable) async throws -> (RowJudge.Judgement, [String], String) {
+        var (judged, classes, version) = try judge(table)
+        guard let joint, !classes.isEmpty else { return (judged, classes, version) }
+        let batch = JointDesk.Batch(
+            table: table, probabilities: judged.probabilities, features: judged.rows.features, sites: judged.rows.sites, classNames: classes
+        )
+        let decided = await joint.decide(batch)
+        judged.probabilities = decided.probabilities
+        for row in judged.marks.indices {
+            judged.marks[row].isHard = decided.isHard[row]
+            judged.marks[row].isFromCloud = decided.isFromCloud[row]
+        }
+        return (judged, classes, version)
     }
 
     // MARK: - Labels
@@ -234,7 +288,10 @@ package final class ServeWorker: HTTPResponder {
         while !Task.isCancelled {
             var isNew = false
             do {
-                while !Task.isCancelled, let table = try follower.next() { isNew = adaptation.take(table) || isNew }
+                while !Task.isCancelled, let table = try follower.next() {
+                    joint?.told(table)
+                    isNew = adaptation.take(table) || isNew
+                }
             } catch {
                 say("\(error)")
                 do { try await Task.sleep(for: .seconds(5)) } catch { return }
@@ -246,15 +303,20 @@ package final class ServeWorker: HTTPResponder {
 
     /// Rows with labels, as columns of a request.
     private func take(labels body: [UInt8]) throws -> JSON {
-        guard let adaptation else {
+        guard adaptation != nil || joint != nil else {
             throw InferenceRefusal(409, "this worker does not adapt: set ADAPT=true, or deploySpec.adapt of its job")
         }
         guard case .table(let table) = try InferenceRequest(body, featureNames: [], modelName: modelName).rows else {
             throw InferenceRefusal(400, "labels come with the columns of the data set by their names, not as \"features\"")
         }
-        let count = try adaptation.told(table)
-        adapt()
-        return ["taken": .integer(Int64(count)), "labels": adaptation.info["adaptationLabels"] ?? 0]
+        var answer: JSON = [:]
+        if let joint { answer["judged"] = .integer(Int64(joint.told(table))) }
+        if let adaptation {
+            answer["taken"] = .integer(Int64(try adaptation.told(table)))
+            adapt()
+            answer["labels"] = adaptation.info["adaptationLabels"]
+        }
+        return answer
     }
 
     /// - Returns: the file of predictions, and the last line that an earlier life has answered.
@@ -274,15 +336,15 @@ package final class ServeWorker: HTTPResponder {
         return (try LineAppender(path: path, header: header, bytesMax: Self.fileBytesMax), done)
     }
 
-    private func answer(_ table: TextTable, _ predictions: LineAppender?) throws {
+    private func answer(_ table: TextTable, _ predictions: LineAppender?) async throws {
         do {
-            let (judged, classes, version) = try judge(table)
+            let (judged, classes, version) = try await decide(table)
             try write(table, judged, classes, version, predictions)
         } catch let error as TableError {
             // One row that does not fit must not hide the others.
             guard table.count > 1 else { return say("\(error)") }
             state.withLock { $0.refused -= table.count }
-            for row in 0..<table.count { try answer(table.rows([row]), predictions) }
+            for row in 0..<table.count { try await answer(table.rows([row]), predictions) }
         }
     }
 
@@ -312,7 +374,7 @@ package final class ServeWorker: HTTPResponder {
     /// `/v2/…` of the Open Inference Protocol.
     package func respond(to request: HTTPRequest) async -> HTTPResponse {
         do {
-            return try answer(request)
+            return try await answer(request)
         } catch let refusal as InferenceRefusal {
             return Self.response(refusal.status, ["error": .string(refusal.reason)])
         } catch {
@@ -324,7 +386,7 @@ package final class ServeWorker: HTTPResponder {
         HTTPResponse(status: status, headers: ["Content-Type": "application/json"], body: .bytes(json.bytes()))
     }
 
-    private func answer(_ request: HTTPRequest) throws -> HTTPResponse {
+    private func answer(_ request: HTTPRequest) async throws -> HTTPResponse {
         let parts = request.path.split(separator: "/").map(String.init)
         let isRead = request.method == "GET" || request.method == "HEAD"
         guard parts.first == "v2" else { throw InferenceRefusal(404, "\(request.path): paths begin with /v2") }
@@ -355,7 +417,7 @@ package final class ServeWorker: HTTPResponder {
         case (["ready"], true): return Self.response(isReady ? 200 : 503, ["name": .string(modelName), "ready": .bool(isReady)])
         case ([], true): return Self.response(200, try metadata())
         case (["labels"], false) where request.method == "POST": return Self.response(200, try take(labels: request.body))
-        case (["infer"], false) where request.method == "POST": return Self.response(200, try infer(request.body))
+        case (["infer"], false) where request.method == "POST": return Self.response(200, try await infer(request.body))
         default: throw InferenceRefusal(isRead ? 404 : 405, "\(request.method) \(request.path) is nothing here")
         }
     }
@@ -382,14 +444,14 @@ package final class ServeWorker: HTTPResponder {
         ]
     }
 
-    private func infer(_ body: [UInt8]) throws -> JSON {
+    private func infer(_ body: [UInt8]) async throws -> JSON {
         guard let names = state.withLock({ $0.loaded?.judge.featureNames }) else {
             throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later")
         }
         let request = try InferenceRequest(body, featureNames: names, modelName: modelName)
         switch request.rows {
         case .table(let table):
-            let (judged, classes, version) = try judge(table)
+            let (judged, classes, version) = try await decide(table)
             return InferenceAnswer(
                 request, judged.probabilities, marks: judged.marks, classNames: classes, modelName: modelName, version: version
             ).json
