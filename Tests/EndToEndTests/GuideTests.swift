@@ -28,6 +28,9 @@ import Testing
     func `every command of the guide to the thermal-comfort example works`() throws { try check("docs/guides/thermal-comfort.md") }
 
     @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
+    func `every command of the guide to models works`() throws { try check("docs/guides/models.md") }
+
+    @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
     func `every command of the guide to joint inference works: cloud and edge answer together, and the edge alone`() throws {
         try check("docs/guides/joint-inference.md")
     }
