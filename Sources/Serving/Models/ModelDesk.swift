@@ -401,8 +401,12 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         if requests.isEmpty { return [] }
         var answers: [[NamedTensor]] = []
         for request in requests {
+            let call = InferCall(inputs: zip(served.engine.inputs, request).map { NamedTensor($0.name, $1) })
+            guard let tensors = try served.engine.tensors(for: call) else {
+                throw ServingRefusal(409, "this worker takes rows by the names of a table's columns; give those")
+            }
             do throws(InferenceError) {
-                answers += try served.engine.run([request]).map { $0.map { NamedTensor($0.name, $0.tensor.copied) } }
+                answers += try served.engine.run([tensors]).map { $0.map { NamedTensor($0.name, $0.tensor.copied) } }
             } catch {
                 count(served) { $0.failed += 1 }
                 throw ServingRefusal(500, "model \"\(name)\": \(error)")
