@@ -113,7 +113,15 @@ package struct RESTClient: ObjectClient {
         return path + "/\(QueryText.encoded(kind.plural))"
     }
 
-    private func path(_ kind: ResourceKind, _ key: ObjectKey, _ part: ObjectPart = .whole) throws(APIStatus) -> String {
+    /// What is shown to the server now.
+    func currentTrust() throws(APIStatus) -> TLSTrust? {
+        guard let trust = access.trust, let files = access.certificateFiles else { return access.trust }
+        do { return try Self.renewed(trust, from: files, read) } catch {
+            throw Self.unavailable("cannot read the certificate of \(access.origin): \(error)")
+        }
+    }
+
+    func path(_ kind: ResourceKind, _ key: ObjectKey, _ part: ObjectPart = .whole) throws(APIStatus) -> String {
         guard !key.name.isEmpty, !kind.isNamespaced || !key.namespace.isEmpty else {
             throw .badRequest("\(kind): metadata.name\(kind.isNamespaced ? " and metadata.namespace" : "") must be given, found \"\(key)\"")
         }

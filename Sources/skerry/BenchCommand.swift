@@ -20,7 +20,7 @@ struct BenchCommand: ParsableCommand {
             BenchLearningCommand.self,
             BenchInferenceCommand.self, BenchInferCommand.self,
             BenchNewCityCommand.self,
-            BenchUnseenCommand.self,
+            BenchUnseenCommand.self, BenchJointCommand.self,
             BenchClaimCommand.self,
             BenchKnowledgeCommand.self,
         ])

@@ -15,10 +15,20 @@ struct WorkerResponder: HTTPResponder {
             return await models.respond(to: request)
         }
         if let others, !request.path.hasPrefix(WorkerDoor.folder) { return await others.respond(to: request) }
+        if WorkerDoor.isQuestion(request.path) { return await ask(request) }
         let answer = await door.answer(method: request.method, path: request.path, body: request.body)
         if answer.status == 200 { models.take(request.body, path: request.path) }
         var headers: HTTPHeaders = ["Content-Type": "application/json"]
         if answer.retryAfterSeconds > 0 { headers["Retry-After"] = String(answer.retryAfterSeconds) }
         return HTTPResponse(status: answer.status, headers: headers, body: .bytes(answer.body.bytes()))
+    }
+
+    private func ask(_ request: HTTPRequest) async -> HTTPResponse {
+        do throws(APIStatus) {
+            let answer = try await door.ask(method: request.method, path: request.path, body: request.body)
+            return HTTPResponse(status: 200, headers: ["Content-Type": "application/json"], body: .bytes(answer))
+        } catch {
+            return HTTPResponse(status: error.code, headers: ["Content-Type": "application/json"], body: .bytes(error.json.bytes()))
+        }
     }
 }

@@ -30,6 +30,11 @@ import Testing
     @Test(.enabled(if: Cloud.kubectl != nil && ServingProgram.find("curl") != nil, "kubectl or curl is not installed"))
     func `every command of the guide to inference works`() throws { try check("docs/guides/inference.md") }
 
+    @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
+    func `every command of the guide to joint inference works: cloud and edge answer together, and the edge alone`() throws {
+        try check("docs/guides/joint-inference.md")
+    }
+
     private func check(_ path: String) throws {
         let folder = try TemporaryFolder()
         let work = try Self.workplace(in: folder)

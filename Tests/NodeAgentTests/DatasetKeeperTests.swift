@@ -64,6 +64,7 @@ import Testing
             let third = try await status(world, "d", "was replaced") { $0["numberOfSamples"] == 1000 }
             #expect(third["version"] == 2)
             #expect(condition(third, "Drifted")?["status"] == "True")
+            #expect(third["drift"]?.number ?? 0 > 0.25)
             #expect(condition(third, "Drifted")?["message"]?.string?.contains("\"n\"") == true)
         }
     }

@@ -3,12 +3,13 @@ import Resources
 /// What jobs add to the registry.
 extension ModelVersions {
     /// A new entry that belongs to a job.
-    static func entry(named name: String, of job: JSON, format: String) -> JSON {
+    ///
+    /// - Parameter first: the model of its first version.
+    static func entry(named name: String, of job: JSON, first: WorkerReport.Result) -> JSON {
         [
             "apiVersion": "sedna.io/v1alpha1", "kind": "Model",
             "metadata": ["name": .string(name), "namespace": .string(job.namespace), "ownerReferences": [job.controllerReference]],
-            // The file of the spec is what serves before the first version; a job's own entry has none until then.
-            "spec": ["url": .string("/\(job.name)"), "format": .string(format)],
+            "spec": ["url": .string(first.digest), "format": .string(first.format)],
         ]
     }
 

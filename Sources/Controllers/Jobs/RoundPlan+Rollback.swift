@@ -57,11 +57,15 @@ extension RoundPlan {
 
     private mutating func finish(_ rollback: Rollback) {
         if let model = world.models[style.deployedModel], ModelVersions(model).serving == rollback.from {
-            var model = model
-            model[path: ["status", "previous"]] = .integer(rollback.from)
-            model[path: ["status", "serving"]] = .integer(rollback.to)
-            model[path: ["status", "updateTime"]] = .string(world.now.text)
-            return steps.append(.updateStatus(.model, model))
+            var versions = ModelVersions(model)
+            do throws(ModelVersionError) {
+                try versions.promote(rollback.to, now: world.now)
+                return steps.append(.updateStatus(.model, versions.model))
+            } catch {
+                // Gone since it was decided.
+                status["rollback"] = nil
+                return status.tell("RollbackImpossible", "\(rollback.reason); \(error)", isWarning: true)
+            }
         }
         let taken = world.models[style.deployedModel].flatMap { ModelVersions($0).version(rollback.from) }
         if let digest = taken?["digest"] {

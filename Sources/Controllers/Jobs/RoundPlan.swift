@@ -265,7 +265,7 @@ struct RoundPlan: Sendable {
             return status.endRound("Kept", ruling.reason, version: servingVersion, metrics: figures(work))
         }
         guard let model = world.models[style.deployedModel] else {
-            steps.append(.create(.model, ModelVersions.entry(named: style.deployedModel, of: job, format: result.format)))
+            steps.append(.create(.model, ModelVersions.entry(named: style.deployedModel, of: job, first: result)))
             return status.set(.deploy, .starting, "MakingModel", "model \(style.deployedModel) is made")
         }
         var versions = ModelVersions(model)

@@ -52,6 +52,7 @@ struct JointInferencePlan: Sendable {
         let there = world.pods[pods.name(cloudOrder.role)].flatMap(PodFacts.nodeName) ?? inputs.node("cloudWorker") ?? world.cloudNode
         edge.add("BIG_MODEL_IP", there.flatMap { addresses[$0] } ?? "")
         edge.add("BIG_MODEL_PORT", port)
+        edge.add("JOINT", "true")
         return [
             cloudOrder,
             WorkerOrder(role: .init(word: "edge", type: "edge", round: nil), template: inputs.template("edgeWorker"), fittings: edge),

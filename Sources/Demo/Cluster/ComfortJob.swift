@@ -126,6 +126,23 @@ struct ComfortJob: Sendable {
         return pods.first { $0["spec"]?["nodeName"]?.string == edge.name }.flatMap { WorkerState($0)?.report.ownerInfo }
     }
 
+    /// Starts a worker at an edge that serves the same model and adapts by itself, and waits until it answers with a version.
+    ///
+    /// - Returns: its door.
+    func startAdapting(at edge: DemoCluster.Edge, version: Int64) throws -> EdgeInference {
+        var pod = try ComfortManifests.objects(ComfortManifests.adapting, folder: "")[0]
+        pod[path: ["spec", "nodeName"]] = .string(edge.name)
+        try cluster.client.apply(.pod, pod)
+        let name = pod["metadata"]?["name"]?.string ?? ""
+        let address = try cluster.until("pod \(name) serves at \(edge.name)") { () -> String? in
+            let info = WorkerState(try cluster.client.get(.pod, name))?.report.ownerInfo
+            return info?["address"]?.string.flatMap { $0.isEmpty ? nil : $0 }
+        }
+        let door = try EdgeInference(address: address, model: Self.name)
+        try cluster.until("pod \(name) serves version \(version)") { () -> Bool? in try door.version() == "\(version)" ? true : nil }
+        return door
+    }
+
     /// Where the model serves at an edge.
     func address(at edge: DemoCluster.Edge) throws -> String? {
         try report(at: edge)?["address"]?.string.flatMap { $0.isEmpty ? nil : $0 }

@@ -84,6 +84,44 @@ package enum ComfortManifests {
 
         """
 
+    /// `adapting.yaml`: a worker at an edge that adapts by itself.
+    package static let adapting = """
+        # The model of the job once more at an edge, in a worker that adapts by itself: labels that people give there correct it at once, without the
+        # cloud. Apart from the workers that serve for the judge, whose answers are to be those of the job alone.
+        apiVersion: v1
+        kind: Pod
+        metadata:
+          name: thermal-comfort-adapting
+          labels:
+            jobs.skerry.io/worker: "true"
+        spec:
+          nodeName: edge-2
+          containers:
+            - name: infer
+              image: skerry/worker:builtin
+              args: [infer]
+              env:
+                - {name: MODEL_NAME, value: thermal-comfort}
+                - {name: MODEL_URL, value: /home/data/model/model.onnx}
+                - {name: MODEL_HOT_UPDATE_CONFIG, value: /home/data/model/model_config.json}
+                - {name: LEARNER, value: thermal-comfort}
+                - {name: ADAPT, value: "true"}
+                - {name: ADAPT_URL, value: /home/data/labels}
+                - {name: LC_PERIOD, value: "1"}
+              volumeMounts:
+                - {name: model, mountPath: /home/data/model}
+                - {name: labels, mountPath: /home/data/labels}
+          volumes:
+            - name: model
+              csi:
+                driver: models.skerry.io
+                readOnly: true
+                volumeAttributes: {model: thermal-comfort}
+            - name: labels
+              emptyDir: {}
+
+        """
+
     /// The objects of a file of manifests.
     ///
     /// - Parameter folder: stands where the files say `/data`.

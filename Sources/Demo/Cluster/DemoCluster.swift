@@ -164,7 +164,7 @@ package final class DemoCluster: Sendable {
                 throw ClusterError("\(process.name) has ended while the demo waited: \(what()); it said:\n\(process.lastWords)")
             }
             guard .now < end else { throw ClusterError("waited \(seconds) s in vain: \(what())") }
-            usleep(50_000)
+            usleep(100_000)
         }
     }
 
@@ -223,7 +223,8 @@ package final class DemoCluster: Sendable {
         // Their Pods outlive them: whom they have started must be known while they are there to be asked.
         let pods = Self.started(by: Set(processes.map(\.id)))
         for process in processes.reversed() { process.send(SIGTERM) }
-        let end = ContinuousClock.now + .seconds(Self.graceSeconds)
+        // What is thrown away need not be left in order.
+        let end = ContinuousClock.now + (keepsFolder ? Self.grace : Self.shortGrace)
         while processes.contains(where: \.isRunning), .now < end { usleep(20_000) }
         for process in processes { process.send(SIGKILL) }
         while processes.contains(where: \.isRunning) { usleep(1000) }
@@ -233,7 +234,8 @@ package final class DemoCluster: Sendable {
         if !keepsFolder { try? FileManager.default.removeItem(atPath: settings.folder) }
     }
 
-    private static let graceSeconds = 5
+    private static let grace = Duration.seconds(5)
+    private static let shortGrace = Duration.milliseconds(500)
 
     private static func started(by servers: Set<pid_t>) -> Set<pid_t> {
         var found: Set<pid_t> = []

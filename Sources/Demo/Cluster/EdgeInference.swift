@@ -62,6 +62,21 @@ final class EdgeInference: Sendable {
         return (values, json["model_version"]?.string ?? "")
     }
 
+    /// Tells labels of votes to a worker that adapts; they count as soon as this returns.
+    ///
+    /// - Parameters:
+    ///   - columns: names, the label's among them.
+    ///   - rows: fields in the order of the columns.
+    /// - Returns: labels that were taken.
+    func tell(columns: [String], rows: [[String]]) throws -> Int {
+        let answer = try send("POST", "/labels", JSON.object(["inputs": .array(Self.inputs(columns, rows))]).bytes())
+        guard answer.status == 200 else {
+            let said = String(decoding: answer.body.prefix(400), as: UTF8.self)
+            throw ClusterError("\(address) refuses \(rows.count) labels with \(answer.status): \(said)")
+        }
+        return Int(try JSONParser.parse(answer.body)["taken"]?.integer ?? 0)
+    }
+
     private func send(_ method: String, _ path: String, _ body: [UInt8] = []) throws -> HTTPAnswer {
         let request = HTTPRequest(
             method: method, path: "/v2/models/\(model)\(path)", headers: body.isEmpty ? [:] : ["Content-Type": "application/json"],
@@ -72,12 +87,16 @@ final class EdgeInference: Sendable {
     /// The columns by their names, without the votes.
     private static func body(_ rows: ComfortRows) -> [UInt8] {
         let fields = (0..<rows.count).map { ComfortStream.asked(rows.record($0), rows.building($0)) }
-        let inputs = ComfortStream.askedColumns.enumerated().map { place, column -> JSON in
+        let inputs = inputs(ComfortStream.askedColumns, fields)
+        return JSON.object(["inputs": .array(inputs), "outputs": [["name": "probabilities"]]]).bytes()
+    }
+
+    private static func inputs(_ columns: [String], _ rows: [[String]]) -> [JSON] {
+        columns.enumerated().map { place, column in
             [
                 "name": .string(column), "datatype": "BYTES", "shape": [.integer(Int64(rows.count))],
-                "data": .array(fields.map { .string($0[place]) }),
+                "data": .array(rows.map { .string($0[place]) }),
             ]
         }
-        return JSON.object(["inputs": .array(inputs), "outputs": [["name": "probabilities"]]]).bytes()
     }
 }

@@ -19,6 +19,16 @@ final class PlatformMethod: LifelongMethod, Sendable {
         var reportedLater: Int
         /// Seconds without a way to the cloud.
         var seconds: Double
+        /// What labels given at the edge were worth meanwhile; nil where none were.
+        var adaptation: ComfortResults.Adaptation?
+    }
+
+    /// The edge without a way to the cloud, while it lasts.
+    private struct Cutting {
+        var edge: DemoCluster.Edge
+        var start: ContinuousClock.Instant
+        /// Adapts by itself.
+        var adapting: EdgeInference
     }
 
     private struct State {
@@ -79,10 +89,12 @@ final class PlatformMethod: LifelongMethod, Sendable {
         let (rows, ended) = try bring(round)
         try job.waitForRows(rows)
         try job.begin(after: ended)
-        var cut: (edge: DemoCluster.Edge, start: ContinuousClock.Instant, told: Int)?
-        if round.number == cutRound, state.withLock({ $0.version }) > 0, let edge = cluster.edges.last {
+        var cut: Cutting?
+        let standing = state.withLock { $0.version }
+        if round.number == cutRound, standing > 0, let edge = cluster.edges.last {
+            let adapting = try job.startAdapting(at: edge, version: standing)
             try job.waitForCollection(round: ended + 1)
-            cut = (edge, .now, try told(at: edge))
+            cut = Cutting(edge: edge, start: .now, adapting: adapting)
             try cluster.cut(edge)
             display.note("  round \(round.number + 1): \(edge.name) is cut off from the cloud; its votes were collected before")
         }
@@ -136,9 +148,7 @@ final class PlatformMethod: LifelongMethod, Sendable {
     /// Predictions of an edge that the cloud has heard of.
     private func told(at edge: DemoCluster.Edge) throws -> Int { Int(try job.report(at: edge)?["inferenceNumber"]?.integer ?? 0) }
 
-    private func endCut(
-        _ cut: (edge: DemoCluster.Edge, start: ContinuousClock.Instant, told: Int), _ round: ComfortRound, _ version: Int64?
-    ) throws {
+    private func endCut(_ cut: Cutting, _ round: ComfortRound, _ version: Int64?) throws {
         let before = state.withLock { $0.version }
         let place = cluster.edges.firstIndex { $0.name == cut.edge.name }!
         // Votes of its own cities, whose people go on asking.
@@ -153,6 +163,7 @@ final class PlatformMethod: LifelongMethod, Sendable {
             }
             answered = own.count
         }
+        let adaptation = try adapt(cut, round, at: place)
         let heard = try told(at: cut.edge)
         try cluster.mend(cut.edge)
         let seconds = Double((ContinuousClock.now - cut.start) / .milliseconds(1)) / 1000
@@ -167,12 +178,44 @@ final class PlatformMethod: LifelongMethod, Sendable {
                 return later >= answered ? true : nil
             }
         }
-        let found = Cut(edge: cut.edge.name, round: round.number, answered: answered, reportedLater: later, seconds: seconds)
+        let found = Cut(
+            edge: cut.edge.name, round: round.number, answered: answered, reportedLater: later, seconds: seconds, adaptation: adaptation)
         state.withLock { $0.cut = found }
         display.note("  round \(round.number + 1): \(cut.edge.name) has caught up; the cloud heard of \(later) predictions afterwards")
     }
 
     private static let askedWhileCut = 500
+
+    /// People at the edge label some of the round's votes, and the worker there that adapts is asked about the others of the same places,
+    /// before and after. These labels were bought for the round; no test vote is among them.
+    private func adapt(_ cut: Cutting, _ round: ComfortRound, at place: Int) throws -> ComfortResults.Adaptation? {
+        defer { cut.adapting.close() }
+        let votes = round.labelled, buildings = votes.rows.buildingIDs
+        let own = buildings.indices.filter { self.votes.edge(ofBuilding: buildings[$0]) == place }
+        // Every second vote of each place.
+        var met: [String: Int] = [:]
+        let sites = votes.rows.tasks.sites
+        let isTold = own.map { row in
+            met[sites[row], default: 0] += 1
+            return met[sites[row]]! % 2 == 1
+        }
+        let told = zip(own, isTold).filter(\.1).map(\.0), judged = zip(own, isTold).filter { !$0.1 }.map(\.0)
+        guard !told.isEmpty, !judged.isEmpty else { return nil }
+        func right() throws -> Double {
+            let found = ClassProbabilities(
+                classCount: Preference.allCases.count, values: try cut.adapting.predict(votes.rows.rows(judged)))
+            return Double(judged.indices.count { found.predictedClass(row: $0) == votes.labels[judged[$0]] }) / Double(judged.count)
+        }
+        let before = try right()
+        let ids = votes.rows.recordIDs
+        let taken = try cut.adapting.tell(columns: ComfortStream.columns, rows: self.votes.fields(told.map { ids[$0] }))
+        let after = try right()
+        func percent(_ share: Double) -> String { "\((share * 1000).rounded() / 10) %" }
+        display.note(
+            "  round \(round.number + 1): people at \(cut.edge.name) gave \(taken) labels; its adapting worker is right for \(percent(after)) of"
+                + " \(judged.count) other votes, without them for \(percent(before))")
+        return .init(labels: taken, judged: judged.count, accuracyBefore: before, accuracyAfter: after)
+    }
 
     // MARK: Predicting
 

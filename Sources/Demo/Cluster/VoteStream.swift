@@ -38,6 +38,16 @@ struct VoteStream: Sendable {
 
     static var header: [UInt8] { csvLine(ComfortStream.columns) }
 
+    /// Fields of votes with their labels, in the order of `ComfortStream.columns`.
+    ///
+    /// - Parameter ids: of records whose labels were bought.
+    func fields(_ ids: [Int]) -> [[String]] {
+        ids.map { id in
+            let record = records[id]!
+            return ComfortStream.fields(record, database.buildings[record.buildingID]!, group: groups[id]!, isLabelled: true)
+        }
+    }
+
     /// Lines of votes for each edge's file. Of a vote whose label was not bought there is nothing but what is known before anyone votes.
     ///
     /// - Parameters:

@@ -44,7 +44,9 @@ extension ComfortRun {
         var edge = ComfortResults.Edge(
             nodes: cluster.edges.map(\.name), predictionsServed: experiment.test.count, p50US: time(0.5), p99US: time(0.99))
         edge.cut = method.cut.map {
-            .init(node: $0.edge, round: $0.round, answered: $0.answered, reportedLater: $0.reportedLater, seconds: $0.seconds)
+            .init(
+                node: $0.edge, round: $0.round, answered: $0.answered, reportedLater: $0.reportedLater, seconds: $0.seconds,
+                adaptation: $0.adaptation)
         }
         let models = try PlatformModels(cluster, rounds: method.protocolRounds)
         let knowledge = try PlatformKnowledge(cluster, rounds: method.protocolRounds, evaluation)

@@ -42,17 +42,18 @@ package struct JointEvaluation: Sendable, Equatable {
             let expected = filter.rule == .learnedGain ? gain.expected(row.small) : 0
             let hardness = filter.hardness(of: .classes(row.small.shares), lot: lot, gain: expected)
             let isUploaded = budget.takes(hardness: isExplored ? 1 : hardness, bytes: 1, now: Double(answered))
+            let alone = filter.rule == .learnedGain ? gain.imitated(row.small) : row.small.shares
             if isUploaded, filter.rule == .learnedGain { gain.learn(row.small, large: row.large) }
-            count(row, isUploaded)
+            count(row, alone, isUploaded)
         }
     }
 
-    private mutating func count(_ row: Row, _ isUploaded: Bool) {
+    private mutating func count(_ row: Row, _ alone: [Float], _ isUploaded: Bool) {
         let small = Self.first(row.small.shares) == row.label, large = Self.first(row.large) == row.label
         answered += 1
         smallRight += small ? 1 : 0
         largeRight += large ? 1 : 0
-        jointRight += (isUploaded ? large : small) ? 1 : 0
+        jointRight += (isUploaded ? large : Self.first(alone) == row.label) ? 1 : 0
         guard isUploaded else { return }
         uploaded += 1
         helped += large && !small ? 1 : 0

@@ -4,9 +4,10 @@
     import Darwin
 #endif
 
-/// Learns from the large model's answers what asking it is worth, and for which rows: no label is needed. What an answer was worth is by how
-/// much the large model's own probabilities prefer its class to the small one's; that is regressed on what the small model said, on its inputs,
-/// and on the row's site. Deterministic.
+/// Learns from the large model's answers what it would say, and so where asking it is worth most: no label is needed. By how much the large
+/// model's log-probabilities differ from the small one's is regressed on what the small one said and on the row's inputs (recursive least
+/// squares), and what is left of it averaged for each site. What is expected then is also the better answer while nobody is asked.
+/// Deterministic.
 package struct LearnedGain: Sendable, Equatable {
     /// A row as the small model sees it.
     package struct Row: Sendable, Equatable {
@@ -25,23 +26,28 @@ package struct LearnedGain: Sendable, Equatable {
 
     /// Sites that are remembered; the ones met longest ago go.
     static let sitesMax = 4096
-    /// Inputs that are looked at; of a wider table the first.
-    static let featuresMax = 96
-    /// Pull of the regression to 0, and of a site's own worth to that of all, in rows.
-    static let ridge = 10.0, siteRidge = 12.0
-    /// Answers before the regression is trusted more than the lead.
+    /// Inputs that are looked at; of a wider table the first. Above so many classes none is.
+    static let featuresMax = 96, classesMax = 32
+    /// Pull to 0 of the regression, and of what is left for a site, in rows.
+    static let ridge = 20.0, siteRidge = 4.0
+    /// What an input counts beside what the small model says: of many inputs each knows little.
+    static let inputScale = 0.1
+    /// Answers before they are believed.
     static let startAnswers = 50
 
     private struct Site: Equatable {
-        var sum = 0.0
+        var sum: [Double]
         var count = 0.0
         var met = 0
     }
 
+    /// Shape [inputs, classes].
     private var weights: [Double] = []
     /// Inverse of the regression's information, row-major.
     private var inverse: [Double] = []
     private var sites: [String: Site] = [:]
+    /// Mean square of what was not foreseen, a class.
+    private var variance = 0.15
     /// Running mean and variance of each input.
     private var means: [Double] = []
     private var squares: [Double] = []
@@ -49,56 +55,91 @@ package struct LearnedGain: Sendable, Equatable {
     /// Answers learned from.
     package private(set) var answerCount = 0
 
-    /// Knows nothing: what it expects is half of what the lead leaves open.
+    /// Knows nothing: what it expects is a tenth of what the lead leaves open.
     package init() {}
 
-    /// By how much the large model prefers its own class: 0 where both say the same.
-    package static func worth(small: [Float], large: [Float]) -> Double {
-        guard let mine = small.indices.max(by: { small[$0] < small[$1] }), mine < large.count, let best = large.max() else { return 0 }
-        return Double(best - large[mine])
+    /// What the large model is expected to say; the small one's answer before there are enough answers.
+    package func imitated(_ row: Row) -> [Float] {
+        guard answerCount >= Self.startAnswers, let margins = expectedMargins(row) else { return row.shares }
+        return softmax(margins).map { Float($0) }
     }
 
-    /// What asking is expected to be worth, 0 to 1.
+    /// What asking is expected to be worth beyond `imitated`: by how many log-odds another class may lead, 0 and up, at most 1.
     package func expected(_ row: Row) -> Double {
-        let open = (1 - SmallAnswer.lead(row.shares)) / 2
-        guard answerCount > 0, !weights.isEmpty else { return open * 0.1 }
-        let inputs = inputs(row)
-        guard inputs.count == weights.count else { return open * 0.1 }
-        let found = zip(inputs, weights).reduce(0) { $0 + $1.0 * $1.1 } + siteEffect(row.site)
-        let trust = min(1, Double(answerCount) / Double(Self.startAnswers))
-        return min(1, max(0, trust * found + (1 - trust) * open * 0.1))
+        guard answerCount >= Self.startAnswers, let margins = expectedMargins(row) else { return (1 - SmallAnswer.lead(row.shares)) / 20 }
+        let first = margins.indices.max { margins[$0] < margins[$1] } ?? 0
+        let spread = (2 * variance).squareRoot()
+        var most = 0.0
+        for (place, margin) in margins.enumerated() where place != first {
+            // The mean of what lies above 0 of a normal distribution.
+            let behind = margin - margins[first], steps = behind / max(spread, 1e-6)
+            most = max(
+                most, behind * 0.5 * (1 + erf(steps / 2.0.squareRoot())) + spread * exp(-steps * steps / 2) / (2 * Double.pi).squareRoot())
+        }
+        return min(1, max(0, most))
     }
 
-    private func siteEffect(_ site: String?) -> Double {
-        guard let known = site.flatMap({ sites[$0] }) else { return 0 }
-        return known.sum / (known.count + Self.siteRidge)
-    }
-
-    /// Takes an answer of the large model in.
+    /// Takes an answer of the large model in; one of another number of classes is left out.
     package mutating func learn(_ row: Row, large: [Float]) {
-        let worth = Self.worth(small: row.shares, large: large)
+        guard large.count == row.shares.count, large.count > 1 else { return }
         note(row.features)
-        let inputs = inputs(row)
-        if weights.count != inputs.count { begin(inputs.count) }
-        let error = worth - zip(inputs, weights).reduce(0) { $0 + $1.0 * $1.1 }
-        update(inputs, error: error - siteEffect(row.site))
+        let inputs = inputs(row), classes = large.count
+        if weights.count != inputs.count * classes { begin(inputs.count, classes) }
+        let small = Self.margins(row.shares), target = zip(Self.margins(large), small).map { $0 - $1 }
+        let left = zip(target, regressed(inputs, classes)).map { $0 - $1 }
+        let error = zip(left, siteEffect(row.site, classes)).map { $0 - $1 }
+        variance += (error.reduce(0) { $0 + $1 * $1 } / Double(classes) - variance) * 0.01
+        update(inputs, error)
         answerCount += 1
-        guard let site = row.site else { return }
-        sites[site, default: Site()].sum += error
-        sites[site]!.count += 1
-        sites[site]!.met = answerCount
+        guard let name = row.site else { return }
+        var site = sites[name] ?? Site(sum: left.map { _ in 0 })
+        for k in 0..<classes { site.sum[k] += left[k] }
+        (site.count, site.met) = (site.count + 1, answerCount)
+        sites[name] = site
         if sites.count > Self.sitesMax, let oldest = sites.min(by: { $0.value.met < $1.value.met }) { sites[oldest.key] = nil }
     }
 
-    private mutating func begin(_ count: Int) {
-        weights = [Double](repeating: 0, count: count)
+    // MARK: What is expected
+
+    private func expectedMargins(_ row: Row) -> [Double]? {
+        let inputs = inputs(row), classes = row.shares.count
+        guard classes > 1, weights.count == inputs.count * classes else { return nil }
+        let moved = zip(regressed(inputs, classes), siteEffect(row.site, classes)).map { $0 + $1 }
+        return zip(Self.margins(row.shares), moved).map { $0 + $1 }
+    }
+
+    private func regressed(_ inputs: [Double], _ classes: Int) -> [Double] {
+        var sums = [Double](repeating: 0, count: classes)
+        for (place, input) in inputs.enumerated() where input != 0 {
+            for k in 0..<classes { sums[k] += input * weights[place * classes + k] }
+        }
+        return sums
+    }
+
+    private func siteEffect(_ site: String?, _ classes: Int) -> [Double] {
+        guard let known = site.flatMap({ sites[$0] }), known.sum.count == classes else { return [Double](repeating: 0, count: classes) }
+        return known.sum.map { $0 / (known.count + Self.siteRidge) }
+    }
+
+    /// Log-probabilities less their mean.
+    private static func margins(_ shares: [Float]) -> [Double] {
+        let logs = shares.map { log(max(Double($0), 1e-9)) }
+        let mean = logs.reduce(0, +) / Double(max(logs.count, 1))
+        return logs.map { $0 - mean }
+    }
+
+    // MARK: Learning
+
+    private mutating func begin(_ count: Int, _ classes: Int) {
+        weights = [Double](repeating: 0, count: count * classes)
+        sites = [:]
         inverse = [Double](repeating: 0, count: count * count)
         for place in 0..<count { inverse[place * count + place] = 1 / Self.ridge }
     }
 
     /// Recursive least squares.
-    private mutating func update(_ inputs: [Double], error: Double) {
-        let count = inputs.count
+    private mutating func update(_ inputs: [Double], _ error: [Double]) {
+        let count = inputs.count, classes = error.count
         var gain = [Double](repeating: 0, count: count)
         for row in 0..<count {
             var sum = 0.0
@@ -107,19 +148,17 @@ package struct LearnedGain: Sendable, Equatable {
         }
         let scale = 1 / (1 + zip(gain, inputs).reduce(0) { $0 + $1.0 * $1.1 })
         for row in 0..<count {
-            weights[row] += gain[row] * error * scale
             let factor = gain[row] * scale
+            for k in 0..<classes { weights[row * classes + k] += factor * error[k] }
             for column in 0..<count { inverse[row * count + column] -= factor * gain[column] }
         }
     }
 
     private mutating func note(_ features: [Float]) {
         let count = min(features.count, Self.featuresMax)
-        if means.count != count { (means, squares, seen) = ([], [], []) }
-        if means.isEmpty {
-            (means, squares, seen) = (
-                [Double](repeating: 0, count: count), [Double](repeating: 0, count: count), [Double](repeating: 0, count: count)
-            )
+        if means.count != count {
+            let none = [Double](repeating: 0, count: count)
+            (means, squares, seen) = (none, none, none)
         }
         for place in 0..<count where features[place].isFinite {
             seen[place] += 1
@@ -129,15 +168,11 @@ package struct LearnedGain: Sendable, Equatable {
         }
     }
 
-    /// 1, lead, entropy, first share, each class's share, the lead of the class that is said, then the inputs, scaled and bounded.
+    /// 1, the small model's margins and shares, then the row's inputs, scaled and bounded.
     private func inputs(_ row: Row) -> [Double] {
-        let lead = SmallAnswer.lead(row.shares), first = row.shares.indices.max { row.shares[$0] < row.shares[$1] } ?? 0
-        var inputs = [1, 1 - lead, (1 - lead) * (1 - lead), SmallAnswer.entropyShare(row.shares)]
-        if row.shares.count <= 16 {
-            for (place, share) in row.shares.enumerated() {
-                inputs.append(Double(share))
-                inputs.append(place == first ? 1 - lead : 0)
-            }
+        var inputs = [1.0]
+        if row.shares.count <= Self.classesMax {
+            inputs += Self.margins(row.shares).map { min(10, max(-10, $0)) } + row.shares.map(Double.init)
         }
         for place in means.indices {
             guard place < row.features.count, row.features[place].isFinite, seen[place] > 1, squares[place] > 0 else {
@@ -145,7 +180,7 @@ package struct LearnedGain: Sendable, Equatable {
                 continue
             }
             let scaled = (Double(row.features[place]) - means[place]) / (squares[place] / seen[place]).squareRoot()
-            inputs.append(min(3, max(-3, scaled)) * (1 - lead))
+            inputs.append(Self.inputScale * min(3, max(-3, scaled)))
         }
         return inputs
     }

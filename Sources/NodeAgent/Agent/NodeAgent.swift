@@ -17,6 +17,8 @@ package actor NodeAgent {
         package var tokens: (any PodTokens)?
         /// Asks Pods over TLS, for probes and hooks of scheme HTTPS; nil for nobody, and then these fail.
         package var secureProbes: (any SecureProbes)?
+        /// Says which versions of models may be loaded; nil for nobody, and then all are.
+        package var modelTrust: (any ModelTrustDoor)?
         /// Whoever holds the Pods of one namespace that were deployed on the node itself; nil for none.
         package var own: (client: any ObjectClient, namespace: String)?
         /// What the machine has, and how it is.
@@ -27,6 +29,8 @@ package actor NodeAgent {
         package var renewsLease = false
         /// Files by digest, for volumes that name some and for what workers leave; without them such Pods wait.
         package var files: NodeFiles?
+        /// Asks the cloud worker of a joint inference service; nil for nobody, and then edge workers answer alone.
+        package var upward: (@Sendable (ObjectKey, [UInt8]) async throws(APIStatus) -> [UInt8])?
         /// Both clocks.
         package var now: @Sendable () -> Moment
         /// Spreads what many agents would else do at once, and makes names differ.
@@ -91,7 +95,8 @@ package actor NodeAgent {
             return AgentContext(
                 nodeName: configuration.nodeName, client: client, runtime: configuration.runtime,
                 place: PodPlace(address: configuration.address, runtime: runtime), tokens: tokens,
-                secureProbes: configuration.secureProbes, allocatable: configuration.facts.allocatable, now: configuration.now,
+                secureProbes: configuration.secureProbes, modelTrust: configuration.modelTrust,
+                allocatable: configuration.facts.allocatable, now: configuration.now,
                 report: configuration.report, events: events, ports: ports, files: configuration.files, datasets: datasets,
                 workerNames: names, random: configuration.random)
         }
@@ -268,6 +273,30 @@ package actor NodeAgent {
             throw .init(code: 503, message: "the node's agent is starting; try again", retryAfterSeconds: 1)
         }
         return (worker, life)
+    }
+
+    /// Takes a question of an edge worker up to the cloud worker of its service.
+    ///
+    /// - Throws: 404 for a name that no worker goes by, 403 for a worker of no service, 503 without a way up.
+    func ask(_ name: String, _ question: [UInt8]) async throws(APIStatus) -> [UInt8] {
+        let found: (PodWorker, ContainerID)?
+        do throws(WorkerLedger.Refusal) { found = try worker(named: name) } catch {
+            throw APIStatus(code: error.code, reason: "ServiceUnavailable", message: error.message)
+        }
+        guard let (worker, _) = found else {
+            throw APIStatus(code: 404, reason: "NotFound", message: "no worker of this node goes by the name that asks")
+        }
+        let object = await worker.spec.object
+        let owner = object["metadata"]?["ownerReferences"]?.array?.first {
+            $0["controller"]?.bool == true && $0["kind"]?.string == "JointInferenceService"
+        }
+        guard let service = owner?["name"]?.string else {
+            throw APIStatus(code: 403, reason: "Forbidden", message: "pod \(worker.key) belongs to no JointInferenceService")
+        }
+        guard let upward = configuration.upward else {
+            throw APIStatus(code: 503, reason: "ServiceUnavailable", message: "this node has no way to a cloud")
+        }
+        return try await upward(ObjectKey(namespace: worker.key.namespace, name: service), question)
     }
 
     /// Where workers of this node report: told to those that begin from now on.

@@ -30,6 +30,20 @@ package struct WorkerDoor: Sendable {
         } catch { return Self.answer(error.code, error.message, error.retryAfterSeconds) }
     }
 
+    /// Whether a path is that of a question: `POST /sedna/workers/NAME/ask`.
+    package static func isQuestion(_ path: String) -> Bool { path.hasPrefix(folder) && path.hasSuffix("/ask") }
+
+    /// Takes a question of an edge worker up to the cloud worker of its service, and brings the answer.
+    ///
+    /// - Throws: what the agent or the cloud refuses with.
+    package func ask(method: String, path: String, body: [UInt8]) async throws(APIStatus) -> [UInt8] {
+        let words = path.split(separator: "/", omittingEmptySubsequences: false)
+        guard words.count == 5, method == "POST" else {
+            throw APIStatus(code: 404, reason: "NotFound", message: "\(path.prefix(100)): workers ask by POST \(Self.folder)NAME/ask")
+        }
+        return try await agent.ask(String(words[3]), body)
+    }
+
     private static func answer(_ status: Int, _ message: String, _ retryAfterSeconds: Int = 0) -> Answer {
         Answer(
             status: status, body: ["Status": .integer(Int64(status)), "Message": .string(message)], retryAfterSeconds: retryAfterSeconds)

@@ -5,6 +5,14 @@ enum SednaRules {
     static let filters: [String: [String: ClosedRange<Double>]] = [
         "Threshold": ["threshold": 0...1], "CrossEntropy": ["threshold_cross_entropy": 0...1],
         "IBT": ["threshold_img": 0...1, "threshold_box": 0...1], "Random": ["random_ratio": 0...1], "CloudOnly": [:], "EdgeOnly": [:],
+        // Ours; `*` is any class. `Learning.HardExampleFilter` has the same.
+        "Margin": ["threshold_margin": 0...1], "Confidence": ["threshold_confidence": 0...1, "temperature": 0.01...100],
+        "PerClass": ["*": 0...1], "LearnedGain": ["threshold_gain": 0...1],
+    ]
+    /// What every algorithm takes: a budget that the service keeps, and the time for one question.
+    static let budgets: [String: ClosedRange<Double>] = [
+        "budget_share": 0...1, "budget_bytes_per_hour": 0...1e15, "budget_cost_per_hour": 0...1e12, "cost_per_upload": 0...1e12,
+        "deadline_ms": 1...600_000,
     ]
 
     // MARK: Kinds
@@ -224,8 +232,8 @@ enum SednaRules {
         var errors: [FieldError] = []
         for (place, parameter) in (mining?["parameters"]?.array ?? []).enumerated() {
             let key = parameter["key"]?.string ?? "", text = parameter["value"]?.string ?? ""
-            guard let range = known[key] else {
-                errors.append(.notSupported("\(path).parameters[\(place)].key", .string(key), known.keys.sorted()))
+            guard let range = known[key] ?? budgets[key] ?? known["*"] else {
+                errors.append(.notSupported("\(path).parameters[\(place)].key", .string(key), known.keys.sorted() + budgets.keys.sorted()))
                 continue
             }
             if Double(text).map(range.contains) != true {

@@ -90,6 +90,10 @@ struct EdgeSections {
                         "Cut off from the cloud",
                         "\(escaped(cut.node)) for \(Shown.number(cut.seconds, decimals: 1)) s while round \(cut.round) was learned: "
                             + "\(Shown.count(cut.answered)) predictions meanwhile, \(Shown.count(cut.reportedLater)) reported afterwards"
+                            + (cut.adaptation.map {
+                                "; adapting to \(Shown.count($0.labels)) labels given there, right for \(Shown.percent($0.accuracyAfter)) of"
+                                    + " \(Shown.count($0.judged)) other votes, without them for \(Shown.percent($0.accuracyBefore))"
+                            } ?? "")
                     ))
             }
         }

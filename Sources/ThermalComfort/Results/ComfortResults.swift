@@ -530,19 +530,48 @@ extension ComfortResults {
         package var reportedLater: Int
         /// How long the way was cut.
         package var seconds: Double
+        /// What labels given at the node were worth meanwhile; nil where none were.
+        package var adaptation: Adaptation?
 
         /// Figures of one run.
-        package init(node: String, round: Int, answered: Int, reportedLater: Int, seconds: Double) {
+        package init(node: String, round: Int, answered: Int, reportedLater: Int, seconds: Double, adaptation: Adaptation? = nil) {
             self.node = node
             self.round = round
             self.answered = answered
             self.reportedLater = reportedLater
             self.seconds = seconds
+            self.adaptation = adaptation
         }
 
         enum CodingKeys: String, CodingKey {
-            case node, round, answered, seconds
+            case node, round, answered, seconds, adaptation
             case reportedLater = "reported_later"
+        }
+    }
+
+    /// A worker that corrects its model by labels given at its node.
+    package struct Adaptation: Codable, Sendable, Equatable {
+        /// Labels that were given.
+        package var labels: Int
+        /// Other votes of the same places, by which it is judged.
+        package var judged: Int
+        /// Share of them it was right for before the labels came.
+        package var accuracyBefore: Double
+        /// The same, afterwards.
+        package var accuracyAfter: Double
+
+        /// Figures of one node.
+        package init(labels: Int, judged: Int, accuracyBefore: Double, accuracyAfter: Double) {
+            self.labels = labels
+            self.judged = judged
+            self.accuracyBefore = accuracyBefore
+            self.accuracyAfter = accuracyAfter
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case labels, judged
+            case accuracyBefore = "accuracy_before"
+            case accuracyAfter = "accuracy_after"
         }
     }
 

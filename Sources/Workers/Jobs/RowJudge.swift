@@ -3,47 +3,34 @@ import Learning
 import Resources
 import ThermalComfort
 
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
-
-/// When a prediction is so unsure that its row is worth a label: Sedna's filters that fit classes (`HEM_NAME`, `HEM_PARAMETERS`).
+/// When a prediction is so unsure that its row is worth a label: `HEM_NAME`, `HEM_PARAMETERS`, one of `HardExampleFilter`.
 struct HardExamples: Sendable, Equatable {
-    private enum Rule: Sendable, Equatable {
-        case never, always
-        /// Entropy, as a share of what knowing nothing would be, from which a row is hard.
-        case entropy(Double)
-    }
-
-    /// Of entropy / log of the number of classes.
-    private static let usualShare = 0.95
-    private let rule: Rule
+    private let filter: HardExampleFilter
+    /// From this hardness on; without a filter an entropy of .95 of knowing nothing.
+    private let least: Double
 
     /// - Throws: `WorkerInputError` for a filter that is not known, or a parameter that is none.
     init(_ settings: WorkerSettings) throws {
-        let name = settings["HEM_NAME"] ?? ""
+        let made = try Self.filter(settings, usual: "CrossEntropy").filter
+        (filter, least) = (made, settings["HEM_NAME"] == nil ? 0.95 : made.threshold ?? 0.5)
+    }
+
+    /// What `HEM_NAME` and `HEM_PARAMETERS` say, and the budget among them.
+    ///
+    /// - Throws: `WorkerInputError`.
+    static func filter(
+        _ settings: WorkerSettings, usual: String
+    ) throws -> (filter: HardExampleFilter, budget: UploadBudget.Limit?, parameters: [String: String]) {
         let parameters = try Self.parameters(settings)
-        switch name {
-        case "": rule = .entropy(Self.usualShare)
-        case "EdgeOnly": rule = .never
-        case "CloudOnly": rule = .always
-        case "CrossEntropy":
-            // Hard when 1 − normalised entropy < threshold.
-            let text = parameters["threshold_cross_entropy"] ?? "0.5"
-            guard let threshold = Double(text), (0...1).contains(threshold) else {
-                throw WorkerInputError("HEM_PARAMETERS: threshold_cross_entropy is \"\(text.prefix(40))\"; give a number from 0 to 1")
-            }
-            rule = .entropy(1 - threshold)
-        default:
-            throw WorkerInputError(
-                "HEM_NAME=\(name.prefix(40)): known for classes are CrossEntropy, CloudOnly, EdgeOnly; leave it out for an entropy of"
-                    + " \(Self.usualShare) and more")
+        do {
+            let filter = try HardExampleFilter(name: settings["HEM_NAME"] ?? usual, parameters: parameters)
+            return (filter, try UploadBudget.limit(parameters), parameters)
+        } catch {
+            throw WorkerInputError("\(error)")
         }
     }
 
-    private static func parameters(_ settings: WorkerSettings) throws -> [String: String] {
+    static func parameters(_ settings: WorkerSettings) throws -> [String: String] {
         guard let text = settings["HEM_PARAMETERS"] else { return [:] }
         guard let list = (try? JSON(parsing: text))?.array else {
             throw WorkerInputError("HEM_PARAMETERS=\(text.prefix(80)): expected a JSON list of {\"key\", \"value\"}")
@@ -51,14 +38,15 @@ struct HardExamples: Sendable, Equatable {
         return Dictionary(list.map { ($0["key"]?.string ?? "", $0["value"]?.string ?? $0["value"]?.text ?? "") }, uniquingKeysWith: { $1 })
     }
 
-    func isHard(_ shares: some Collection<Float>) -> Bool {
-        switch rule {
-        case .never: return false
-        case .always: return true
-        case .entropy(let least):
-            let entropy = shares.reduce(0.0) { sum, share in share > 0 ? sum - Double(share) * log(Double(share)) : sum }
-            return entropy / log(Double(shares.count)) >= least
-        }
+    /// What is learned from a large model's answers is not known here: a gain is taken for half of what the lead leaves open.
+    func isHard(_ shares: some Collection<Float>, classNames: [String]) -> Bool {
+        let shares = Array(shares)
+        let bits = shares.reduce(UInt64(shares.count)) { ($0 << 7 | $0 >> 57) ^ UInt64($1.bitPattern) }
+        var lots = SeededGenerator(seed: bits)
+        let gain = LearnedGain().expected(.init(shares: shares))
+        let hardness = filter.hardness(
+            of: .classes(shares), lot: .random(in: 0..<1, using: &lots), classNames: classNames, gain: gain)
+        return hardness >= least
     }
 }
 
@@ -71,12 +59,16 @@ final class RowJudge {
         var task: String?
         var isUnseen = false
         var isHard = false
+        /// The large model of a joint inference service has answered.
+        var isFromCloud = false
     }
 
     /// Of some rows.
     struct Judgement {
         var probabilities: ClassProbabilities
         var marks: [Mark]
+        /// The rows as the model was asked.
+        var rows: ModelRows
     }
 
     /// What answers.
@@ -219,8 +211,8 @@ final class RowJudge {
             let recognition = recognitions?[row]
             return Mark(
                 task: recognition == nil ? rows.tasks[row] : recognition!.task, isUnseen: recognition?.isUnseen ?? false,
-                isHard: classes > 1 && hard.isHard(found.values[row * classes..<(row + 1) * classes]))
+                isHard: classes > 1 && hard.isHard(found.values[row * classes..<(row + 1) * classes], classNames: classNames))
         }
-        return Judgement(probabilities: found, marks: marks)
+        return Judgement(probabilities: found, marks: marks, rows: rows)
     }
 }

@@ -36,7 +36,7 @@ package final class WorkerReporter: Sendable {
     }
 
     /// `http://HOST:PORT`, with or without a slash behind.
-    private static func address(_ text: String) throws(WorkerInputError) -> (String, Int) {
+    static func address(_ text: String) throws(WorkerInputError) -> (String, Int) {
         let scheme = "http://"
         let rest = text.hasPrefix(scheme) ? String(text.dropFirst(scheme.count).prefix { $0 != "/" }) : ""
         let cut = rest.lastIndex(of: ":")

@@ -92,7 +92,7 @@ final class BenchCluster {
     }
 
     private static func text(_ path: String) -> String {
-        guard access(path, F_OK) == 0 else { return "" }
+        guard Glibc.access(path, F_OK) == 0 else { return "" }
         return ((try? SmallFile.read(path, bytesMax: 1 << 20)).map { String(decoding: $0, as: UTF8.self) }) ?? ""
     }
 }

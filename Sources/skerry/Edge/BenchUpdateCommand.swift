@@ -1,4 +1,5 @@
 import ArgumentParser
+import KubernetesClient
 import Network
 import Resources
 import Storage
@@ -91,7 +92,7 @@ private struct UpdateBench {
             try await Task.sleep(for: .seconds(1))
             let begin = ContinuousClock.now
             _ = try await cluster.client.patch(
-                .model, ObjectKey(namespace: "default", name: Self.name),
+                KnownKinds.model, ObjectKey(namespace: "default", name: Self.name),
                 ObjectPatch(.merge, ["status": ["serving": .integer(Int64(number))]]),
                 part: .status)
             try await wait(clients, for: number)
@@ -117,9 +118,10 @@ private struct UpdateBench {
             ])
         }
         try await cluster.client.create(
-            .model, ["metadata": ["namespace": "default", "name": .string(Self.name)], "spec": ["url": "/model", "format": "onnx"]])
+            KnownKinds.model,
+            ["metadata": ["namespace": "default", "name": .string(Self.name)], "spec": ["url": "/model", "format": "onnx"]])
         _ = try await cluster.client.patch(
-            .model, ObjectKey(namespace: "default", name: Self.name),
+            KnownKinds.model, ObjectKey(namespace: "default", name: Self.name),
             ObjectPatch(.merge, ["status": ["versions": .array(versions), "serving": 1]]), part: .status)
     }
 

@@ -47,6 +47,16 @@ struct EdgeAgent {
         configuration.files = files.files
         configuration.secureProbes = TLSProbes()
         configuration.tokens = try EdgeTokens(membership)
+        configuration.modelTrust = NodeModelTrust(client: hub)
+        let identity = membership.identity
+        let asker = try CloudAsker(host: identity.host, port: identity.port) { membership.trust }
+        configuration.upward = { service, question async throws(APIStatus) -> [UInt8] in
+            // Without a link nobody waits for a time-out.
+            guard await hub.status.isConnected else {
+                throw APIStatus(code: 503, reason: "ServiceUnavailable", message: "there is no link to the cloud")
+            }
+            return try await asker.ask(service, question)
+        }
         configuration.own = (pods.client, LocalPods.namespace)
         agent = NodeAgent(configuration)
         let verbs = EdgeVerbs(node: node, cloud: membership.identity.address, version: version, hub: hub, agent: agent)

@@ -7,7 +7,7 @@ struct ModelCommand: AsyncParsableCommand {
         commandName: "model", abstract: "Keep models in a cloud: versions that never change, and the one that serves.",
         subcommands: [
             ModelPushCommand.self, ModelListCommand.self, ModelShowCommand.self, ModelPullCommand.self, ModelPromoteCommand.self,
-            ModelRollbackCommand.self,
+            ModelRollbackCommand.self, ModelVerifyCommand.self, ModelKeysCommand.self,
         ])
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Identity
 import Inference
 import KubernetesClient
 import Resources
@@ -23,6 +24,13 @@ struct ModelPushCommand: AsyncParsableCommand {
     var metrics: [Figure] = []
     @Option(help: "Version it was made from (default: the one that serves).") var parent: Int64?
     @Flag(help: "Have it serve at once.") var promote = false
+    @Option(help: "Sign it here, with a private key in PEM (skerry model keys create); the cloud must trust its public key.")
+    var signKey: String?
+    @Option(help: "A signature that was made elsewhere: a Sigstore bundle of OpenSSF model signing.") var signature: String?
+    @Option(name: .customLong("signing"), help: "For a model that is new to the cloud: required or ifPresent; see its spec.signature.")
+    var policy: SigningPolicy?
+
+    enum SigningPolicy: String, ExpressibleByArgument, CaseIterable { case required, ifPresent }
 
     /// `accuracy=0.91`.
     struct Figure: ExpressibleByArgument {
@@ -50,6 +58,7 @@ struct ModelPushCommand: AsyncParsableCommand {
         if !NameRules.isSubdomain(wanted) {
             throw ValidationError("--name: \"\(wanted)\" is no name of a model; give one of lower-case letters, digits, '-' and '.'")
         }
+        if signKey != nil, signature != nil { throw ValidationError("--sign-key and --signature both sign it; give one") }
         if format == nil, kind != "onnx" {
             throw ValidationError(
                 "\(file) does not end in .onnx, which is what workers load; name its --format to keep it here all the same")
@@ -72,12 +81,30 @@ struct ModelPushCommand: AsyncParsableCommand {
             new.files[name] = digest
             files.append((digest, companion))
         }
-        try await place.with { client, namespace in
+        new.signature = try signed(new)
+        try await place.with { [new] client, namespace in
+            if let signature = new.signature { try await Self.check(signature, new, KeyList(client: client)) }
             for file in files { try await client.upload(file.bytes, digest: file.digest) }
             let registry = ModelRegistry(client: client, namespace: namespace)
-            let (number, isNew, serving) = try await registry.push(new, to: wanted, serves: promote, policy: nil)
+            let (number, isNew, serving) = try await registry.push(new, to: wanted, serves: promote, policy: policy?.rawValue)
             try say(told(number, isNew: isNew, serving: serving, new.digest))
         }
+    }
+
+    private static func files(_ new: ModelVersions.NewVersion) -> [String: String] {
+        new.files.merging(["model.\(new.format)": new.digest]) { $1 }
+    }
+
+    /// The signature that goes with it, if one was asked for.
+    private func signed(_ new: ModelVersions.NewVersion) throws -> String? {
+        if let signKey { return try ModelKeyFile.signing(signKey).sign(model: wanted, files: Self.files(new)) }
+        return try signature.map { String(decoding: try ModelKeyFile.read($0, bytesMax: ModelSignature.bytesMax), as: UTF8.self) }
+    }
+
+    /// A signature that nodes would refuse is refused before anything is sent.
+    private static func check(_ signature: String, _ new: ModelVersions.NewVersion, _ list: KeyList) async throws {
+        let trust = ModelTrust(try await list.keys().map(\.key))
+        do { _ = try trust.verify(signature, files: files(new)) } catch { throw CloudError("the signature is not taken: \(error)") }
     }
 
     private func told(_ number: Int64, isNew: Bool, serving: Int64, _ digest: String) -> String {

@@ -47,6 +47,7 @@ import Testing
         #expect(JobCluster.variable("SERVICE_NAME", edge) == "helmet")
         #expect(JobCluster.variable("MODEL_URL", edge) == "/home/data/models/serving/little.onnx")
         #expect(JobCluster.variable("HEM_NAME", edge) == "IBT")
+        #expect(JobCluster.variable("JOINT", edge) == "true")
         #expect(edge["spec"]?["restartPolicy"] == "Always")
     }
 

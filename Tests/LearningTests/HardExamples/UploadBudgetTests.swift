@@ -44,7 +44,7 @@ import Testing
             var budget = UploadBudget(.bytesPerHour(360_000), filter: try Self.filter())
             var generator = SeededGenerator(seed: 5)
             var bytes = 0, now = 0.0, rows = 0
-            while now < 7200, rows < 20_000 {
+            while now < 7200, rows < 5000 {
                 let size = Int.random(in: 200..<600, using: &generator)
                 if budget.takes(hardness: .random(in: 0..<1, using: &generator), bytes: size, now: now) { bytes += size }
                 now += gap

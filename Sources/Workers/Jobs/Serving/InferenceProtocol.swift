@@ -196,6 +196,9 @@ struct InferenceAnswer {
         if let marks {
             all.append(tensor("unseen", "BOOL", [count], marks.map { .bool($0.isUnseen) }))
             all.append(tensor("hard", "BOOL", [count], marks.map { .bool($0.isHard) }))
+            if marks.contains(where: \.isFromCloud) {
+                all.append(tensor("answered_by", "BYTES", [count], marks.map { .string($0.isFromCloud ? "cloud" : "edge") }))
+            }
         }
         outputs = request.outputs.isEmpty ? all : all.filter { request.outputs.contains($0["name"]?.string ?? "") }
     }

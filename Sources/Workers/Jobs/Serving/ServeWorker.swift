@@ -45,6 +45,7 @@ package final class ServeWorker: HTTPResponder {
     private let say: @Sendable (String) -> Void
     private let startTime: String
     private let adaptation: LabelAdaptation?
+    private let joint: JointDesk?
     private let state = Mutex(State())
     private let address = Mutex("")
     /// Answers what asks for the model's own inputs, without a way through this worker.
@@ -69,7 +70,6 @@ package final class ServeWorker: HTTPResponder {
         modelName = settings["MODEL_NAME"] ?? settings["JOB_NAME"] ?? settings["SERVICE_NAME"] ?? "model"
         (runtime, self.now, self.say) = (onnxRuntime, now, say)
         startTime = now().text
-        isDirect = settings["ADAPT"] != "true" && settings["JOINT"] != "true"
         let name = modelName, behind = WorkerBehind()
         self.behind = behind
         trial = try Self.trial(settings)
@@ -78,6 +78,9 @@ package final class ServeWorker: HTTPResponder {
             others: { await behind.answer($0, $1) })
         _ = try HardExamples(settings)
         adaptation = try LabelAdaptation(settings)
+        let begin = ContinuousClock.now
+        joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
+        isDirect = adaptation == nil && joint == nil
     }
 
     /// Rows of a stream by the names of a table's columns.
@@ -116,6 +119,7 @@ package final class ServeWorker: HTTPResponder {
         server.end()
         try? await reporter.finish(report, triesMax: 1)
         await reporter.close()
+        await joint?.close()
         return .completed
     }
 
@@ -165,7 +169,7 @@ package final class ServeWorker: HTTPResponder {
             report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
             report.ownerInfo["latencyP99Micros"] = .integer(Int64(tail / 1000))
         }
-        for (name, value) in adaptation?.info ?? [:] { report.ownerInfo[name] = value }
+        for info in [adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
         return report
     }
 
@@ -291,7 +295,7 @@ package final class ServeWorker: HTTPResponder {
                     while !Task.isCancelled, let table = try follower.next() {
                         for words in follower.refused { refuse(words) }
                         let fresh = table.lines.indices.filter { table.lines[$0] > files!.done }
-                        if !fresh.isEmpty { try answer(table.rows(fresh), files!.predictions) }
+                        if !fresh.isEmpty { try await answer(table.rows(fresh), files!.predictions) }
                     }
                     for words in follower.refused { refuse(words) }
                 } catch {
@@ -306,6 +310,22 @@ package final class ServeWorker: HTTPResponder {
     private func refuse(_ words: String) {
         state.withLock { $0.refused += 1 }
         say(words)
+    }
+
+    /// Judges rows, and asks the large model about hard ones where there is a joint inference service.
+    private func decide(_ table: TextTable) async throws -> (RowJudge.Judgement, [String], String) {
+        var (judged, classes, version) = try judge(table)
+        guard let joint, !classes.isEmpty else { return (judged, classes, version) }
+        let batch = JointDesk.Batch(
+            table: table, probabilities: judged.probabilities, features: judged.rows.features, sites: judged.rows.sites, classNames: classes
+        )
+        let decided = await joint.decide(batch)
+        judged.probabilities = decided.probabilities
+        for row in judged.marks.indices {
+            judged.marks[row].isHard = decided.isHard[row]
+            judged.marks[row].isFromCloud = decided.isFromCloud[row]
+        }
+        return (judged, classes, version)
     }
 
     // MARK: - Labels
@@ -330,7 +350,10 @@ package final class ServeWorker: HTTPResponder {
         while !Task.isCancelled {
             var isNew = false
             do {
-                while !Task.isCancelled, let table = try follower.next() { isNew = adaptation.take(table) || isNew }
+                while !Task.isCancelled, let table = try follower.next() {
+                    joint?.told(table)
+                    isNew = adaptation.take(table) || isNew
+                }
             } catch {
                 say("\(error)")
                 do { try await Task.sleep(for: .seconds(5)) } catch { return }
@@ -342,15 +365,20 @@ package final class ServeWorker: HTTPResponder {
 
     /// Rows with labels, as columns of a request.
     private func take(labels body: [UInt8]) throws -> JSON {
-        guard let adaptation else {
+        guard adaptation != nil || joint != nil else {
             throw InferenceRefusal(409, "this worker does not adapt: set ADAPT=true, or deploySpec.adapt of its job")
         }
         guard case .table(let table) = try InferenceRequest(body, featureNames: [], modelName: modelName).rows else {
             throw InferenceRefusal(400, "labels come with the columns of the data set by their names, not as \"features\"")
         }
-        let count = try adaptation.told(table)
-        adapt()
-        return ["taken": .integer(Int64(count)), "labels": adaptation.info["adaptationLabels"] ?? 0]
+        var answer: JSON = [:]
+        if let joint { answer["judged"] = .integer(Int64(joint.told(table))) }
+        if let adaptation {
+            answer["taken"] = .integer(Int64(try adaptation.told(table)))
+            adapt()
+            answer["labels"] = adaptation.info["adaptationLabels"]
+        }
+        return answer
     }
 
     /// - Returns: the file of predictions, and the last line that an earlier life has answered.
@@ -370,15 +398,15 @@ package final class ServeWorker: HTTPResponder {
         return (try LineAppender(path: path, header: header, bytesMax: Self.fileBytesMax), done)
     }
 
-    private func answer(_ table: TextTable, _ predictions: LineAppender?) throws {
+    private func answer(_ table: TextTable, _ predictions: LineAppender?) async throws {
         do {
-            let (judged, classes, version) = try judge(table)
+            let (judged, classes, version) = try await decide(table)
             try write(table, judged, classes, version, predictions)
         } catch let error as TableError {
             // One row that does not fit must not hide the others.
             guard table.count > 1 else { return say("\(error)") }
             state.withLock { $0.refused -= table.count }
-            for row in 0..<table.count { try answer(table.rows([row]), predictions) }
+            for row in 0..<table.count { try await answer(table.rows([row]), predictions) }
         }
     }
 
@@ -408,7 +436,7 @@ package final class ServeWorker: HTTPResponder {
     /// `/v2/…` of the Open Inference Protocol.
     package func respond(to request: HTTPRequest) async -> HTTPResponse {
         do {
-            return try answer(request)
+            return try await answer(request)
         } catch let refusal as InferenceRefusal {
             return Self.response(refusal.status, ["error": .string(refusal.reason)])
         } catch {
@@ -420,7 +448,7 @@ package final class ServeWorker: HTTPResponder {
         HTTPResponse(status: status, headers: ["Content-Type": "application/json"], body: .bytes(json.bytes()))
     }
 
-    private func answer(_ request: HTTPRequest) throws -> HTTPResponse {
+    private func answer(_ request: HTTPRequest) async throws -> HTTPResponse {
         let parts = request.path.split(separator: "/").map(String.init)
         let isRead = request.method == "GET" || request.method == "HEAD"
         guard parts.first == "v2" else { throw InferenceRefusal(404, "\(request.path): paths begin with /v2") }
@@ -451,7 +479,7 @@ package final class ServeWorker: HTTPResponder {
         case (["ready"], true): return Self.response(isReady ? 200 : 503, ["name": .string(modelName), "ready": .bool(isReady)])
         case ([], true): return Self.response(200, try metadata())
         case (["labels"], false) where request.method == "POST": return Self.response(200, try take(labels: request.body))
-        case (["infer"], false) where request.method == "POST": return Self.response(200, try infer(request.body))
+        case (["infer"], false) where request.method == "POST": return Self.response(200, try await infer(request.body))
         default: throw InferenceRefusal(isRead ? 404 : 405, "\(request.method) \(request.path) is nothing here")
         }
     }
@@ -478,14 +506,14 @@ package final class ServeWorker: HTTPResponder {
         ]
     }
 
-    private func infer(_ body: [UInt8]) throws -> JSON {
+    private func infer(_ body: [UInt8]) async throws -> JSON {
         guard let names = state.withLock({ $0.loaded?.judge.featureNames }) else {
             throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later")
         }
         let request = try InferenceRequest(body, featureNames: names, modelName: modelName)
         switch request.rows {
         case .table(let table):
-            let (judged, classes, version) = try judge(table)
+            let (judged, classes, version) = try await decide(table)
             return InferenceAnswer(
                 request, judged.probabilities, marks: judged.marks, classNames: classes, modelName: modelName, version: version
             ).json

@@ -1,0 +1,164 @@
+package import Resources
+
+/// Brings what a small model cannot answer to the large one of its service: from the node of an edge worker to the Pod of the cloud worker, on
+/// whatever node that runs.
+package struct JointCalls: Sendable {
+    /// Bytes of a question and of an answer.
+    package static let bytesMax = 4 << 20
+    /// Time for one question; beyond: 504.
+    package static let timeout: Duration = .seconds(30)
+
+    private let client: any ObjectClient
+    private let calls: any NodeCalls
+
+    /// - Parameters:
+    ///   - client: sees all Pods.
+    ///   - calls: reaches every node.
+    package init(client: any ObjectClient, calls: any NodeCalls) { (self.client, self.calls) = (client, calls) }
+
+    /// Asks the cloud worker of a service, `POST /v2/models/SERVICE/infer` of the Open Inference Protocol.
+    ///
+    /// - Parameters:
+    ///   - node: who asks; it must have an edge worker of the service. Nil for who may ask in any case.
+    ///   - body: the question, as JSON.
+    /// - Returns: the worker's answer of status 200.
+    /// - Throws: 403 for a node that is no part of the service; 503 while there is no cloud worker; 413, 502 and 504.
+    package func ask(_ service: ObjectKey, by node: String?, _ body: [UInt8]) async throws(APIStatus) -> [UInt8] {
+        guard body.count <= Self.bytesMax else {
+            throw APIStatus(
+                code: 413, reason: "RequestEntityTooLarge", message: "a question of \(body.count) bytes; at most \(Self.bytesMax) are taken"
+            )
+        }
+        let target = try await target(service, by: node)
+        let stream = try await calls.open(.portForward(target.pod, port: target.port), on: target.node)
+        let head =
+            "POST /v2/models/\(service.name)/infer HTTP/1.1\r\nHost: \(service.name)\r\nContent-Type: application/json\r\n"
+            + "Content-Length: \(body.count)\r\nConnection: close\r\n\r\n"
+        let answer = await Self.exchange(stream, Array(head.utf8) + body)
+        stream.close(nil)
+        return try Self.read(try answer.get(), service)
+    }
+
+    private struct Target {
+        var pod: PodTarget
+        var node: String
+        var port: Int
+    }
+
+    private func target(_ service: ObjectKey, by node: String?) async throws(APIStatus) -> Target {
+        let name = WorkerContract.label("JointInferenceService", "name"),
+            type = WorkerContract.label("JointInferenceService", "worker-type")
+        let pods = try await client.listAll(
+            .pod, Resources.ListQuery(namespace: service.namespace, labelSelector: "\(name)=\(service.name)")
+        ).items
+        func workers(_ wanted: String) -> [JSON] { pods.filter { $0["metadata"]?["labels"]?[type]?.string == wanted } }
+        if let node, !workers("edge").contains(where: { $0["spec"]?["nodeName"]?.string == node }) {
+            throw APIStatus(
+                code: 403, reason: "Forbidden",
+                message: "node \"\(node)\" has no edge worker of the joint inference service \(service); only those ask its cloud worker")
+        }
+        for pod in workers("cloud") where pod["status"]?["phase"]?.string == "Running" {
+            guard let host = pod["spec"]?["nodeName"]?.string, let port = Self.port(pod) else { continue }
+            return Target(pod: PodTarget(namespace: service.namespace, pod: ObjectKey(pod).name), node: host, port: port)
+        }
+        throw APIStatus(
+            code: 503, reason: "ServiceUnavailable",
+            message: "the cloud worker of the joint inference service \(service) does not run, or has not said where it listens")
+    }
+
+    /// Where the worker says that it listens; else Sedna's variable of its template.
+    private static func port(_ pod: JSON) -> Int? {
+        if let told = WorkerState(pod)?.report.ownerInfo["address"]?.string {
+            return told.split(separator: ":").last.flatMap { Int($0) }.flatMap { (1...65535).contains($0) ? $0 : nil }
+        }
+        let variables = (pod["spec"]?["containers"]?.array ?? []).flatMap { $0["env"]?.array ?? [] }
+        let bound = variables.first { $0["name"]?.string == "BIG_MODEL_BIND_PORT" }?["value"]?.string
+        return bound.flatMap { Int($0) }.flatMap { (1...65535).contains($0) ? $0 : nil }
+    }
+
+    // MARK: One question
+
+    private static func exchange(_ stream: any CallStream, _ question: [UInt8]) async -> Result<[UInt8], APIStatus> {
+        await withTaskGroup(of: Result<[UInt8], APIStatus>?.self) { group in
+            group.addTask {
+                do throws(APIStatus) {
+                    var rest = question[...]
+                    while !rest.isEmpty {
+                        try await stream.send(.data(.stdin, Array(rest.prefix(CallFrame.bytesMax))))
+                        rest = rest.dropFirst(CallFrame.bytesMax)
+                    }
+                    return nil
+                } catch { return .failure(error) }
+            }
+            group.addTask {
+                do throws(APIStatus) { return .success(try await receive(stream)) } catch { return .failure(error) }
+            }
+            group.addTask {
+                try? await Task.sleep(for: timeout)
+                return .failure(APIStatus(code: 504, reason: "Timeout", message: "the cloud worker did not answer within \(timeout)"))
+            }
+            defer { group.cancelAll() }
+            while let ended = await group.next() { if let found = ended { return found } }
+            return .failure(APIStatus(code: 502, reason: "BadGateway", message: "the cloud worker said nothing"))
+        }
+    }
+
+    private static func receive(_ stream: any CallStream) async throws(APIStatus) -> [UInt8] {
+        var bytes: [UInt8] = []
+        while let frame = try await stream.receive() {
+            switch frame {
+            case .data(_, let part): bytes += part
+            case .end: return bytes
+            }
+            guard bytes.count <= bytesMax + 16 << 10 else {
+                throw APIStatus(code: 502, reason: "BadGateway", message: "the cloud worker's answer has more than \(bytesMax) bytes")
+            }
+            if isWhole(bytes) { return bytes }
+        }
+        return bytes
+    }
+
+    // MARK: Its answer
+
+    private static let blank = Array("\r\n\r\n".utf8)
+
+    private static func bodyStart(_ bytes: [UInt8]) -> Int? {
+        guard bytes.count >= blank.count else { return nil }
+        return (0...bytes.count - blank.count).first { bytes[$0] == blank[0] && Array(bytes[$0..<$0 + blank.count]) == blank }.map {
+            $0 + blank.count
+        }
+    }
+
+    private static func isWhole(_ bytes: [UInt8]) -> Bool {
+        guard let start = bodyStart(bytes), let length = length(bytes[..<start]) else { return false }
+        return bytes.count >= start + length
+    }
+
+    private static func length(_ head: ArraySlice<UInt8>) -> Int? {
+        for line in head.split(separator: 0x0a) {
+            let parts = String(decoding: line, as: UTF8.self).split(separator: ":", maxSplits: 1)
+            guard parts.count == 2, parts[0].lowercased() == "content-length" else { continue }
+            return Int(String(decoding: parts[1].utf8.filter { (0x30...0x39).contains($0) }, as: UTF8.self))
+        }
+        return nil
+    }
+
+    /// The body of a whole answer of status 200.
+    ///
+    /// - Throws: 502 for anything else, with the worker's own words.
+    static func read(_ bytes: [UInt8], _ service: ObjectKey) throws(APIStatus) -> [UInt8] {
+        func wrong(_ what: String) -> APIStatus {
+            APIStatus(code: 502, reason: "BadGateway", message: "the cloud worker of the joint inference service \(service) \(what)")
+        }
+        guard let start = bodyStart(bytes), bytes.starts(with: Array("HTTP/1.".utf8)) else { throw wrong("gave no answer of HTTP/1.1") }
+        let line = String(decoding: bytes.prefix { $0 != 0x0d }, as: UTF8.self)
+        let body = Array(bytes[start...])
+        if let length = length(bytes[..<start]), body.count < length {
+            throw wrong("broke its answer off after \(body.count) of \(length) bytes")
+        }
+        guard line.split(separator: " ").dropFirst().first == "200" else {
+            throw wrong("answered \(line.prefix(60)): \(String(decoding: body.prefix(300), as: UTF8.self))")
+        }
+        return body
+    }
+}
