@@ -137,7 +137,7 @@ let package = Package(
             dependencies: [
                 "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Storage", "TestKit", "ThermalComfort", "Training",
                 "Workers",
-            ], swiftSettings: strict),
+            ], exclude: ["triton-client.py"], swiftSettings: strict),
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
         .testTarget(
