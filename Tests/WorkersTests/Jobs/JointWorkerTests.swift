@@ -184,7 +184,9 @@ import Workers
         let folder = try TemporaryFolder()
         let program = try Program(
             ["worker", "infer"], in: folder,
-            environment: Rooms.variables.merging(["MODEL_URL": folder.path, "JOINT": "true", "HEM_NAME": "BertRouter"]) { $1 })
+            environment: Rooms.variables.merging([
+                "MODEL_URL": folder.path, "INFERENCE_PORT": "0", "JOINT": "true", "HEM_NAME": "BertRouter",
+            ]) { $1 })
         let ending = try program.wait()
         #expect(
             ending.status == 3 && ending.errors.contains("HEM_NAME=BertRouter: known are CloudOnly"), "\(ending.status) \(ending.errors)")

@@ -40,6 +40,7 @@ package final class ServeWorker: HTTPResponder {
     private let startTime: String
     private let adaptation: LabelAdaptation?
     private let joint: JointDesk?
+    private let quality = QualityWatch()
     private let state = Mutex(State())
     private let address = Mutex("")
 
@@ -125,7 +126,7 @@ package final class ServeWorker: HTTPResponder {
             "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
             "address": .string(address.withLock { $0 }),
         ]
-        for info in [adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
+        for info in [quality.info, adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
         return report
     }
 
@@ -162,6 +163,7 @@ package final class ServeWorker: HTTPResponder {
             state.loaded = loaded
             state.updateTime = time
         }
+        quality.begin()
         say("model \"\(modelName)\", version \(loaded.version)")
     }
 
@@ -180,7 +182,9 @@ package final class ServeWorker: HTTPResponder {
             return judged
         }
         guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
-        return try result.get()
+        let found = try result.get()
+        quality.note(found.0.probabilities)
+        return found
     }
 
     // MARK: - Rows of a file
@@ -438,6 +442,8 @@ package final class ServeWorker: HTTPResponder {
             return found
         }
         guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
-        return try result.get()
+        let found = try result.get()
+        quality.note(found.0)
+        return found
     }
 }
