@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build install test test-xgboost-1.7 demo format describe bench models prove-knowledge prove-storage fuzz simulate prove-interruption
+.PHONY: build install test test-xgboost-1.7 demo demo-soak format describe bench models prove-knowledge prove-storage fuzz simulate prove-interruption
 
 build:
 	scripts/bootstrap
@@ -15,19 +15,23 @@ install: build
 
 # Suites of servers, which answer in time only while nothing else holds both cores; the others compute for minutes.
 # A few tests at once: with hundreds, each waits for all.
-SERVERS = ^(APIServer|CloudHub|Controllers|EdgeAccess|FuzzTests|HouseRules|HubProtocol|Identity|KubernetesClient|Network|NodeAgent|Reconciliation|Resources|Simulation|Storage)[A-Za-z]*\.|^EndToEndTests\.(Cloud|Edge|FileTransfer|Hub|Job|Join|Kubectl|Node|Python|Rollout|WorkerPod)|^WorkersTests\.(Adaptation|JointWorker|NumberWorker|PythonExample|ServeWorker|TrainWorker)
+SERVERS = ^DemoTests\.DemoCluster|^(APIServer|CloudHub|Controllers|EdgeAccess|FuzzTests|HouseRules|HubProtocol|Identity|KubernetesClient|Network|NodeAgent|Reconciliation|Resources|Simulation|Serving|Storage)[A-Za-z]*\.|^EndToEndTests\.(Cloud|Edge|FileTransfer|Hub|Job|Join|Kubectl|Model|Node|Python|Rollout|Sedna|WorkerPod)|^WorkersTests\.(Adaptation|JointWorker|NumberWorker|PythonExample|ServeWorker|TrainWorker)
 
 # Everything CI runs. Release, because the tests work on the whole database.
 test:
 	scripts/bootstrap
 	swift format lint --strict --recursive Package.swift Sources Tests
 	$(SWIFT_BUILD) --build-tests
-	swift test -c release --skip-build --filter '$(SERVERS)' --experimental-maximum-parallelization-width 4
-	swift test -c release --skip-build --skip '$(SERVERS)'
+	scripts/run-tests swift test -c release --skip-build --filter '$(SERVERS)' --experimental-maximum-parallelization-width 4
+	scripts/run-tests swift test -c release --skip-build --skip '$(SERVERS)'
 
 # The main job on the real data: learns for some minutes, leaves its results in skerry-demo/.
 demo: build
 	.build/release/skerry demo thermal-comfort
+
+# Runs the demo DEMO_RUNS times on the real data, each with a cloud and edges of its own; ends at the first run that fails.
+demo-soak: build
+	scripts/soak-demo $${DEMO_RUNS:-20}
 
 format:
 	swift format --in-place --recursive Package.swift Sources Tests

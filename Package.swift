@@ -39,7 +39,7 @@ let package = Package(
         .target(name: "APIServer", dependencies: ["Identity", "Network", "Resources", "Storage"], swiftSettings: strict),
         .target(name: "KubernetesClient", dependencies: ["Network", "Resources"], swiftSettings: strict),
         .target(name: "Reconciliation", dependencies: ["Resources"], swiftSettings: strict),
-        .target(name: "Controllers", dependencies: ["Reconciliation", "Resources"], swiftSettings: strict),
+        .target(name: "Controllers", dependencies: ["Learning", "Reconciliation", "Resources"], swiftSettings: strict),
         .target(name: "HubProtocol", dependencies: ["Resources"], swiftSettings: strict),
         .target(name: "CloudHub", dependencies: ["HubProtocol", "Resources"], swiftSettings: strict),
         .target(name: "CProcess"),
@@ -56,21 +56,29 @@ let package = Package(
         .target(name: "Training", dependencies: ["Learning"], swiftSettings: strict),
         .target(name: "COnnxRuntime"),
         .target(name: "Inference", dependencies: ["COnnxRuntime", "Learning"], swiftSettings: strict),
+        .target(name: "CEpoll"),
+        .target(name: "Serving", dependencies: ["CEpoll", "Inference", "Resources"], swiftSettings: strict),
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
         .target(
             name: "Workers",
-            dependencies: ["Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Storage", "ThermalComfort", "Training"],
+            dependencies: [
+                "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Serving", "Storage", "ThermalComfort", "Training",
+            ],
             swiftSettings: strict),
         .target(
             name: "Demo",
-            dependencies: ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto],
+            dependencies: [
+                "CProcess", "Inference", "KnowledgeBase", "KubernetesClient", "Learning", "Network", "Resources", "Storage",
+                "ThermalComfort",
+                "Training", "Workers", crypto,
+            ],
             swiftSettings: strict),
         .executableTarget(
             name: "skerry",
             dependencies: [
                 "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
                 "NodeAgent", "Reconciliation", "Resources",
-                "Demo", "Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", crypto,
+                "Demo", "Inference", "KnowledgeBase", "Learning", "Serving", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict),
@@ -94,7 +102,8 @@ let package = Package(
         .testTarget(
             name: "ReconciliationTests", dependencies: ["Learning", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
         .testTarget(
-            name: "ControllersTests", dependencies: ["Controllers", "Reconciliation", "Resources", "TestKit"], swiftSettings: strict),
+            name: "ControllersTests", dependencies: ["Controllers", "Learning", "Reconciliation", "Resources", "TestKit"],
+            swiftSettings: strict),
         .testTarget(
             name: "CloudHubTests",
             dependencies: ["APIServer", "CloudHub", "EdgeHub", "HubProtocol", "Identity", "Network", "Resources", "Storage"],
@@ -119,6 +128,9 @@ let package = Package(
         .testTarget(name: "TrainingTests", dependencies: ["Learning", "TestKit", "Training"], swiftSettings: strict),
         .testTarget(
             name: "InferenceTests", dependencies: ["Inference", "Learning", "Storage", "TestKit", "ThermalComfort", "Training"],
+            swiftSettings: strict),
+        .testTarget(
+            name: "ServingTests", dependencies: ["Inference", "Learning", "Resources", "Serving", "TestKit", "Training"],
             swiftSettings: strict),
         .testTarget(
             name: "WorkersTests",

@@ -26,7 +26,8 @@ package struct NodeNeeds: Sendable, Equatable {
         switch ref.kind {
         case .node:
             node = ref.key.name
-            refs = [ref]
+            // Whose models it may load.
+            refs = [ref, ObjectRef(Self.configMap, ModelKeys.key)]
         case Self.dataset:
             node = object["spec"]?["nodeName"]?.string ?? ""
             refs = [ref]

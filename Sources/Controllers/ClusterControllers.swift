@@ -21,11 +21,17 @@ package enum ClusterControllers {
 package enum OwnControllers {
     /// All of them.
     ///
-    /// - Parameter recorder: the knowledge base; without one rounds wait to be recorded.
-    package static func all(_ client: any ObjectClient, recorder: (any KnowledgeRecorder)? = nil) -> [any Reconciler] {
+    /// - Parameters:
+    ///   - recorder: the knowledge base; without one rounds wait to be recorded.
+    ///   - notary: signs versions of models; without one they stay as they are.
+    package static func all(
+        _ client: any ObjectClient, recorder: (any KnowledgeRecorder)? = nil, notary: (any ModelNotary)? = nil
+    ) -> [any Reconciler] {
         let jobs: [any Reconciler] = [
             JobReconciler.incremental(client), JobReconciler.lifelong(client), JointInferenceReconciler(client: client),
+            ModelServingReconciler(client: client),
         ]
-        return jobs + (recorder.map { [KnowledgeReconciler(client: client, recorder: $0)] } ?? [])
+        let seals: [any Reconciler] = notary.map { [ModelSealReconciler(client: client, notary: $0)] } ?? []
+        return jobs + seals + (recorder.map { [KnowledgeReconciler(client: client, recorder: $0)] } ?? [])
     }
 }

@@ -3,8 +3,9 @@ import Resources
 
 /// What the node's programs see: every object by a revision of this node, and the last changes, to watch from. Pure.
 struct LocalView {
-    /// Changes that are remembered; a watch from before them lists again.
-    static let eventsMax = 1024
+    /// Changes that are remembered, and bytes of their objects; up to twice as many before the older are forgotten. A watch from before them
+    /// lists again, which costs a program of the node little.
+    static let (eventsMax, eventBytesMax) = (512, 128 << 10)
 
     struct Shown {
         var revision: Int64
@@ -23,6 +24,8 @@ struct LocalView {
     private(set) var revision: Int64
     private var objects: [ObjectRef: Shown] = [:]
     private var events: [Event] = []
+    /// Of all events.
+    private var eventBytes = 0
     private var forgottenUpTo: Int64
 
     init(revision: Int64) {
@@ -44,7 +47,8 @@ struct LocalView {
             note(ref, .deleted, old.bytes)
             return true
         }
-        let bytes = Array(object.bytes()[...])
+        // No more memory than they need: they are kept.
+        let bytes = object.bytes().withUnsafeBufferPointer { Array($0) }
         if let old, old.bytes == bytes || Self.parsed(old.bytes) == object { return false }
         note(ref, old == nil ? .added : .modified, bytes)
         objects[ref] = Shown(revision: revision, bytes: bytes)
@@ -54,10 +58,20 @@ struct LocalView {
     private mutating func note(_ ref: ObjectRef, _ change: Change, _ bytes: [UInt8]) {
         revision += 1
         events.append(Event(revision: revision, ref: ref, change: change, bytes: bytes))
-        if events.count > 2 * Self.eventsMax {
-            forgottenUpTo = events[events.count - Self.eventsMax - 1].revision
-            events.removeFirst(events.count - Self.eventsMax)
+        eventBytes += bytes.count
+        if events.count > 2 * Self.eventsMax || eventBytes > 2 * Self.eventBytesMax { forget() }
+    }
+
+    /// Forgets changes until what is left is within the limits, but for the newest.
+    private mutating func forget() {
+        var count = 0
+        while events.count - count > 1, events.count - count > Self.eventsMax || eventBytes > Self.eventBytesMax {
+            eventBytes -= events[count].bytes.count
+            count += 1
         }
+        guard count > 0 else { return }
+        forgottenUpTo = events[count - 1].revision
+        events.removeFirst(count)
     }
 
     private static func parsed(_ bytes: [UInt8]) -> JSON {

@@ -19,8 +19,8 @@ package struct SessionOptions: Sendable {
 package final class InferenceSession {
     /// Read from the file itself, not asked of ONNX Runtime.
     package let signature: ModelSignature
-    fileprivate let runtime: ONNXRuntime
-    private let session: OpaquePointer
+    let runtime: ONNXRuntime
+    let session: OpaquePointer
 
     /// Loads a screened model. Blocks for some milliseconds.
     ///
@@ -93,6 +93,7 @@ package final class BoundTensors {
 
     private func bind(_ spec: TensorSpec, at index: Int) throws(InferenceError) {
         let (api, rows) = (session.runtime.api, spec.shape[0] ?? rowCount)
+        guard spec.isOfRows else { throw .wrongTensor(name: spec.name, expected: "of rows of one size", found: "\(spec)") }
         guard rows == rowCount else { throw .wrongTensor(name: spec.name, expected: "of \(rowCount) rows", found: "\(spec)") }
         let byteCount = rowCount * spec.width * spec.type.byteCount
         let memory = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
@@ -103,9 +104,9 @@ package final class BoundTensors {
         name[spec.name.utf8.count] = 0
         inputNames[index] = UnsafePointer(name)
         let shape = [Int64(rowCount)] + spec.shape.dropFirst().map { Int64($0!) }
-        let type = spec.type == .float ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT : ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64
         try session.runtime.check(
-            api.CreateTensorWithDataAsOrtValue(session.runtime.memory, memory, byteCount, shape, shape.count, type, inputValues + index),
+            api.CreateTensorWithDataAsOrtValue(
+                session.runtime.memory, memory, byteCount, shape, shape.count, spec.type.onnx, inputValues + index),
             "CreateTensor of \(spec.name)")
     }
 
@@ -119,17 +120,27 @@ package final class BoundTensors {
         inputValues.deallocate()
     }
 
+    /// The memory of an input, then of the outputs, in the signature's order; valid while this object lives.
+    package func bytes(at index: Int) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(start: memories[index], count: rowCount * specs[index].width * specs[index].type.byteCount)
+    }
+
     /// The memory of a float input or output, row-major; valid while this object lives.
     package func floats(_ name: String) -> UnsafeMutableBufferPointer<Float> { memory(name, .float, Float.self) }
 
     /// The memory of an int64 input or output, row-major; valid while this object lives.
     package func integers(_ name: String) -> UnsafeMutableBufferPointer<Int64> { memory(name, .int64, Int64.self) }
 
-    private func memory<Element>(_ name: String, _ type: TensorSpec.ElementType, _: Element.Type) -> UnsafeMutableBufferPointer<Element> {
+    private func memory<Element>(_ name: String, _ type: ElementType, _: Element.Type) -> UnsafeMutableBufferPointer<Element> {
         guard let index = specs.firstIndex(where: { $0.name == name && $0.type == type }) else {
             preconditionFailure("the model has no \(type) tensor \"\(name)\"")
         }
         let count = rowCount * specs[index].width
         return UnsafeMutableBufferPointer(start: memories[index].assumingMemoryBound(to: Element.self), count: count)
     }
+}
+
+extension ElementType {
+    /// ONNX Runtime's numbers are those of ONNX.
+    var onnx: ONNXTensorElementDataType { ONNXTensorElementDataType(UInt32(rawValue)) }
 }

@@ -66,10 +66,11 @@ private struct ModelScreen {
         var reader = ProtobufReader(graph)
         var (inputs, outputs): ([TensorSpec], [TensorSpec]) = ([], [])
         var nodes: [ArraySlice<UInt8>] = []
+        var constants: Set<String> = []
         while let field = try reader.next() {
             switch field.number {
             case 1: nodes.append(try field.bytes("a node"))
-            case 5: try read(tensor: try field.bytes("an initializer"))
+            case 5: constants.insert(try read(tensor: try field.bytes("an initializer")).name)
             // Names of a subgraph's inputs and outputs are of no concern to a caller.
             case 11 where depth == 0: inputs.append(try read(value: try field.bytes("an input")))
             case 12 where depth == 0: outputs.append(try read(value: try field.bytes("an output")))
@@ -81,6 +82,8 @@ private struct ModelScreen {
             }
         }
         for node in nodes { try read(node: node, inputs: inputs, depth: depth) }
+        // Files of old versions list their constants among the inputs.
+        inputs.removeAll { constants.contains($0.name) }
         return (inputs, outputs)
     }
 
@@ -93,11 +96,17 @@ private struct ModelScreen {
         }
         guard !name.isEmpty else { throw .malformedFile(reason: "an input or output has no name") }
         var types = ProtobufReader(type)
-        guard let tensor = try types.next(), tensor.number == 1 else {
-            throw .unsupportedModel(reason: "\"\(name)\" is no tensor")
+        guard let form = try types.next() else { throw .unsupportedModel(reason: "\"\(name)\" does not say its type") }
+        switch form.number {
+        case 1: return try read(tensorType: try form.bytes("a type"), of: name)
+        case 4: return try read(sequenceType: try form.bytes("a type"), of: name)
+        default: throw .unsupportedModel(reason: "\"\(name)\" is neither a tensor nor a list of maps")
         }
+    }
+
+    private func read(tensorType: ArraySlice<UInt8>, of name: String) throws(InferenceError) -> TensorSpec {
         var (element, shape, isShaped): (Int, [Int?], Bool) = (0, [], false)
-        var fields = ProtobufReader(try tensor.bytes("a type"))
+        var fields = ProtobufReader(tensorType)
         while let field = try fields.next() {
             if field.number == 1 { element = try field.int("an element type") }
             if field.number == 2 {
@@ -105,11 +114,37 @@ private struct ModelScreen {
                 shape = try read(shape: try field.bytes("a shape"), of: name)
             }
         }
-        guard let type = TensorSpec.ElementType(rawValue: element) else {
-            throw .unsupportedModel(reason: "\"\(name)\" has element type \(element); float (1) and int64 (7) are served")
+        return TensorSpec(name: name, type: try type(element, of: name), shape: shape, isShaped: isShaped)
+    }
+
+    /// What ZipMap gives: a list of maps.
+    private func read(sequenceType: ArraySlice<UInt8>, of name: String) throws(InferenceError) -> TensorSpec {
+        var sequence = ProtobufReader(sequenceType)
+        let other = InferenceError.unsupportedModel(reason: "\"\(name)\" is a list of something else than maps to numbers")
+        guard let element = try sequence.next(), element.number == 1 else { throw other }
+        var map = ProtobufReader(try element.bytes("a type"))
+        guard let content = try map.next(), content.number == 5 else { throw other }
+        var (keys, values): (Int, TensorSpec?) = (0, nil)
+        var fields = ProtobufReader(try content.bytes("a type"))
+        while let field = try fields.next() {
+            if field.number == 1 { keys = try field.int("the type of keys") }
+            if field.number == 2 {
+                var tensor = ProtobufReader(try field.bytes("the type of values"))
+                guard let type = try tensor.next(), type.number == 1 else { throw other }
+                values = try read(tensorType: try type.bytes("the type of values"), of: name)
+            }
         }
-        guard isShaped, !shape.isEmpty else { throw .unsupportedModel(reason: "\"\(name)\" does not say its shape") }
-        return TensorSpec(name: name, type: type, shape: shape)
+        guard let values, let keys = ElementType(rawValue: keys), keys == .int64 || keys == .string, values.type.byteCount > 0 else {
+            throw other
+        }
+        return TensorSpec(name: name, type: values.type, shape: [nil, nil], form: .maps(keys: keys))
+    }
+
+    private func type(_ number: Int, of name: String) throws(InferenceError) -> ElementType {
+        guard let type = ElementType(rawValue: number) else {
+            throw .unsupportedModel(reason: "\"\(name)\" has element type \(number); numbers of 8 to 64 bits, bool and string are served")
+        }
+        return type
     }
 
     private func read(shape: ArraySlice<UInt8>, of name: String) throws(InferenceError) -> [Int?] {
@@ -125,10 +160,6 @@ private struct ModelScreen {
             }
             if let size, !(1...limits.dimension).contains(size) {
                 throw .hostileFile(reason: "dimension \(result.count) of \"\(name)\" is \(size); 1 to \(limits.dimension) are accepted")
-            }
-            if size == nil, !result.isEmpty {
-                throw .unsupportedModel(
-                    reason: "dimension \(result.count) of \"\(name)\" has no fixed size; only the first, the rows, may vary")
             }
             result.append(size)
         }
@@ -157,37 +188,47 @@ private struct ModelScreen {
         guard Self.domains.contains(domain) else {
             throw .unsupportedModel(reason: "operator \(operation) of domain \"\(domain)\"; only ONNX's own operators are served")
         }
-        let isTree = domain == "ai.onnx.ml" && operation == "TreeEnsemble"
-        var trees = TreeEnsembleScreen(columns: inputs.first { $0.name == first }?.width)
-        for attribute in attributes { try read(attribute: attribute, lists: &trees, depth: depth) }
-        if isTree { try trees.finish() }
+        let columns = inputs.first { $0.name == first && $0.isOfRows && $0.shape.count == 2 }?.width
+        var lists = AttributeLists()
+        for attribute in attributes { try read(attribute: attribute, lists: &lists, depth: depth) }
+        guard domain == "ai.onnx.ml" else { return }
+        switch operation {
+        case "TreeEnsemble": try TreeEnsembleScreen(columns: columns, lists).finish()
+        case "TreeEnsembleRegressor": try NodeListScreen(columns: columns, leaves: "target", lists).finish()
+        case "TreeEnsembleClassifier": try NodeListScreen(columns: columns, leaves: "class", lists).finish()
+        default: break
+        }
     }
 
     private mutating func read(
-        attribute: ArraySlice<UInt8>, lists: inout TreeEnsembleScreen, depth: Int
+        attribute: ArraySlice<UInt8>, lists: inout AttributeLists, depth: Int
     ) throws(InferenceError) {
         var reader = ProtobufReader(attribute)
         var name = ""
         var numbers: [Int] = []
+        var (texts, floats): ([String], Int) = ([], 0)
         while let field = try reader.next() {
             switch field.number {
             case 1: name = try field.text("the name of an attribute")
             case 3: numbers.append(try field.int("attribute \(name)"))
-            case 5, 10:
-                let count = try read(tensor: try field.bytes("attribute \(name)"))
-                lists.tensor(name, count)
+            case 5, 10: lists.counts[name] = try read(tensor: try field.bytes("attribute \(name)")).count
             case 6, 11: _ = try read(graph: try field.bytes("attribute \(name)"), depth: depth + 1)
+            case 7: if case .bytes(let packed) = field.value { floats += packed.count / 4 } else { floats += 1 }
             case 8: try field.append(to: &numbers, "attribute \(name)")
+            // Modes of tree nodes; long texts are of no concern here.
+            case 9: texts.append(try field.bytes("attribute \(name)").count > 32 ? "?" : try field.text("attribute \(name)"))
             case 22, 23: throw .unsupportedModel(reason: "it holds sparse tensors")
             default: break
             }
         }
-        lists.ints(name, numbers)
+        if !numbers.isEmpty { lists.ints[name] = numbers }
+        if !texts.isEmpty { lists.texts[name] = texts }
+        if floats > 0 { lists.counts[name] = floats }
     }
 
-    /// - Returns: elements.
+    /// - Returns: its name, and its elements.
     @discardableResult
-    private func read(tensor: ArraySlice<UInt8>) throws(InferenceError) -> Int {
+    private func read(tensor: ArraySlice<UInt8>) throws(InferenceError) -> (name: String, count: Int) {
         var reader = ProtobufReader(tensor)
         var (dimensions, type, name): ([Int], Int, String) = ([], 0, "")
         var (raw, typed): (Int?, Int) = (nil, 0)
@@ -225,7 +266,7 @@ private struct ModelScreen {
         } else if typed < count {
             throw .hostileFile(reason: "tensor \"\(name)\" claims the shape \(dimensions) and brings at most \(typed) elements")
         }
-        return count
+        return (name, count)
     }
 
     /// Bytes of an element by ONNX's numbers of types.

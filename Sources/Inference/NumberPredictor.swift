@@ -8,7 +8,8 @@ package final class NumberPredictor {
     package let valueName: String
     /// Which model this is, for people; from the model's metadata, may be empty.
     package let version: String
-    private let session: InferenceSession
+    /// Its session, for others who ask it with memory of their own.
+    package let session: InferenceSession
 
     /// Whether a file says that it estimates a number.
     package static func isNumber(_ signature: ModelSignature) -> Bool { signature.metadata["value"] != nil }

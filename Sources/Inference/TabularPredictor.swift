@@ -58,7 +58,8 @@ package final class TabularPredictor {
     package let takesSites: Bool
     /// The same for persons.
     package let takesPersons: Bool
-    private let session: InferenceSession
+    /// Its session, for others who ask it with memory of their own.
+    package let session: InferenceSession
     /// A single row, the usual request, is bound once for ever; so is the last other number of rows.
     private let single: TabularTensors
     private var block: TabularTensors
@@ -73,6 +74,11 @@ package final class TabularPredictor {
         session = try InferenceSession(runtime, file, options: options)
         single = try TabularTensors(session, rows: 1)
         block = single
+    }
+
+    /// Whether a file names features and classes, as those of this program do.
+    package static func isTabular(_ signature: ModelSignature) -> Bool {
+        signature.metadata["features"] != nil && signature.metadata["classes"] != nil
     }
 
     /// Checks what the model takes and gives, before it is loaded.

@@ -8,7 +8,7 @@ enum KnowledgeSchema {
     /// "SKKB".
     static let applicationID: Int32 = 0x534b_4b42
 
-    static let schema = SQLiteSchema(purpose: "knowledge base", applicationID: applicationID, steps: [step1, step2])
+    static let schema = SQLiteSchema(purpose: "knowledge base", applicationID: applicationID, steps: [step1, step2, step3])
 
     static let step1 = """
         -- Texts that repeat: kinds, names of figures, subjects of adapters.
@@ -334,6 +334,23 @@ enum KnowledgeSchema {
         SELECT job, task, model, round FROM (
             SELECT job, task, model, round, row_number() OVER (PARTITION BY job, task ORDER BY round DESC, pod DESC, step DESC) AS place
             FROM decisions WHERE action IN ('deploy', 'keep') AND model IS NOT NULL)
+        WHERE place = 1;
+        """
+
+    /// The R matrix of a job, by names of figures as `R[3][1]`: after round 3, on the rows of round 1. What a round decided does not serve where
+    /// the job's own gate held it back, or its version was taken back later.
+    static let step3 = """
+        CREATE VIEW matrix AS
+        SELECT job, CAST(substr(metric, 3, instr(metric, '][') - 3) AS INTEGER) AS after_round,
+            CAST(substr(metric, instr(metric, '][') + 2) AS INTEGER) AS on_round, value AS accuracy, round AS recorded_in
+        FROM round_metrics WHERE metric GLOB 'R[[][0-9]*][[][0-9]*]';
+
+        DROP VIEW serving;
+        CREATE VIEW serving AS
+        SELECT job, task, model, round FROM (
+            SELECT job, task, model, round, row_number() OVER (PARTITION BY job, task ORDER BY round DESC, pod DESC, step DESC) AS place
+            FROM decisions WHERE action IN ('deploy', 'keep') AND model IS NOT NULL
+                AND (job, round) NOT IN (SELECT job, round FROM decisions WHERE action IN ('hold', 'rollback')))
         WHERE place = 1;
         """
 }

@@ -6,8 +6,8 @@ package import Resources
 /// Nothing is sent twice: a request that fails is told of, and who asked tries again. A server that cannot be reached, or answers
 /// what no Kubernetes would, is 503 `ServiceUnavailable` or 502 `BadGateway` with a sentence that names it.
 package struct RESTClient: ObjectClient {
-    private let access: ClusterAccess
-    private let http: PooledHTTPClient
+    let access: ClusterAccess
+    let http: PooledHTTPClient
     private let read: FileReader
     private let fieldManager: String
     private let userAgent: String
@@ -75,7 +75,7 @@ package struct RESTClient: ObjectClient {
 
     // MARK: Requests
 
-    private func request(_ method: String, _ path: String, _ query: QueryText = QueryText(), _ body: JSON? = nil) throws(APIStatus)
+    func request(_ method: String, _ path: String, _ query: QueryText = QueryText(), _ body: JSON? = nil) throws(APIStatus)
         -> HTTPRequest
     {
         var headers: HTTPHeaders = [
@@ -113,7 +113,15 @@ package struct RESTClient: ObjectClient {
         return path + "/\(QueryText.encoded(kind.plural))"
     }
 
-    private func path(_ kind: ResourceKind, _ key: ObjectKey, _ part: ObjectPart = .whole) throws(APIStatus) -> String {
+    /// What is shown to the server now.
+    func currentTrust() throws(APIStatus) -> TLSTrust? {
+        guard let trust = access.trust, let files = access.certificateFiles else { return access.trust }
+        do { return try Self.renewed(trust, from: files, read) } catch {
+            throw Self.unavailable("cannot read the certificate of \(access.origin): \(error)")
+        }
+    }
+
+    func path(_ kind: ResourceKind, _ key: ObjectKey, _ part: ObjectPart = .whole) throws(APIStatus) -> String {
         guard !key.name.isEmpty, !kind.isNamespaced || !key.namespace.isEmpty else {
             throw .badRequest("\(kind): metadata.name\(kind.isNamespaced ? " and metadata.namespace" : "") must be given, found \"\(key)\"")
         }
@@ -123,7 +131,7 @@ package struct RESTClient: ObjectClient {
 
     // MARK: Answers
 
-    private func send(_ request: HTTPRequest) async throws(APIStatus) -> HTTPAnswer {
+    func send(_ request: HTTPRequest) async throws(APIStatus) -> HTTPAnswer {
         do throws(HTTPClientError) { return try await http.send(request) } catch { throw unreachable(error) }
     }
 
@@ -146,13 +154,13 @@ package struct RESTClient: ObjectClient {
         APIStatus(code: 503, reason: "ServiceUnavailable", message: message)
     }
 
-    private func alien(_ reason: String) -> APIStatus {
+    func alien(_ reason: String) -> APIStatus {
         APIStatus(
             code: 502, reason: "BadGateway",
             message: "\(access) answers what no Kubernetes would: \(reason); see whether server in \(access.origin) is right")
     }
 
-    private func unreachable(_ error: HTTPClientError) -> APIStatus {
+    func unreachable(_ error: HTTPClientError) -> APIStatus {
         let remedy =
             switch error.code {
             case .unreachable: "; see whether it runs, and whether server in \(access.origin) is right"
@@ -240,7 +248,7 @@ package struct RESTClient: ObjectClient {
     }
 
     /// The answer to a watch that was refused; no more than an error has.
-    private func whole(_ stream: HTTPAnswerStream) async throws(APIStatus) -> HTTPAnswer {
+    func whole(_ stream: HTTPAnswerStream) async throws(APIStatus) -> HTTPAnswer {
         var body: [UInt8] = []
         do throws(HTTPClientError) {
             while body.count < 64 << 10, let chunk = try await stream.next() { body += chunk }

@@ -33,6 +33,17 @@ package struct ComfortStream: Sendable {
         return fields
     }
 
+    /// Columns of a row that is to be predicted, in the order of `asked(_:_:)`: what is known before anyone votes.
+    package static let askedColumns = columns.filter { !votes.contains($0) && $0 != groupColumn }
+
+    private static let askedPositions = columns.indices.filter { askedColumns.contains(columns[$0]) }
+
+    /// A row's fields in the order of `askedColumns`.
+    package static func asked(_ record: ComfortRecord, _ building: Building) -> [String] {
+        let all = fields(record, building, group: "", isLabelled: false)
+        return askedPositions.map { all[$0] }
+    }
+
     private let table: ComfortTable
     /// By position in the table; nil where the row has no label.
     private let labels: [Preference?]

@@ -8,7 +8,10 @@ struct Skerry: ParsableCommand {
         commandName: "skerry", abstract: "Edge AI collaboration: learn across cloud and edge.", version: "0.1.0",
         subcommands: [
             CloudCommand.self, EdgeCommand.self, TokenCommand.self,
-            DemoCommand.self, DatasetCommand.self, KnowledgeCommand.self, BenchCommand.self, ShippedModelsCommand.self, WorkerCommand.self,
+            DemoCommand.self, ModelCommand.self, DatasetCommand.self, KnowledgeCommand.self,
+            StatusCommand.self, LogsCommand.self, PredictCommand.self, VersionCommand.self, CompletionCommand.self, BenchCommand.self,
+            ShippedModelsCommand.self,
+            WorkerCommand.self,
         ])
 
     /// Exit status of bad usage; 0 is success, 1 failure.

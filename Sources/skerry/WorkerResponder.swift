@@ -7,11 +7,17 @@ struct WorkerResponder: HTTPResponder {
     let door: WorkerDoor
     /// Nil where nothing else is answered.
     let others: (any HTTPResponder)?
+    /// Models of this node, whose workers' reports pass here.
+    let models = ModelProxy()
 
     func respond(to request: HTTPRequest) async -> HTTPResponse {
+        if request.path.hasPrefix(ModelProxy.folder + "/") || request.path == ModelProxy.folder {
+            return await models.respond(to: request)
+        }
         if let others, !request.path.hasPrefix(WorkerDoor.folder) { return await others.respond(to: request) }
         if WorkerDoor.isQuestion(request.path) { return await ask(request) }
         let answer = await door.answer(method: request.method, path: request.path, body: request.body)
+        if answer.status == 200 { models.take(request.body, path: request.path) }
         var headers: HTTPHeaders = ["Content-Type": "application/json"]
         if answer.retryAfterSeconds > 0 { headers["Retry-After"] = String(answer.retryAfterSeconds) }
         return HTTPResponse(status: answer.status, headers: headers, body: .bytes(answer.body.bytes()))

@@ -16,13 +16,17 @@ import Testing
         let digest = ArtifactDigest(of: ArtifactDoorTests.bytes)
         var path: String { "/artifacts/sha256/\(digest.hex)" }
 
-        init(_ limits: ArtifactDoor.Limits = .init()) async throws {
+        /// - Parameter isForeign: whether the door asks by a client, as beside a Kubernetes that somebody else runs.
+        init(_ limits: ArtifactDoor.Limits = .init(), isForeign: Bool = false) async throws {
             let path = folder.path + "/artifacts"
             api = try await TestAPI { parts in
-                [
-                    ArtifactDoor(
-                        service: parts.service,
-                        store: try ArtifactStore(folder: path, now: { parts.service.environment.now().seconds }), limits: limits)
+                let now = parts.service.environment.now
+                let store = try ArtifactStore(folder: path, now: { now().seconds })
+                let client = ServiceClient(parts.service, user: User(name: "t", groups: ["system:masters"]))
+                return [
+                    isForeign
+                        ? ArtifactDoor(client: client, store: store, now: now, limits: limits)
+                        : ArtifactDoor(service: parts.service, store: store, limits: limits)
                 ]
             }
         }
@@ -161,8 +165,9 @@ import Testing
         #expect(try await scene.get("bytes=0-9", as: other).bytes == Array(Self.bytes[..<10]))
     }
 
-    @Test func `the node of a Pod that shows a Model reads the Model's files, and no other node`() async throws {
-        let scene = try await Scene()
+    @Test(arguments: [false, true])
+    func `the node of a Pod that shows a Model reads the Model's files, and no other node`(isForeign: Bool) async throws {
+        let scene = try await Scene(isForeign: isForeign)
         #expect(try await scene.put().status == 201)
         let (mine, other) = (try await scene.api.agent("n1"), try await scene.api.agent("n2"))
         let models = "/apis/sedna.io/v1alpha1/namespaces/default/models"
@@ -186,8 +191,9 @@ import Testing
         #expect(taken.status == 403)
     }
 
-    @Test func `a dataset's node reads its file`() async throws {
-        let scene = try await Scene()
+    @Test(arguments: [false, true])
+    func `a dataset's node reads its file`(isForeign: Bool) async throws {
+        let scene = try await Scene(isForeign: isForeign)
         #expect(try await scene.put().status == 201)
         let node = try await scene.api.agent("n1")
         var data = dataset("d")
@@ -233,7 +239,8 @@ import Testing
         #expect(try await scene.put(as: node).status == 200)
     }
 
-    @Test func `files that no object names are removed after a week, those that are named stay`() async throws {
+    @Test(arguments: [false, true])
+    func `files that no object names are removed after a week, those that are named stay`(isForeign: Bool) async throws {
         let folder = try TemporaryFolder()
         let api = try await TestAPI()
         let service = api.service
@@ -242,10 +249,12 @@ import Testing
         _ = try await api.create(
             "/api/v1/namespaces/default/configmaps",
             ["metadata": ["name": "m"], "data": ["a": .string("\(ArtifactDigest(of: [1]))")]])
-        let keeper = LeftoverKeeper(
-            service: service, tokens: JoinTokens(ServiceClient(service, user: User(name: "t", groups: ["system:masters"]))),
-            artifacts: store,
-            report: { _ in })
+        let client = ServiceClient(service, user: User(name: "t", groups: ["system:masters"]))
+        let tokens = JoinTokens(client)
+        let keeper =
+            isForeign
+            ? LeftoverKeeper(client: client, tokens: tokens, artifacts: store, now: service.environment.now, report: { _ in })
+            : LeftoverKeeper(service: service, tokens: tokens, artifacts: store, report: { _ in })
         await keeper.look()
         #expect(store.count == 2)
         api.clock.seconds.store(LeftoverKeeper.artifactSeconds, ordering: .relaxed)

@@ -59,7 +59,7 @@ import Testing
         pod[path: ["spec", "volumes"]] = [WorkerContract.Volume.model.volume("m", ["model": "m"])]
         try await world.create(.pod, pod)
         try await eventually { (try? await edge.hub.get(model, HubWorld.key("m"))) != nil }
-        let status: JSON = ["status": ["serving": 3]]
+        let status: JSON = ["status": ["serving": 3, "versions": [["version": 3, "digest": "sha256:00"]]]]
         _ = try await world.admin.patch(model, HubWorld.key("m"), ObjectPatch(.merge, status), part: .status)
         try await eventually { (try? await edge.hub.get(model, HubWorld.key("m")))?["status"]?["serving"] == 3 }
         #expect(try await other.hub.list(model, ListQuery()).items.isEmpty)

@@ -17,7 +17,10 @@ import ThermalComfort
 @Suite struct DemoCommandTests {
     private static let names = ["comfort.onnx", "knowledge.db", "predictions.csv.gz", "report.html", "report.svg", "results.json"]
 
-    private func arguments(_ out: String) -> [String] { ["demo", "thermal-comfort", "--offline", "--data", "/nonexistent", "--out", out] }
+    /// Without cloud and edges, which `DemoClusterTests` has.
+    private func arguments(_ out: String) -> [String] {
+        ["demo", "thermal-comfort", "--in-process", "--offline", "--data", "/nonexistent", "--out", out]
+    }
 
     @Test(arguments: ["this run makes up its own", "learning from"]) func `Ctrl-C ends with 130, one message and the folder as it was`(
         moment: String
@@ -101,7 +104,7 @@ import ThermalComfort
     #endif
 
     /// CSV of a split with one in so many votes.
-    private static func few(of database: ComfortDatabase, oneIn share: Int = 8) -> String {
+    static func few(of database: ComfortDatabase, oneIn share: Int = 8) -> String {
         ComfortSplit.main(database).filter { $0.recordID % share == 0 }.reduce(
             into: "record_id,round,part,group,rank_bs,lab_few,lab_full\n"
         ) {

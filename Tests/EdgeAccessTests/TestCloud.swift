@@ -61,15 +61,15 @@ final class TestCloud: Sendable {
                     try JoinDoor(client: client, authority: authority, policy: policy, now: service.environment.now),
                     ArtifactDoor(service: service, store: artifacts),
                 ]))
-        let started = try await Self.serve(authority, api, port: 0)
+        let started = try await Self.serve(authority, api, ports: KeptPort.choices())
         port = started.port
         http = Mutex(started)
     }
 
-    private static func serve(_ authority: Authority, _ api: Interposed, port: Int) async throws -> HTTPServer {
+    private static func serve(_ authority: Authority, _ api: Interposed, ports: [Int]) async throws -> HTTPServer {
         let issued = try authority.issueServer(names: ["localhost"], addresses: [[127, 0, 0, 1]], now: Date(), validFor: 86400)
         return try await HTTPServer.start(
-            host: "127.0.0.1", port: port,
+            host: "127.0.0.1", anyOf: ports,
             tls: TLSIdentity(chainPEM: issued.certificatePEM, keyPEM: issued.keyPEM, trustedPEM: authority.certificatePEM), responder: api)
     }
 
@@ -78,13 +78,9 @@ final class TestCloud: Sendable {
 
     func stop() async { await http.withLock { $0 }.stop(grace: .zero) }
 
-    /// Serves at the same address again, as soon as no connection of another test has its port.
+    /// Serves at the same address again.
     func restart() async throws {
-        for _ in 0..<600 {
-            if let started = try? await Self.serve(authority, api, port: port) { return http.withLock { $0 = started } }
-            try await Task.sleep(for: .milliseconds(100))
-        }
-        let started = try await Self.serve(authority, api, port: port)
+        let started = try await Self.serve(authority, api, ports: [port])
         http.withLock { $0 = started }
     }
 

@@ -1,3 +1,4 @@
+import Network
 import Testing
 
 #if canImport(Glibc)
@@ -12,7 +13,7 @@ import Testing
     import Foundation
 #endif
 
-/// A real `skerry cloud` on port 0 in a folder of its own, and kubectl pointed at it.
+/// A real `skerry cloud` on loopback in a folder of its own, and kubectl pointed at it.
 final class Cloud: Sendable {
     let folder: String
     let program: ServingProgram
@@ -33,8 +34,14 @@ final class Cloud: Sendable {
     ///
     /// - Parameters:
     ///   - node: whether it runs Pods itself.
-    ///   - port: 0 for any that is free.
-    static func start(in folder: String, node: Bool = false, port: Int = 0) async throws -> Cloud {
+    ///   - port: nil for any that is free and that no connection is given while the cloud is away.
+    static func start(in folder: String, node: Bool = false, port: Int? = nil) async throws -> Cloud {
+        guard let port else {
+            for port in KeptPort.choices() {
+                do { return try await start(in: folder, node: node, port: port) } catch let failure as Failed where failure.isTaken {}
+            }
+            throw Failed(text: "no port is free")
+        }
         let program = ServingProgram(
             "\(ServingProgram.builtFolder)/skerry",
             ["cloud", "--data-dir", folder, "--listen", "127.0.0.1:\(port)", node ? "--node" : "--no-node"], folder: folder)
@@ -45,17 +52,11 @@ final class Cloud: Sendable {
         return Cloud(folder: folder, program: program)
     }
 
-    /// Starts a cloud at a port that it had before, as soon as no connection of another test has it.
-    static func restart(in folder: String, port: Int) async throws -> Cloud {
-        for _ in 0..<600 {
-            do { return try await start(in: folder, port: port) } catch let failure as Failed where failure.text.contains("cannot listen") {
-                try await Task.sleep(for: .milliseconds(100))
-            }
-        }
-        return try await start(in: folder, port: port)
+    struct Failed: Error {
+        let text: String
+        /// Whether another server has the port.
+        var isTaken: Bool { text.contains("cannot listen") && text.contains("Address already in use") }
     }
-
-    struct Failed: Error { let text: String }
 
     func kubectl(_ arguments: [String]) async -> ServingProgram.Result {
         await ServingProgram(

@@ -69,7 +69,7 @@ import Testing
         #expect(await first.kubectl("\(server) get configmap words -o jsonpath={.data.greeting}").output == "hello")
         #expect(await first.kubectl("\(server) delete pod web").error.contains("send changes to the cloud"))
 
-        let second = try await Cloud.restart(in: folder, port: Int(port)!)
+        let second = try await Cloud.start(in: folder, port: Int(port)!)
         try await Edge.until("the link again, and the Pod as it was: \(before)") { await second.kubectl(state).output == before }
         let gone = await second.kubectl("delete pod web --timeout=60s")
         #expect(gone.status == 0, "\(gone.error)")

@@ -111,6 +111,7 @@ import Testing
         let missing = await again.verb("logs nobody")
         #expect(missing.status == 1 && missing.error.contains("default/web"), "\(missing.error)")
         #expect(await again.verb("restart web nobody").error.contains("it has: web"))
+        try await deployModels(again)
         // The way in is its owner's alone.
         var place = stat()
         #expect(stat(folder + "/edge/agent", &place) == 0 && place.st_mode & 0o777 == 0o700)
@@ -120,9 +121,22 @@ import Testing
         try await Self.end(folder, port: try #require(Int(port)))
     }
 
+    /// A model is looked at before a worker loads it.
+    private func deployModels(_ edge: Edge) async throws {
+        let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+        let deployed = await edge.verb("deploy \(root)/models/thermal-comfort/comfort-small.onnx --name comfort")
+        #expect(deployed.output == "pod/comfort created\n", "\(deployed.error)")
+        try await Edge.until("a worker that has loaded the model") { try await Self.isRunning(edge, "comfort") }
+        try "no model".write(to: URL(filePath: "\(edge.folder)/broken.onnx"), atomically: true, encoding: .utf8)
+        let broken = await edge.verb("deploy \(edge.folder)/broken.onnx")
+        #expect(broken.status == 1 && broken.error.contains("broken.onnx"), "\(broken.error)")
+        #expect(await edge.verb("remove comfort").output == "pod/comfort is being removed\n")
+        try await Edge.until("no worker") { try await !Self.rows(edge, "pods").contains { $0["name"] == "comfort" } }
+    }
+
     /// Ends what still runs: the Pods outlive their agent.
     private static func end(_ folder: String, port: Int) async throws {
-        let cloud = try await Cloud.restart(in: folder, port: port)
+        let cloud = try await Cloud.start(in: folder, port: port)
         let edge = try await Edge.start(folder)
         _ = await cloud.kubectl("delete pod web --timeout=60s")
         try await Edge.until("no Pod") { try await rows(edge, "pods").isEmpty }

@@ -25,6 +25,9 @@ import Testing
     func `every command of the guide to jobs works`() throws { try check("docs/guides/jobs.md") }
 
     @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
+    func `every command of the guide to the thermal-comfort example works`() throws { try check("docs/guides/thermal-comfort.md") }
+
+    @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
     func `every command of the guide to joint inference works: cloud and edge answer together, and the edge alone`() throws {
         try check("docs/guides/joint-inference.md")
     }

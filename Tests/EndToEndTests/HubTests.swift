@@ -37,9 +37,8 @@ import Testing
             "\(ServingProgram.builtFolder)/skerry", arguments, environment: ["KUBECONFIG": "\(folder)/admin.kubeconfig"], folder: folder)
     }
 
-    private static func cloud(_ folder: String, port: Int) async throws -> ServingProgram {
-        let cloud = port == 0 ? try await Cloud.start(in: folder) : try await Cloud.restart(in: folder, port: port)
-        return cloud.program
+    private static func cloud(_ folder: String, port: Int? = nil) async throws -> ServingProgram {
+        try await Cloud.start(in: folder, port: port).program
     }
 
     private static func edge(_ folder: String, _ options: [String] = []) async throws -> ServingProgram {
@@ -65,7 +64,7 @@ import Testing
 
     @Test func `whatever is killed, the edge holds in the end what the API says, and its Lease is renewed`() async throws {
         let folder = try Cloud.newFolder()
-        var cloud = try await Self.cloud(folder, port: 0)
+        var cloud = try await Self.cloud(folder)
         let first = try Self.client(folder)
         // The next life of the cloud has the same address.
         let port = try #require(cloud.error.split(separator: "127.0.0.1:").dropFirst().first?.prefix { $0.isNumber }).description

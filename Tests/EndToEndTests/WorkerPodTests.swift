@@ -123,7 +123,7 @@ import Testing
         try await EdgeTests.until("the edge to know that the worker is done: \(edge.error)") {
             await condition(first, "second", "reason", server: server) == "Publishing"
         }
-        let second = try await Cloud.restart(in: folder, port: Int(port)!)
+        let second = try await Cloud.start(in: folder, port: Int(port)!)
         let late = await second.kubectl(["wait", "pod/second", "--for=condition=jobs.skerry.io/Worker", "--timeout=120s"])
         let saidLate = await condition(second, "second", "message")
         #expect(late.status == 0, "\(late.error) \(saidLate)")

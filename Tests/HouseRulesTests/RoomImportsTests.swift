@@ -18,7 +18,7 @@ import Testing
         "KubernetesClient": ["Network", "Resources", "Synchronization"],
         "EdgeAccess": ["Identity", "Network", "Reconciliation", "Resources", "Storage", "Synchronization"] + platform,
         "Reconciliation": ["Resources", "Synchronization"],
-        "Controllers": ["Reconciliation", "Resources"],
+        "Controllers": ["Learning", "Reconciliation", "Resources"],
         "HubProtocol": ["Resources", "Synchronization"],
         "CloudHub": ["HubProtocol", "Resources", "Synchronization"],
         "EdgeHub": ["Crypto", "FoundationEssentials", "Foundation", "HubProtocol", "Resources", "Storage", "Synchronization"],
@@ -29,18 +29,21 @@ import Testing
         "KnowledgeBase": ["Storage", "Learning", "FoundationEssentials", "Foundation"],
         "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
         "Inference": ["Learning", "COnnxRuntime"] + platform,
+        "Serving": ["CEpoll", "Inference", "Resources", "Synchronization"] + platform,
         "Workers": [
-            "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Storage", "ThermalComfort", "Training", "Dispatch",
-            "Synchronization",
+            "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Serving", "Storage", "ThermalComfort", "Training",
+            "Dispatch", "Synchronization",
         ] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
-        "Demo": ["Inference", "KnowledgeBase", "Learning", "Storage", "ThermalComfort", "Training", "Workers", "Crypto", "Synchronization"]
-            + platform,
+        "Demo": [
+            "CProcess", "Inference", "KnowledgeBase", "KubernetesClient", "Learning", "Network", "Resources", "Storage", "ThermalComfort",
+            "Training", "Workers", "Crypto", "Dispatch", "FoundationEssentials", "Foundation", "Synchronization",
+        ] + platform,
         "skerry": [
             "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
             "NodeAgent", "Reconciliation", "Resources", "Dispatch",
             "Synchronization", "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage",
-            "ThermalComfort", "Training",
+            "Serving", "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",
         ] + platform,
     ]

@@ -65,6 +65,63 @@ import Training
             Self.refusal(Wire.model(graph: Wire.identity + Wire.node("Constant", [], "c", attributes: constant))).contains("another file"))
     }
 
+    /// What made runtimes read or write files of an attacker's choice: CVE-2022-25882 and those that came after it.
+    @Test(arguments: [
+        "../../../../etc/passwd", "/etc/passwd", "weights/../../../etc/shadow", "link-to-a-file", "hard-link", "file:///etc/passwd",
+        "..\\..\\windows", "", "weights.bin",
+    ])
+    func `no place of external data is followed, not even a harmless one`(location: String) {
+        let entry = { (field: Int, key: String, value: String) in Wire.bytes(field, Wire.text(1, key) + Wire.text(2, value)) }
+        let external =
+            Wire.list(1, [2]) + Wire.int(2, 1) + Wire.text(8, "w") + entry(13, "location", location) + entry(13, "offset", "0")
+            + Wire.int(14, 1)
+        let initializer = Wire.model(graph: Wire.identity + Wire.bytes(5, external))
+        let attribute = Wire.bytes(5, Wire.text(1, "value") + Wire.bytes(5, external) + Wire.int(20, 4))
+        let constant = Wire.model(graph: Wire.identity + Wire.node("Constant", [], "c", attributes: attribute))
+        let branch = Wire.bytes(5, Wire.text(1, "then_branch") + Wire.bytes(6, Wire.bytes(5, external)))
+        let nested = Wire.model(graph: Wire.identity + Wire.node("If", ["x"], "z", attributes: branch))
+        for file in [initializer, constant, nested] { #expect(Self.refusal(file).contains("\"w\" is kept in another file")) }
+    }
+
+    @Test func `functions that call themselves are refused, as all functions are`() {
+        let body = Wire.bytes(7, Wire.text(2, "y") + Wire.text(4, "Again") + Wire.text(7, "own"))
+        let function = Wire.bytes(25, Wire.text(1, "Again") + body + Wire.text(10, "own"))
+        #expect(Self.refusal(Wire.model(graph: Wire.identity, more: function)).contains("functions of its own"))
+    }
+
+    /// ai.onnx.ml's older trees, whose lists ONNX Runtime follows without asking.
+    @Test(arguments: [
+        ("nodes_featureids", [-1, 0, 0], "nodes_featureids holds -1"), ("nodes_featureids", [2, 0, 0], "nodes_featureids holds 2"),
+        ("nodes_featureids", [0], "nodes_featureids has 1 entries"), ("nodes_truenodeids", [9, 0, 0], "leads to node 9"),
+        ("nodes_truenodeids", [0, 0, 0], "reaches node 0 in more than one way"),
+        ("nodes_falsenodeids", [1, 0, 0], "reaches node 1 in more than one way"), ("nodes_nodeids", [0, 1, 1], "occurs twice"),
+        ("nodes_treeids", [-1, -1, -1], "must be 0 or more"), ("target_nodeids", [0, 2], "which is no leaf"),
+        ("target_ids", [0, 1], "target_ids holds 1"), ("target_ids", [0], "target_ids has 1 entries"),
+    ])
+    func `older trees that leave their lists are refused`(list: String, values: [Int], words: String) {
+        var lists = [
+            "nodes_treeids": [0, 0, 0], "nodes_nodeids": [0, 1, 2], "nodes_featureids": [1, 0, 0], "nodes_truenodeids": [1, 0, 0],
+            "nodes_falsenodeids": [2, 0, 0], "target_treeids": [0, 0], "target_nodeids": [1, 2], "target_ids": [0, 0],
+        ]
+        func floats(_ name: String, _ count: Int) -> [UInt8] {
+            Wire.bytes(5, Wire.text(1, name) + Wire.bytes(7, [UInt8](repeating: 0, count: 4 * count)) + Wire.int(20, 6))
+        }
+        func graph() -> [UInt8] {
+            let modes = ["BRANCH_LEQ", "LEAF", "LEAF"].flatMap { Wire.text(9, $0) }
+            let attributes =
+                lists.sorted { $0.key < $1.key }.flatMap { Wire.ints($0.key, $0.value) } + Wire.scalar("n_targets", 1)
+                + Wire.bytes(5, Wire.text(1, "nodes_modes") + modes + Wire.int(20, 8)) + floats("nodes_values", 3)
+                + floats("target_weights", 2)
+            return Wire.model(
+                graph: Wire.node("TreeEnsembleRegressor", ["x"], "y", domain: "ai.onnx.ml", attributes: attributes)
+                    + Wire.value(11, "x", shape: [nil, 2]) + Wire.value(12, "y", shape: [nil, 1]))
+        }
+        #expect(Self.refusal(graph()) == "accepted")
+        lists[list] = values
+        let text = Self.refusal(graph())
+        #expect(text.contains(words), "\(text)")
+    }
+
     @Test(arguments: [[1 << 40, 1 << 40], [-1], [1 << 30], [3]])
     func `a tensor that claims another shape than it brings is refused`(shape: [Int]) {
         let tensor = Wire.bytes(5, Wire.list(1, shape) + Wire.int(2, 1) + Wire.text(8, "w") + Wire.bytes(9, [0, 0, 0, 0]))
@@ -80,8 +137,8 @@ import Training
         #expect(Self.refusal(graph([nil, 1 << 20, 1 << 20, 1 << 20])).contains("more than 67108864 values"))
         let deep: [Int?] = [nil, 1, 1, 1, 1, 1, 1, 1, 1]
         #expect(Self.refusal(graph(deep)).contains("more than 8 dimensions"))
-        #expect(Self.refusal(graph([nil, nil])).contains("only the first"))
-        #expect(Self.refusal(graph([])).contains("does not say its shape"))
+        #expect(Self.refusal(graph([nil, nil])) == "accepted")
+        #expect(Self.refusal(graph([])) == "accepted")
     }
 
     @Test func `functions, training steps, foreign operators and deep nesting are refused`() {
@@ -143,6 +200,6 @@ import Training
         #expect(
             names(Wire.value(11, "features", shape: [nil, 5])).contains("\"features\" of the model must be float[N, 2], found float[N, 5]"))
         #expect(names(features + Wire.value(11, "site", shape: [nil])).contains("\"site\" of the model must be int64[N], found float[N]"))
-        #expect(Self.refusal(Wire.model(graph: Wire.value(11, "t", type: 8, shape: [nil]))).contains("\"t\" has element type 8"))
+        #expect(Self.refusal(Wire.model(graph: Wire.value(11, "t", type: 14, shape: [nil]))).contains("\"t\" has element type 14"))
     }
 }

@@ -11,6 +11,7 @@ import Testing
         var second = try RoundRecord.example(1)
         second.samples[0].state = .quarantine
         second.samples.removeLast(2)
+        second.metrics.merge(["R[1][0]": 0.5, "R[1][1]": 0.75, "R[0][1]": 0.25]) { $1 }
         try knowledge.record(second, at: 1_700_000_100)
         return knowledge
     }
@@ -125,7 +126,7 @@ import Testing
         let knowledge = try knowledge()
         var views = CollectedRows()
         try knowledge.query("SELECT name FROM sqlite_master WHERE type = 'view' ORDER BY name", now: { .zero }, into: &views)
-        #expect(views.rows.count == 14)
+        #expect(views.rows.count == 15)
         for case .text(let view) in views.rows.map({ $0[0] }) {
             var sink = CollectedRows()
             try knowledge.query("SELECT * FROM \"\(view)\"", now: { .zero }, into: &sink)
@@ -157,6 +158,25 @@ import Testing
             ])
         #expect(try one("SELECT is_serving, tasks FROM models WHERE round = 1 AND name = 'comfort'") == [1, "summer|air, winter|fan"])
         #expect(try one("SELECT is_serving FROM models WHERE round = 0 AND name = 'comfort'") == [0])
+    }
+
+    @Test func `the R matrix is a view, and what was held back or taken back does not serve`() throws {
+        let knowledge = try knowledge()
+        func all(_ sql: String) throws -> [[SQLiteValue]] {
+            var sink = CollectedRows()
+            try knowledge.query(sql, now: { .zero }, into: &sink)
+            return sink.rows
+        }
+        #expect(
+            try all("SELECT after_round, on_round, accuracy FROM matrix ORDER BY 1, 2") == [[0, 1, 0.25], [1, 0, 0.5], [1, 1, 0.75]])
+        var sink = CollectedRows()
+        try knowledge.list(.matrix(job: JobName("comfort/lifelong"), round: 1, rows: nil), for: .table, into: &sink)
+        #expect(sink.rows.count == 2)
+        var rollback = RoundRecord(job: try JobName("comfort/lifelong"), round: 1, pod: "train.rollback")
+        rollback.decisions = [.init(action: "rollback", subject: "sha256:\(digest(101))", reason: "unseenShare > 0.5")]
+        try knowledge.record(rollback, at: 1_700_000_200)
+        #expect(try all("SELECT task, model, round FROM serving") == [[.null, .text(digest(100)), 0]])
+        #expect(try knowledge.record(rollback, at: 1_700_000_300) == .alreadyRecorded)
     }
 
     @Test func `a question of the program gives only what its conditions say`() throws {

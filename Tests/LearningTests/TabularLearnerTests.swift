@@ -43,6 +43,24 @@ import Testing
         #expect(again == schema)
     }
 
+    @Test func `answers are told apart by task and by the round of the row, beside what served before`() throws {
+        var learner = try TabularLearner(first: Self.table(0..<120), Self.settings())
+        let first = try learner.learn(Self.table(0..<120), round: 3)
+        #expect(first.roundsOutOfSample.keys.sorted() == [3] && first.roundsOutOfSample[3]?.rows == 120)
+        #expect(first.roundsOutOfSample[3]?.accuracy == first.outOfSample.accuracy)
+        #expect(first.standing == nil && first.majority == nil)
+        #expect(first.tasksOutOfSample.values.reduce(0) { $0 + $1.rows } == 120 && first.tasksOutOfSample.count == 4)
+        learner = try Self.saved(learner, Self.settings())
+        let fresh = Self.table(120..<200)
+        let asked = try learner.predict(fresh)
+        let truth = try learner.schema.labels(fresh).map { $0! }
+        let second = try learner.learn(fresh, round: 7)
+        #expect(second.roundsOutOfSample.mapValues(\.rows) == [3: 120, 7: 80])
+        #expect(second.standing == HitCount.counts(asked, truth: truth, by: truth.map { _ in 0 })[0])
+        let all = try learner.schema.labels(Self.table(0..<200)).map { $0! }
+        #expect(second.majority == HitCount.majority(truth: all, rounds: all.indices.map { $0 < 120 ? 3 : 7 }, of: 7))
+    }
+
     @Test(arguments: [true, false])
     func `rounds through saved states are those in memory, whether the state keeps the rows or all are given again`(keepsRows: Bool) throws
     {

@@ -1,4 +1,5 @@
 import APIServer
+import Network
 import Resources
 import TestKit
 import Testing
@@ -177,6 +178,49 @@ import Testing
             let again = try await world.wait("probed", "was started again") { $0.first["restartCount"] == 1 }
             #expect(again.first["lastState"]?["terminated"]?["exitCode"] == 0)
             #expect(Set(try await world.events("probed")).isSuperset(of: ["Unhealthy", "Killing"]))
+        }
+    }
+
+    @Test func `a gRPC probe asks for the health of its service`() async throws {
+        try await AgentWorld.with { world in
+            let port = KeptPort.choices()[0]
+            // A server that answers whatever it is asked by the status that stands in a file: 1 serves, 2 does not.
+            let script = """
+                import socket
+                listening = socket.create_server(("127.0.0.1", \(port)))
+                while True:
+                    connection, _ = listening.accept()
+                    asked = b""
+                    while b"shop" not in asked:
+                        more = connection.recv(4096)
+                        if not more: break
+                        asked += more
+                    status = bytes([int(open("status").read())])
+                    connection.sendall(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 7, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 2, 8]) + status)
+                    connection.close()
+                """
+            try await world.apply(
+                "grpc",
+                [
+                    "containers": [
+                        [
+                            "name": "c", "image": "x",
+                            "command": ["/bin/sh", "-c", "echo 2 > status; exec python3 -c \"$0\"", .string(script)],
+                            "readinessProbe": [
+                                "grpc": ["port": .integer(Int64(port)), "service": "shop"], "periodSeconds": 1, "timeoutSeconds": 30,
+                            ],
+                        ]
+                    ]
+                ])
+            let pod = try await world.wait("grpc", "ran") { $0.first["started"] == true }
+            try await world.wait(forEvent: "Unhealthy", about: "grpc")
+            let unready = try await world.pod("grpc")
+            #expect(!unready.isTrue("Ready"))
+            let id = ContainerID(pod: pod["metadata"]?["uid"]?.string ?? "", container: "c", attempt: 0)
+            let status = open("\(world.runtime.folder(id))/work/status", O_WRONLY | O_TRUNC)
+            #expect(SystemFiles.write(Array("1".utf8), to: status))
+            close(status)
+            try await world.wait("grpc", "was ready") { $0.isTrue("Ready") }
         }
     }
 
@@ -373,6 +417,10 @@ import Testing
             let echoed = try await world.call(.exec(target, reading), input: [.data(.stdin, Array("to and fro".utf8)), .end(.stdin)])
             #expect(echoed.out == "to and fro")
             #expect(echoed.status["status"] == "Success")
+            let silent = try await world.call(
+                .exec(target, ExecQuery(command: ["/bin/sh", "-c", "exec >&- 2>&-; sleep 0.2; exit 3"])))
+            // It ends when it exits, not when it closes its output.
+            #expect(silent.status["details"]?["causes"]?.array?.first?["message"] == "3")
             var terminal = ExecQuery(command: ["/bin/sh", "-c", "test -t 0 && echo terminal"])
             terminal.tty = true
             #expect(try await world.call(.exec(target, terminal)).out == "terminal\r\n")

@@ -23,7 +23,7 @@ final class AgentWorld: Sendable {
     let artifacts: ArtifactStore
     /// Whether workers may report; the port stays the same from one agent to the next.
     private let takesReports: Bool
-    private let reports = Mutex<(server: HTTPServer?, port: Int)>((nil, 0))
+    private let reports = Mutex<(server: HTTPServer?, ports: [Int])>((nil, KeptPort.choices()))
     private let agents = Mutex<[(agent: NodeAgent, runtime: ProcessRuntime, task: Task<Void, any Error>)]>([])
     private static let begin = ContinuousClock.now
 
@@ -81,9 +81,10 @@ final class AgentWorld: Sendable {
     }
 
     private func listen(_ agent: NodeAgent) async throws {
-        let known = reports.withLock { $0.port }
-        let server = try await HTTPServer.start(host: "127.0.0.1", port: known, tls: nil, responder: Responder(door: agent.workerDoor))
-        reports.withLock { $0 = (server, server.port) }
+        let ports = reports.withLock { $0.ports }
+        let server = try await HTTPServer.start(
+            host: "127.0.0.1", anyOf: ports, tls: nil, responder: Responder(door: agent.workerDoor))
+        reports.withLock { $0 = (server, [server.port]) }
         agent.takeReports(at: "http://127.0.0.1:\(server.port)")
     }
 
@@ -120,7 +121,8 @@ final class AgentWorld: Sendable {
     @discardableResult
     func wait(_ name: String, _ what: String, until isSo: (JSON) -> Bool) async throws -> JSON {
         var last: JSON = .null
-        for _ in 0..<3000 {
+        let end = ContinuousClock.now + .seconds(120)
+        while ContinuousClock.now < end {
             last = try await pod(name)
             if isSo(last) { return last }
             try await Task.sleep(for: .milliseconds(10))
@@ -129,7 +131,8 @@ final class AgentWorld: Sendable {
     }
 
     func waitUntilGone(_ name: String) async throws {
-        for _ in 0..<3000 {
+        let end = ContinuousClock.now + .seconds(120)
+        while ContinuousClock.now < end {
             do { _ = try await pod(name) } catch let status as APIStatus where status.code == 404 { return }
             try await Task.sleep(for: .milliseconds(10))
         }
@@ -146,7 +149,8 @@ final class AgentWorld: Sendable {
         for name in pods { try? await delete(name, graceSeconds: 0) }
         // Without grace the server forgets a Pod at once; its node still has it to end.
         let runtime = runtime
-        for _ in 0..<3000 where !runtime.savedPods().isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        let end = ContinuousClock.now + .seconds(120)
+        while !runtime.savedPods().isEmpty, ContinuousClock.now < end { try await Task.sleep(for: .milliseconds(10)) }
         #expect(runtime.savedPods().isEmpty)
         try await stopAgent()
     }
@@ -180,7 +184,8 @@ final class AgentWorld: Sendable {
 
     /// Waits until something has been told of a Pod: that is done after its status says so.
     func wait(forEvent reason: String, about pod: String) async throws {
-        for _ in 0..<3000 {
+        let end = ContinuousClock.now + .seconds(120)
+        while ContinuousClock.now < end {
             if try await events(pod).contains(reason) { return }
             try await Task.sleep(for: .milliseconds(10))
         }

@@ -64,6 +64,7 @@ import Testing
             let third = try await status(world, "d", "was replaced") { $0["numberOfSamples"] == 1000 }
             #expect(third["version"] == 2)
             #expect(condition(third, "Drifted")?["status"] == "True")
+            #expect(third["drift"]?.number ?? 0 > 0.25)
             #expect(condition(third, "Drifted")?["message"]?.string?.contains("\"n\"") == true)
         }
     }
@@ -113,7 +114,7 @@ import Testing
             try await apply(world, "d", path)
             func pod(_ name: String, _ attributes: [String: String]) async throws {
                 var spec = shell(
-                    "cat /tmp/skerry-test-rows/data.csv; echo; cat /tmp/skerry-test-rows/dataset.json; touch /tmp/skerry-test-rows/x",
+                    "cat /tmp/skerry-test-rows/data.csv; echo; cat /tmp/skerry-test-rows/dataset.json; echo; touch /tmp/skerry-test-rows/x",
                     restartPolicy: "Never", ["volumeMounts": [["name": "rows", "mountPath": "/tmp/skerry-test-rows"]]])
                 spec["volumes"] = [WorkerContract.Volume.rows.volume("rows", attributes)]
                 try await world.apply(name, spec)

@@ -120,6 +120,8 @@ import Testing
         let before = try #require(try reading(text.split(separator: "\n").prefix(1001).joined(separator: "\n") + "\n").profile)
         let again = try #require(try reading(text.split(separator: "\n").prefix(1001).joined(separator: "\n") + "\n").drift(since: before))
         #expect(again.columns.isEmpty)
+        let index = try reading(text, trainedRows: 1000).driftIndex(since: nil)
+        #expect(index == drift.columns.first?.index && index ?? 0 > 0.25)
         let few = try reading("a\n1\n").drift(since: try reading("a\n9\n").profile)
         #expect(few?.columns.count == nil, "too few rows say nothing")
     }

@@ -21,10 +21,12 @@ import Testing
         var newest: Int64 { Int64(history.count - 1) }
     }
 
-    @Test(arguments: [1, 2, 3, 27, 4711, 65537] as [UInt64])
-    func `the store does what a plain model does`(seed: UInt64) async throws {
+    @Test(arguments: [1, 2, 3, 27, 4711, 65537] as [UInt64], [true, false])
+    func `the store does what a plain model does, with and without a log`(seed: UInt64, isLogged: Bool) async throws {
         var random = Generator(state: seed)
-        let store = try RevisionStore(.memory)
+        var options = RevisionStore.Options()
+        options.isLogged = isLogged
+        let store = try RevisionStore(.memory, options)
         var model = Model()
         for _ in 0..<1500 {
             let name = "ns\(Int.random(in: 0..<3, using: &random))/p\(Int.random(in: 0..<400, using: &random))"

@@ -18,6 +18,20 @@ package enum ArtifactReferences {
         return found
     }
 
+    /// Named by a Pod, a ConfigMap or any object of ours on a server that somebody else runs, whose other objects are none of our business.
+    ///
+    /// - Throws: `APIStatus` where any of them cannot be listed.
+    package static func all(by client: any ObjectClient) async throws(APIStatus) -> Set<ArtifactDigest> {
+        var found: Set<ArtifactDigest> = []
+        for kind in try await client.kinds()
+        where kind.group == "sedna.io" || kind.group.isEmpty && ["pods", "configmaps"].contains(kind.plural) {
+            for object in try await client.listAll(kind, Resources.ListQuery(limit: 250)).items {
+                found.formUnion(ArtifactDigest.named(in: object.bytes()))
+            }
+        }
+        return found
+    }
+
     private static func kind(_ name: String) -> KindDefinition { BuiltInKinds.all.first { $0.kind == name }! }
     private static let pods = kind("Pod")
     private static let configMaps = kind("ConfigMap")

@@ -28,6 +28,7 @@ struct ServiceArtifactRights: ArtifactRights {
 struct ClientArtifactRights: ArtifactRights {
     private static let configMap = ResourceKind(group: "", version: "v1", kind: "ConfigMap", plural: "configmaps")
     private static let dataset = ResourceKind(group: "sedna.io", version: "v1alpha1", kind: "Dataset", plural: "datasets")
+    private static let model = ResourceKind(group: "sedna.io", version: "v1alpha1", kind: "Model", plural: "models")
     let client: any ObjectClient
     let clock: @Sendable () -> Timestamp
     var now: Timestamp { clock() }
@@ -42,13 +43,21 @@ struct ClientArtifactRights: ArtifactRights {
                 if names(map?["data"], digest) { return true }
             }
         }
-        do throws(APIStatus) {
-            let own = try await client.listAll(Self.dataset).items.filter { $0["spec"]?["nodeName"]?.string == node }
-            return own.contains { names($0["spec"], digest) }
-        } catch {
-            // The server does not have the kind.
+        let own = try await all(Self.dataset).filter { $0["spec"]?["nodeName"]?.string == node }
+        if own.contains(where: { names($0["spec"], digest) }) { return true }
+        // Nodes write nothing of a Model, its status neither.
+        let models = try await all(Self.model).filter { names($0["spec"], digest) || names($0["status"], digest) }.map { ObjectKey($0) }
+        return pods.contains { pod in
+            let (namespace, references) = (pod["metadata"]?["namespace"]?.string, PodReferences(pod))
+            return models.contains { $0.namespace == namespace && references.contains(resource: "models", name: $0.name) }
+        }
+    }
+
+    /// Nothing where the server does not have the kind.
+    private func all(_ kind: ResourceKind) async throws(APIStatus) -> [JSON] {
+        do throws(APIStatus) { return try await client.listAll(kind).items } catch {
             guard error.code == 404 else { throw error }
-            return false
+            return []
         }
     }
 

@@ -52,7 +52,9 @@ package final class LocalAPI: HTTPResponder {
         self.client = client
         ownPods = own?.pods
         self.kinds = kinds.filter { !($0.group.isEmpty && $0.plural == "secrets") }
-        service = try ObjectService(store: RevisionStore(.memory), environment: environment)
+        var options = LocalPods.storeOptions
+        options.isLogged = false
+        service = try ObjectService(store: RevisionStore(.memory, options), environment: environment)
         let tokens = try ServiceTokens(keyPEM: ServiceTokens.newKeyPEM())
         server = APIServer(service: service, tokens: tokens, programVersion: programVersion)
         owner = own.map { [service] own in

@@ -14,6 +14,13 @@ package struct LocalPods: Sendable {
         .pod, ResourceKind(group: "", version: "v1", kind: "ConfigMap", plural: "configmaps"),
     ]
 
+    /// Of stores at a node, which has few programs that watch and little memory: each that falls behind lists again.
+    static var storeOptions: RevisionStore.Options {
+        var options = RevisionStore.Options()
+        (options.windowCountMax, options.windowBytesMax) = (256, 128 << 10)
+        return options
+    }
+
     private let store: RevisionStore
     private let node: String
     private let environment: APIEnvironment
@@ -25,7 +32,7 @@ package struct LocalPods: Sendable {
     /// - Parameter node: that runs all of them.
     /// - Throws: what the store throws.
     package init(_ location: SQLiteLocation, node: String, environment: APIEnvironment) async throws {
-        store = try RevisionStore(location)
+        store = try RevisionStore(location, Self.storeOptions)
         self.node = node
         self.environment = environment
         let service = try ObjectService(store: store, environment: environment)

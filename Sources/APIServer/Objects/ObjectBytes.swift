@@ -22,7 +22,8 @@ enum ObjectBytes {
             writer.write(key: member.key, member.value)
         }
         writer.raw("}")
-        return writer.bytes
+        // No more memory than they need: they are kept.
+        return writer.bytes.withUnsafeBufferPointer { Array($0) }
     }
 
     private static let limits = JSONParser.Limits(depthMax: 300, bytesMax: 8 << 20)

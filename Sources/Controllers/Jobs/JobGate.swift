@@ -30,6 +30,21 @@ struct JobGate: Sendable {
         return GateRuling(deploys: true, reason: "no worse: \(text)")
     }
 
+    /// Where nothing was held out: the trainer's own figures of rows that its parts did not see, and its word whether there is a new model.
+    ///
+    /// - Parameters:
+    ///   - trained: the trainer's figures; `trained` is 0 where it says that no new model is worth it.
+    ///   - standing: what the trainer said of the version that serves, for differences; nil where none serves yet.
+    func rule(trained: JSONObject, standing: JSONObject?) -> GateRuling {
+        if let refusal = brokenRule(trained, standing) { return GateRuling(deploys: false, reason: refusal) }
+        guard trained["trained"]?.number ?? 1 != 0 else {
+            return GateRuling(deploys: false, reason: "the trainer made no new model of the round's rows\(Self.told(trained))")
+        }
+        let tasks = trained["deployed_tasks"]?.number.map { ", better for \(Int($0)) of its tasks" } ?? ""
+        return GateRuling(
+            deploys: true, reason: "nothing is held out: judged by the trainer on rows its parts did not see\(Self.told(trained))\(tasks)")
+    }
+
     // MARK: Rules
 
     private func brokenRule(_ new: JSONObject, _ standing: JSONObject?) -> String? {
@@ -106,10 +121,5 @@ struct JobGate: Sendable {
     }
 
     /// Four decimals.
-    static func digits(_ value: Double) -> String {
-        guard value.isFinite, abs(value) < 1e11 else { return "\(value)" }
-        let scaled = Int64((abs(value) * 10_000).rounded())
-        let fraction = String(scaled % 10_000)
-        return "\(value < 0 && scaled > 0 ? "-" : "")\(scaled / 10_000).\(String(repeating: "0", count: 4 - fraction.count))\(fraction)"
-    }
+    static func digits(_ value: Double) -> String { ModelVersions.digits(value) }
 }

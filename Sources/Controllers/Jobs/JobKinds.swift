@@ -10,6 +10,7 @@ extension ResourceKind {
 
     static let knowledgeTask = knowledge("KnowledgeTask", "knowledgetasks")
     static let knowledgeModel = knowledge("KnowledgeModel", "knowledgemodels")
+    static let knowledgeRound = knowledge("KnowledgeRound", "knowledgerounds")
     static let knowledgeRelation = knowledge("KnowledgeRelation", "knowledgerelations")
 
     private static func knowledge(_ kind: String, _ plural: String) -> ResourceKind {

@@ -4,6 +4,8 @@ import Resources
 struct JobStatus: Sendable {
     /// Rounds that stay in the status.
     static let roundsKept = 10
+    /// Rounds and rollbacks that wait for the knowledge base; no round begins while so many do.
+    static let unrecordedMax = 2 * roundsKept
     /// Figures of a round that stay in the status.
     static let figuresKept = 24
 
@@ -23,6 +25,12 @@ struct JobStatus: Sendable {
     subscript(key: String) -> JSON? {
         get { job["status"]?[key] }
         set { job[path: ["status", key]] = newValue }
+    }
+
+    /// A field within the status.
+    subscript(path path: [String]) -> JSON? {
+        get { job[path: ["status"] + path] }
+        set { job[path: ["status"] + path] = newValue }
     }
 
     /// The round under way; nil between rounds.
@@ -102,8 +110,25 @@ struct JobStatus: Sendable {
         else { return }
         let entry = KnowledgeEntry(
             job: ObjectKey(job), round: work.round, pod: pod, record: record.digest, model: work.model?.digest ?? "",
-            isDeployed: ruling.deploys, reason: ruling.reason)
-        self["unrecorded"] = .array(((self["unrecorded"]?.array ?? []) + [entry.json]).suffix(Self.roundsKept))
+            isDeployed: ruling.deploys, reason: ruling.reason, figures: ruling.deploys ? LifelongHistory(self["matrix"]).figures : [:])
+        addUnrecorded(entry)
+    }
+
+    /// Has the knowledge base take something in.
+    mutating func addUnrecorded(_ entry: KnowledgeEntry) {
+        self["unrecorded"] = .array(((self["unrecorded"]?.array ?? []) + [entry.json]).suffix(Self.unrecordedMax))
+    }
+
+    /// Remembers what the next models are judged by as well, and how good this one is on the rows of each round.
+    mutating func remember(_ work: JobWork, holdsNothingOut: Bool) {
+        var matrix = LifelongHistory(self["matrix"])
+        matrix.add(
+            round: work.round, new: work.evaluated.first?.metrics ?? [:], standing: work.evaluated.dropFirst().first?.metrics)
+        self["matrix"] = matrix.json
+        guard !holdsNothingOut else { return }
+        var heldOut = HeldOut(self["heldOut"])
+        heldOut.add(HeldOut.of(work))
+        self["heldOut"] = heldOut.json
     }
 
     /// Ends the round under way: what it came to stays among the newest rounds.

@@ -12,12 +12,18 @@ struct RoundInputs: Sendable {
 
     // MARK: Rows
 
+    /// Whether every row trains, so that there is nothing to evaluate on.
+    var holdsNothingOut: Bool { spec["dataset"]?["trainProb"]?.number == 1 }
+
+    /// Decides which rows are held out.
+    private static let seed = "0"
+
     /// Attributes of a volume of a data set's rows. Where a row goes does not change while the data grow.
     func attributes(_ range: RowRange, _ part: Part) -> [String: String] {
         let share = spec["dataset"]?["trainProb"]?.number ?? 0.8
         return [
             "dataset": range.dataset, "from": "\(range.from)", "to": "\(range.to)", "version": "\(range.version)", "part": part.rawValue,
-            "trainProb": JSON.number(share).text, "seed": "0",
+            "trainProb": JSON.number(share).text, "seed": Self.seed,
         ]
     }
 
@@ -30,10 +36,41 @@ struct RoundInputs: Sendable {
 
     /// Rows that were collected: one file a data set, names joined by `;`.
     func mountCollected(_ work: JobWork, _ part: Part, variable: String, _ fittings: inout WorkerPods.Fittings) {
-        let files = work.collected.filter { $0.name.hasSuffix("-\(part.rawValue).csv") || $0.name.hasSuffix("-\(part.rawValue).txt") }
+        let files = work.collected.filter { $0.isPart(part) }
         let folder = "\(WorkerPods.prefix)/collected-\(part.rawValue)"
         fittings.mount("collected-\(part.rawValue)", .files, files.volumeAttributes, at: folder)
         fittings.add(variable, files.map { "\(folder)/\($0.name)" }.joined(separator: ";"))
+    }
+
+    /// The held-out rows of a round and of those before, told apart by `TEST_ROUNDS`.
+    func mountHeldOut(_ work: JobWork, _ fittings: inout WorkerPods.Fittings) {
+        let now = HeldOut.of(work)
+        let earlier = HeldOut(job["status"]?["heldOut"]).rounds.filter { $0.round != now.round }
+        guard work.collected.isEmpty else {
+            let folder = "\(WorkerPods.prefix)/collected-\(Part.eval.rawValue)"
+            var files: [(round: Int64, file: WorkerReport.Result)] = []
+            for round in earlier {
+                files += round.files.map { file in
+                    var file = file
+                    file.name = "round-\(round.round)-\(file.name)"
+                    return (round.round, file)
+                }
+            }
+            files += now.files.map { (now.round, $0) }
+            fittings.mount("collected-\(Part.eval.rawValue)", .files, files.map(\.file).volumeAttributes, at: folder)
+            fittings.add("TEST_DATASET_URL", files.map { "\(folder)/\($0.file.name)" }.joined(separator: ";"))
+            return fittings.add("TEST_ROUNDS", files.map { "\($0.round)=\(folder)/\($0.file.name)" }.joined(separator: ";"))
+        }
+        guard let rows = now.rows.first else { return }
+        var all = rows
+        // All rows so far, those of the file that is there now.
+        all.from = 0
+        mountRows(all, .eval, variable: "TEST_DATASET_URL", &fittings)
+        let ranges = earlier.flatMap { round in
+            round.rows.filter { $0.dataset == rows.dataset && $0.version == rows.version }.map { (round.round, $0) }
+        }
+        fittings.add("TEST_ROUNDS", (ranges + [(now.round, rows)]).map { "\($0.0)=\($0.1.from)-\($0.1.to)" }.joined(separator: ";"))
+        fittings.add("TEST_SPLIT", "\(attributes(rows, .eval)["trainProb"] ?? ""),\(Self.seed)")
     }
 
     /// Sedna's folder of a stage's outputs: `<outputDir>/train/3` on the worker's node.
@@ -137,5 +174,12 @@ struct RoundInputs: Sendable {
         guard let name = mining?["name"]?.string else { return }
         fittings.add("HEM_NAME", name)
         fittings.add("HEM_PARAMETERS", (mining?["parameters"] ?? []).text)
+    }
+}
+
+extension WorkerReport.Result {
+    /// Whether a file holds that part of collected rows.
+    func isPart(_ part: RoundInputs.Part) -> Bool {
+        name.hasSuffix("-\(part.rawValue).csv") || name.hasSuffix("-\(part.rawValue).txt")
     }
 }

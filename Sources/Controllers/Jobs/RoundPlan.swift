@@ -38,10 +38,10 @@ struct RoundPlan: Sendable {
     static let backoffLimit: Int64 = 3
     static let component = "job-controller"
 
-    private let style: any RoundJob
-    private let world: JobWorld
-    private var status: JobStatus
-    private var steps: [ObjectPlan.Step] = []
+    let style: any RoundJob
+    let world: JobWorld
+    var status: JobStatus
+    var steps: [ObjectPlan.Step] = []
     private var again: Int64?
 
     static func plan(_ style: any RoundJob, _ world: JobWorld) -> ObjectPlan {
@@ -62,13 +62,15 @@ struct RoundPlan: Sendable {
 
     private init(style: any RoundJob, world: JobWorld, status: JobStatus) { (self.style, self.world, self.status) = (style, world, status) }
 
-    private var job: JSON { style.job }
-    private var pods: WorkerPods { WorkerPods(job: job) }
+    var job: JSON { style.job }
+    var pods: WorkerPods { WorkerPods(job: job) }
 
     private mutating func lookAgain(_ seconds: Int64) { again = min(again ?? .max, max(1, seconds)) }
 
     private mutating func decide() {
-        if job["spec"]?["suspend"]?.bool == true {
+        if rollBack() {
+            // Nothing begins, and nothing ends, while a version is taken back.
+        } else if job["spec"]?["suspend"]?.bool == true {
             suspend()
         } else if let work = status.work {
             advance(work)
@@ -187,9 +189,10 @@ struct RoundPlan: Sendable {
             return fail(
                 work, "NoModel", "the worker said it completed but left no model; results: \(results.map(\.name).joined(separator: ", "))")
         }
+        status.setDone(.train, true, "Trained", "round \(work.round) left \(model.name) (\(model.digest.prefix(19))…)")
+        if RoundInputs(job: job, world: world).holdsNothingOut { return judge(work, by: model) }
         work.enter(.eval)
         status.work = work
-        status.setDone(.train, true, "Trained", "round \(work.round) left \(model.name) (\(model.digest.prefix(19))…)")
         status.set(.eval, .ready, "Trained", "\(model.name) of round \(work.round) is to be judged on held-out rows")
     }
 
@@ -208,14 +211,44 @@ struct RoundPlan: Sendable {
             return fail(work, "NoFigures", "the worker said it completed but reported no figures of the model")
         }
         work.evaluated = judged
-        var ruling = style.gate.rule(new: new.metrics, standing: judged.dropFirst().first?.metrics)
+        // Where the draw held out none of the round's rows, or none may leave its node, the trainer's word is all there is.
+        if new.metrics["n"]?.number == 0, let model = work.model, !model.metrics.isEmpty { return judge(work, by: model) }
+        let standing = judged.dropFirst().first?.metrics
+        var ruling = style.gate.rule(new: new.metrics, standing: standing)
         if ruling.deploys, let objection = style.objection(work) { ruling = GateRuling(deploys: false, reason: objection) }
+        decided(ruling, work, new.metrics, standing: standing, reason: "Evaluated")
+    }
+
+    /// Judges a model by what its trainer says of it on rows that its parts did not see: nothing was held out.
+    private mutating func judge(_ work: JobWork, by model: WorkerReport.Result) {
+        var work = work
+        guard !model.metrics.isEmpty else {
+            return fail(
+                work, "NoFigures",
+                "nothing is held out (spec.dataset.trainProb), but the worker reported no figures of \(model.name); report some, or hold rows out"
+            )
+        }
+        work.evaluated = [model]
+        let standing = servingVersion.flatMap { number in
+            world.models[style.deployedModel].flatMap { ModelVersions($0).version(number)?["metrics"]?.object }
+        }
+        var ruling = style.gate.rule(trained: model.metrics, standing: standing)
+        if ruling.deploys, let objection = style.objection(work) { ruling = GateRuling(deploys: false, reason: objection) }
+        // Two versions were judged on other rows: their difference is no gain.
+        decided(ruling, work, model.metrics, standing: nil, reason: "OutOfSample")
+    }
+
+    private mutating func decided(_ ruling: GateRuling, _ work: JobWork, _ new: JSONObject, standing: JSONObject?, reason: String) {
+        var (work, ruling) = (work, ruling)
+        if ruling.deploys, let digest = work.model?.digest, status["withdrawn"]?.array?.contains(.string(digest)) == true {
+            ruling = GateRuling(deploys: false, reason: "the same model was taken back before by its live figures")
+        }
         work.decision = ruling
         work.enter(.deploy)
         status.work = work
-        status["accuracy"] = new.metrics["accuracy"] ?? new.metrics["precision_score"]
-        status["gain"] = gain(new.metrics, judged.dropFirst().first?.metrics)
-        status.setDone(.eval, true, "Evaluated", ruling.reason)
+        status["accuracy"] = new["accuracy"] ?? new["precision_score"]
+        status["gain"] = gain(new, standing)
+        status.setDone(.eval, true, reason, ruling.reason)
         status.set(.deploy, ruling.deploys ? .ready : .waiting, ruling.deploys ? "GatePassed" : "GateKept", ruling.reason)
     }
 
@@ -237,7 +270,7 @@ struct RoundPlan: Sendable {
             return status.endRound("Kept", ruling.reason, version: servingVersion, metrics: figures(work))
         }
         guard let model = world.models[style.deployedModel] else {
-            steps.append(.create(.model, ModelVersions.entry(named: style.deployedModel, of: job, format: result.format)))
+            steps.append(.create(.model, ModelVersions.entry(named: style.deployedModel, of: job, first: result)))
             return status.set(.deploy, .starting, "MakingModel", "model \(style.deployedModel) is made")
         }
         var versions = ModelVersions(model)
@@ -249,6 +282,9 @@ struct RoundPlan: Sendable {
             return status.set(.deploy, .running, "Deploying", "model \(style.deployedModel) gets version \(versions.serving)")
         }
         let number = version["version"]?.integer ?? 0
+        remember(
+            previous: number, to: version["parent"]?.integer ?? 0, round: work.round, state: status["state"], learned: status["learned"])
+        status.remember(work, holdsNothingOut: RoundInputs(job: job, world: world).holdsNothingOut)
         addUnrecorded(work)
         status.setRows("learned", work.rows)
         status["state"] = .array(work.state.map(\.json))
@@ -322,14 +358,17 @@ struct RoundPlan: Sendable {
     }
 
     private mutating func suspend() {
-        if let work = status.work {
-            for (name, pod) in world.pods where pod.labels[WorkerContract.roundLabel]?.string == "\(work.round)" && !pod.isBeingDeleted {
-                steps.append(.delete(.pod, ObjectKey(namespace: job.namespace, name: name), Deletion(uid: pod.uid)))
-            }
-            status.tell("RoundCancelled", "round \(work.round) was cancelled: the job is suspended", isWarning: true)
-            status.endRound("Cancelled", "the job was suspended", version: servingVersion, metrics: [:])
-        }
+        if let work = status.work { cancel(work, "the job is suspended") }
         status.set(.train, .waiting, "Suspended", "spec.suspend is true: no round begins")
+    }
+
+    /// Ends a round before its time; its workers go.
+    mutating func cancel(_ work: JobWork, _ reason: String) {
+        for (name, pod) in world.pods where pod.labels[WorkerContract.roundLabel]?.string == "\(work.round)" && !pod.isBeingDeleted {
+            steps.append(.delete(.pod, ObjectKey(namespace: job.namespace, name: name), Deletion(uid: pod.uid)))
+        }
+        status.tell("RoundCancelled", "round \(work.round) was cancelled: \(reason)", isWarning: true)
+        status.endRound("Cancelled", reason, version: servingVersion, metrics: [:])
     }
 
     // MARK: Services

@@ -28,6 +28,11 @@ enum WorkerOutcome: Sendable, Equatable {
         }
         let state = WorkerState(pod)
         let phase = pod["status"]?["phase"]?.string ?? "Pending"
+        // What it said when it was ended is not why it was.
+        if phase == "Failed", pod["status"]?["reason"]?.string == Self.deadline, state?.reason != .completed {
+            self = .failed(reason: Self.deadline, message: Self.late(pod))
+            return
+        }
         switch state?.reason {
         case .completed: self = .completed(state?.report.results ?? [])
         case .failed:
@@ -49,6 +54,14 @@ enum WorkerOutcome: Sendable, Equatable {
             default: self = Self.waiting(pod, nodes)
             }
         }
+    }
+
+    private static let deadline = "DeadlineExceeded"
+
+    private static func late(_ pod: JSON) -> String {
+        let seconds = pod["spec"]?["activeDeadlineSeconds"]?.integer.map { " of \($0) s" } ?? ""
+        return
+            "pod \(pod.name) was not done within its deadline\(seconds) and was ended; see kubectl logs \(pod.name), or raise activeDeadlineSeconds of its template"
     }
 
     private static func sentence(_ state: WorkerState?) -> String? { state.flatMap { $0.report.message.isEmpty ? nil : $0.report.message } }

@@ -4,16 +4,27 @@ import Resources
 struct KnowledgeObjects: Sendable {
     /// Objects of a kind that a job gets at most; the knowledge base holds all.
     static let objectsMax = 1000
+    /// Rounds that a job shows, the newest; the knowledge base holds all.
+    static let roundsMax = 64
 
     let job: JSON
 
     /// Every object that is to be there, by kind.
     func wanted(_ summary: KnowledgeSummary) -> [(ResourceKind, [JSON])] {
-        [
-            (.knowledgeTask, summary.tasks.prefix(Self.objectsMax).map(task)),
-            (.knowledgeModel, summary.models.suffix(Self.objectsMax).map(model)),
-            (.knowledgeRelation, summary.relations.prefix(Self.objectsMax).map(relation)),
+        // Of a job of an earlier one's name the knowledge base holds both; the rounds of this one are known by its uid.
+        let own = summary.rounds.filter { $0["pod"]?.string?.hasSuffix(".\(job.uid.prefix(8))") ?? false }
+        return [
+            (.knowledgeTask, Self.unique(summary.tasks.prefix(Self.objectsMax).map(task))),
+            (.knowledgeModel, Self.unique(summary.models.suffix(Self.objectsMax).map(model))),
+            (.knowledgeRelation, Self.unique(summary.relations.prefix(Self.objectsMax).map(relation))),
+            (.knowledgeRound, Self.unique(own.suffix(Self.roundsMax).map(round))),
         ]
+    }
+
+    /// One object a name, the last: two rounds may have made the same file.
+    private static func unique(_ objects: [JSON]) -> [JSON] {
+        let last = Dictionary(objects.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { $1 })
+        return objects.enumerated().filter { last[$1.name] == $0 }.map(\.element)
     }
 
     private func task(_ row: JSON) -> JSON {
@@ -39,6 +50,24 @@ struct KnowledgeObjects: Sendable {
         object["size"] = row["size_bytes"]
         object["serving"] = .bool(row["is_serving"]?.integer ?? 0 != 0 || row["is_serving"]?.bool == true)
         for key in ["tasks", "parents", "datasets", "metrics"] { object[key] = row[key] }
+        return object
+    }
+
+    private func round(_ row: JSON) -> JSON {
+        let number = row["round"]?.integer ?? 0
+        var object = object("KnowledgeRound", called: "\(number)", key: "round \(number)")
+        object["round"] = .integer(number)
+        for key in ["samples", "decisions", "metrics"] { object[key] = row[key] }
+        let after = "R[\(number)]["
+        let accuracies = (row["metrics"]?.object ?? [:]).filter { $0.0.hasPrefix(after) }
+            .map { (String($0.0.dropFirst(after.count).dropLast()), $0.1) }
+        if !accuracies.isEmpty { object["accuracies"] = .object(JSONObject(accuracies)) }
+        object["accuracy"] = row["metrics"]?["\(after)\(number)]"] ?? row["metrics"]?["accuracy"]
+        for (key, name) in [
+            ("backwardTransfer", "backward_transfer"), ("forwardTransfer", "forward_transfer"), ("forgetting", "forgetting"),
+        ] {
+            object[key] = row["metrics"]?[name]
+        }
         return object
     }
 

@@ -6,8 +6,8 @@ struct KnowledgeReconciler: Reconciler {
     let client: any ObjectClient
     let recorder: any KnowledgeRecorder
     let name = "knowledge-controller"
-    private static let shown: [ResourceKind] = [.knowledgeTask, .knowledgeModel, .knowledgeRelation]
-    let kinds = ReconcilerKinds.these([.lifelongLearningJob, .knowledgeTask, .knowledgeModel, .knowledgeRelation])
+    private static let shown: [ResourceKind] = [.knowledgeTask, .knowledgeModel, .knowledgeRelation, .knowledgeRound]
+    let kinds = ReconcilerKinds.these([.lifelongLearningJob] + shown)
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
         if change.kind == .lifelongLearningJob { return [ReconcileItem(change.kind, change.key)] }

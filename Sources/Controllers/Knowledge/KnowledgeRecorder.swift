@@ -8,7 +8,7 @@ package struct KnowledgeEntry: Sendable, Hashable {
     package var round: Int64
     /// Name of the worker's Pod.
     package var pod: String
-    /// `sha256:…` of the record, a JSON file as `skerry kb record` takes it.
+    /// `sha256:…` of the record, a JSON file as `skerry kb record` takes it; empty where a version of an earlier time serves again.
     package var record: String
     /// `sha256:…` of the round's model.
     package var model: String
@@ -16,27 +16,36 @@ package struct KnowledgeEntry: Sendable, Hashable {
     package var isDeployed: Bool
     /// Why it did, or did not.
     package var reason: String
+    /// Figures of the round that its worker does not know, by name; finite.
+    package var figures: [String: Double]
 
     /// Nothing is checked: the recorder refuses what it cannot take.
-    package init(job: ObjectKey, round: Int64, pod: String, record: String, model: String, isDeployed: Bool, reason: String) {
+    package init(
+        job: ObjectKey, round: Int64, pod: String, record: String, model: String, isDeployed: Bool, reason: String,
+        figures: [String: Double] = [:]
+    ) {
         (self.job, self.round, self.pod, self.record, self.model) = (job, round, pod, record, model)
-        (self.isDeployed, self.reason) = (isDeployed, reason)
+        (self.isDeployed, self.reason, self.figures) = (isDeployed, reason, figures)
     }
 
     init?(_ json: JSON, job: ObjectKey) {
         guard let round = json["round"]?.integer, let pod = json["pod"]?.string, let record = json["record"]?.string else { return nil }
+        let figures = (json["figures"]?.object ?? [:]).compactMap { name, value in value.number.map { (name, $0) } }
         self.init(
             job: job, round: round, pod: pod, record: record, model: json["model"]?.string ?? "",
-            isDeployed: json["deployed"]?.bool ?? false, reason: json["reason"]?.string ?? "")
+            isDeployed: json["deployed"]?.bool ?? false, reason: json["reason"]?.string ?? "",
+            figures: Dictionary(figures, uniquingKeysWith: { $1 }))
     }
 
     /// As it stands in a job's status until it is recorded.
     var json: JSON {
-        [
+        var json: JSON = [
             "round": .integer(round), "pod": .string(pod), "record": .string(record), "model": .string(model),
-            "deployed": .bool(isDeployed),
-            "reason": .string(reason),
+            "deployed": .bool(isDeployed), "reason": .string(reason),
         ]
+        let named = figures.sorted { $0.key < $1.key }.map { ($0.key, JSON.number($0.value)) }
+        if !named.isEmpty { json["figures"] = .object(JSONObject(named)) }
+        return json
     }
 }
 
@@ -48,12 +57,14 @@ package struct KnowledgeSummary: Sendable, Hashable {
     package var models: [JSON]
     /// Of the newest round; with `kind`, `from_task`, `to_task`, `value`, `rows`.
     package var relations: [JSON]
+    /// With `round`, `pod`, `samples`, `decisions`, `metrics`; the newest last.
+    package var rounds: [JSON]
     /// Samples by state: `labelled`, `unseen`, `hard`, `quarantine`.
     package var samples: [String: Int64]
 
     /// Made by a recorder.
-    package init(tasks: [JSON], models: [JSON], relations: [JSON], samples: [String: Int64]) {
-        (self.tasks, self.models, self.relations, self.samples) = (tasks, models, relations, samples)
+    package init(tasks: [JSON], models: [JSON], relations: [JSON], rounds: [JSON] = [], samples: [String: Int64]) {
+        (self.tasks, self.models, self.relations, self.rounds, self.samples) = (tasks, models, relations, rounds, samples)
     }
 }
 

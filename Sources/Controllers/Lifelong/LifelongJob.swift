@@ -40,7 +40,7 @@ struct LifelongJob: RoundJob {
         return work.rows.enumerated().filter { $0.element.count > 0 }.map { place, rows in
             var fittings = WorkerPods.Fittings(node: world.node(of: rows.dataset))
             inputs.mountRows(rows, .train, variable: "TRAIN_DATASET_URL", &fittings)
-            inputs.mountRows(rows, .eval, variable: "TEST_DATASET_URL", &fittings)
+            if !inputs.holdsNothingOut { inputs.mountRows(rows, .eval, variable: "TEST_DATASET_URL", &fittings) }
             fittings.volumes.append((["name": "jobs-output", "emptyDir": [:]], "\(WorkerPods.prefix)/output"))
             fittings.add("OUTPUT_URL", "\(WorkerPods.prefix)/output")
             fittings.add("COLLECT_RULE", rule)
@@ -69,7 +69,7 @@ struct LifelongJob: RoundJob {
     func trainer(_ work: JobWork, _ world: JobWorld) throws(JobObstacle) -> WorkerOrder {
         let inputs = RoundInputs(job: job, world: world)
         var fittings = WorkerPods.Fittings(node: trainingNode(world))
-        addRows(work, .train, variable: "TRAIN_DATASET_URL", inputs, &fittings)
+        addRows(work, inputs, &fittings)
         inputs.addOriginal(datasets[0], &fittings)
         inputs.mountKnowledge(&fittings)
         fittings.add("ROUND", "\(work.round)")
@@ -78,15 +78,13 @@ struct LifelongJob: RoundJob {
             role: .init(word: "train", type: "train", round: work.round), template: inputs.template("trainSpec"), fittings: fittings)
     }
 
-    private func addRows(
-        _ work: JobWork, _ part: RoundInputs.Part, variable: String, _ inputs: RoundInputs, _ fittings: inout WorkerPods.Fittings
-    ) {
+    private func addRows(_ work: JobWork, _ inputs: RoundInputs, _ fittings: inout WorkerPods.Fittings) {
         if work.collected.isEmpty, var rows = work.rows.first {
             // All rows so far: what a worker on the rows' own node remembers of them is only which they were.
             rows.from = 0
-            inputs.mountRows(rows, part, variable: variable, &fittings)
+            inputs.mountRows(rows, .train, variable: "TRAIN_DATASET_URL", &fittings)
         } else {
-            inputs.mountCollected(work, part, variable: variable, &fittings)
+            inputs.mountCollected(work, .train, variable: "TRAIN_DATASET_URL", &fittings)
         }
     }
 
@@ -103,7 +101,7 @@ struct LifelongJob: RoundJob {
         guard let new = inputs.mountTrained(work, &fittings) else {
             throw JobObstacle(reason: "NoModel", message: "round \(work.round) has no model to evaluate")
         }
-        addRows(work, .eval, variable: "TEST_DATASET_URL", inputs, &fittings)
+        inputs.mountHeldOut(work, &fittings)
         inputs.addOriginal(datasets[0], &fittings)
         var urls = [new]
         if let source = world.models[deployedModel].flatMap({ ModelVersions($0).source }) {

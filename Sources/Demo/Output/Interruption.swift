@@ -14,6 +14,7 @@ package final class Interruption: Sendable {
     /// Held while several files change their names together; true once they have.
     private let placed = Mutex(false)
     private let leaving: @Sendable (Int32, Bool) -> Void
+    private let isLeaving = Mutex(false)
 
     /// Call before any other thread is made; threads inherit what their maker blocks.
     ///
@@ -42,6 +43,11 @@ package final class Interruption: Sendable {
         }
     }
 
+    /// Never returns once a signal is ending the program: what fails on the way out is not to be told of.
+    package func waitIfLeaving() {
+        while isLeaving.withLock({ $0 }) { sleep(1) }
+    }
+
     private static var set: sigset_t {
         var set = sigset_t()
         sigemptyset(&set)
@@ -53,6 +59,7 @@ package final class Interruption: Sendable {
         var signal: Int32 = 0
         var set = Self.set
         while sigwait(&set, &signal) != 0 {}
+        isLeaving.withLock { $0 = true }
         placed.withLock { isPlaced in
             leaving(signal, isPlaced)
             // No exit handlers: other threads are at work on what those would take down.

@@ -43,15 +43,19 @@ package struct ComfortRun {
         package var temporaryFolder: String
         /// By name; goes into the results.
         package var versions: [String: String]
+        /// Where our method runs; nil for this process.
+        package var cluster: DemoCluster?
 
         /// Opened and checked by the caller, so that what is missing shows before anything is learned.
         package init(
-            xgboost: XGBoostLibrary, workers: InferenceWorkerProcess.Settings, temporaryFolder: String, versions: [String: String]
+            xgboost: XGBoostLibrary, workers: InferenceWorkerProcess.Settings, temporaryFolder: String, versions: [String: String],
+            cluster: DemoCluster? = nil
         ) {
             self.xgboost = xgboost
             self.workers = workers
             self.temporaryFolder = temporaryFolder
             self.versions = versions
+            self.cluster = cluster
         }
     }
 
@@ -61,16 +65,24 @@ package struct ComfortRun {
         package var results: ComfortResults
         /// The deployed models as ONNX files, by name; the newest is `ResultFiles.Paths.modelName`.
         package var models: [String: [UInt8]]
-        /// What our method knew after each round, oldest first.
-        package var knowledge: [RoundRecord]
+        /// What our method knew after each round.
+        package var knowledge: Knowledge
+    }
+
+    /// What is known of the rounds.
+    package enum Knowledge: Sendable {
+        /// Of this process, oldest first; to be written into a knowledge base.
+        case records([RoundRecord])
+        /// The bytes of a cloud's knowledge base.
+        case base([UInt8])
     }
 
     /// Contract, section 6; in the order of the table of predictions.
     package static let methods = ["majority", "single_task", "finetune", "sedna_multitask", "sedna_lifelong", "skerry"]
 
-    private let settings: Settings
-    private let tools: Tools
-    private let display: ProgressDisplay
+    let settings: Settings
+    let tools: Tools
+    let display: ProgressDisplay
     private let start = ContinuousClock.now
 
     /// Traps without an edge or a thread; reads nothing yet.
@@ -101,21 +113,37 @@ package struct ComfortRun {
         display.note(
             "learning from \(known.count) labelled votes in \(experiment.roundCount) rounds, to be judged on \(experiment.test.count) votes"
         )
+        if let cluster = tools.cluster { try timed("cluster") { try begin(cluster, source) } }
         let taught = try timed("learn") { try teach(experiment, source) }
         var results = try results(source, experiment, taught, labelledRows: known.count)
         try timed("predictions") { try write(taught, experiment, to: predictions) }
-        let deployed = try DeployedComfort(taught.ours, seed: settings.seed, isSynthetic: source.isSynthetic)
-        results.model = deployed.facts
-        let served = try timed("serve") { try serve(deployed, experiment.test) }
-        results.edge = served.edge
+        let ours: Ours
+        switch taught.ours {
+        case .inProcess(let remembered):
+            ours = try timed("serve") { try serve(remembered, taught.evaluations["skerry"]!, source, experiment.test) }
+        case .platform(let method, let evaluation): ours = try timed("serve") { try collect(method, evaluation, experiment) }
+        }
+        (results.model, results.edge, results.decisions, results.relations) = (ours.facts, ours.edge, ours.decisions, ours.relations)
         timings["total"] = Self.seconds(ContinuousClock.now - start)
         results.timingsS = timings
-        results.peakMemoryMB = ((PeakMemory.ofThisProcess + served.workerPeak) * 1.048576 * 10).rounded() / 10
-        let knowledge = taught.remembered.records(judgedBy: taught.evaluations[taught.ours.name]!)
-        return Findings(results: results, models: deployed.contents, knowledge: knowledge)
+        results.peakMemoryMB = ((PeakMemory.ofThisProcess + ours.workerPeak) * 1.048576 * 10).rounded() / 10
+        return Findings(results: results, models: ours.models, knowledge: ours.knowledge)
     }
 
-    private static func seconds(_ time: Duration) -> Double {
+    /// What is told of our method beside its predictions, wherever it ran.
+    struct Ours {
+        var facts: ComfortResults.Model
+        var edge: ComfortResults.Edge
+        var decisions: [ComfortResults.Decision]
+        var relations: [ComfortResults.Relation]
+        /// By name of the file.
+        var models: [String: [UInt8]]
+        var knowledge: Knowledge
+        /// MiB of the workers at most.
+        var workerPeak: Double
+    }
+
+    static func seconds(_ time: Duration) -> Double {
         let seconds = Double(time.components.seconds) + Double(time.components.attoseconds) * 1e-18
         return (seconds * 1000).rounded() / 1000
     }
@@ -131,18 +159,23 @@ extension ComfortRun {
         /// Under the random row split.
         var leaky: [String: MethodEvaluation]
         /// After the last round.
-        var remembered: RememberingMethod
-        var ours: SkerryMethod { remembered.method }
+        var ours: OurMethod
         var newCities: NewCityEvaluation
         var unseen: [UnseenRound]
 
         var single: MethodEvaluation { evaluations["single_task"]! }
     }
 
+    /// Our method after the last round.
+    private enum OurMethod: Sendable {
+        case inProcess(RememberingMethod)
+        case platform(PlatformMethod, MethodEvaluation)
+    }
+
     /// What one job brings.
     private enum Lesson: Sendable {
         case honest(MethodEvaluation)
-        case ours(MethodEvaluation, RememberingMethod)
+        case ours(MethodEvaluation, OurMethod)
         case leaky(MethodEvaluation)
         case newCities(NewCityEvaluation)
         case unseen([UnseenRound])
@@ -171,8 +204,10 @@ extension ComfortRun {
                 .leaky(try leaky.use { try judged(name, $0, Self.leakyCost, isLeaky: true, progress) })
             }
         }
+        // The cloud's workers learn while this process does the rest.
+        if let cluster = tools.cluster { add(Self.cost("skerry") * rounds) { try platform(cluster, experiment, source, progress) } }
         addLeaky(leakyMethods[0])
-        add(Self.cost("skerry") * rounds) { try ours(experiment, source, progress) }
+        if tools.cluster == nil { add(Self.cost("skerry") * rounds) { try ours(experiment, source, progress) } }
         for name in leakyMethods.dropFirst() { addLeaky(name) }
         for fold in 0..<NewCityExperiment.foldCount {
             add(Self.newCityCost) { .newCities(try cities.use { try newCities($0, fold: fold, progress) }) }
@@ -186,12 +221,13 @@ extension ComfortRun {
         }
         display.begin("learning", total: total * Steps.unit, unit: .thousandths("steps"))
         defer { display.end() }
-        return taught(try ParallelWork.run(threads: settings.threads, lessons))
+        // One thread waits for the cluster.
+        return taught(try ParallelWork.run(threads: settings.threads + (tools.cluster == nil ? 0 : 1), lessons))
     }
 
     private func taught(_ lessons: [Lesson]) -> Taught {
         var evaluations: [String: MethodEvaluation] = [:], leaky = evaluations
-        var ours: RememberingMethod?
+        var ours: OurMethod?
         var unseen: [UnseenRound] = []
         var newCities = NewCityEvaluation(labelCounts: NewCityExperiment.labelCounts)
         for lesson in lessons {
@@ -203,7 +239,7 @@ extension ComfortRun {
             case .unseen(let rounds): unseen = rounds
             }
         }
-        return Taught(evaluations: evaluations, leaky: leaky, remembered: ours!, newCities: newCities, unseen: unseen)
+        return Taught(evaluations: evaluations, leaky: leaky, ours: ours!, newCities: newCities, unseen: unseen)
     }
 
     /// About how long a round of each takes, in steps of the progress bar; only the remaining time it tells depends on them.
@@ -250,15 +286,28 @@ extension ComfortRun {
         stages.relationDiscovery = TransferRelationDiscovery(XGBoostEstimator(tools.xgboost, .transfer(seed: seed)))
         let portion = progress.portion(Self.cost("skerry"))
         let skerry = SkerryMethod(blended(fewLabels: settings.labels == .few, portion), stages: stages)
-        var method = RememberingMethod(skerry, from: try origin(source)) { model in
+        let remembering = RememberingMethod(skerry, from: try origin(source)) { model in
             let file = try DeployedComfort.file(model, seed: seed, isSynthetic: isSynthetic)
             return .init(digest: file.digest, sizeBytes: file.bytes.count)
         }
+        var method = ServedMethod(remembering)
         let start = ContinuousClock.now
         let evaluation = try experiment.evaluate(
             &method, seconds: { Self.seconds(ContinuousClock.now - start) }, onRound: { _ in portion.finish() })
         tell(evaluation)
-        return .ours(evaluation, method)
+        return .ours(evaluation, .inProcess(method.remembered))
+    }
+
+    private func platform(
+        _ cluster: DemoCluster, _ experiment: ComfortExperiment, _ source: ComfortSource, _ progress: Steps
+    ) throws -> Lesson {
+        let portion = progress.portion(Self.cost("skerry"))
+        var method = platformMethod(cluster, experiment, source, onProgress: portion.reach)
+        let start = ContinuousClock.now
+        let evaluation = try experiment.evaluate(
+            &method, seconds: { Self.seconds(ContinuousClock.now - start) }, onRound: { _ in portion.finish() })
+        tell(evaluation)
+        return .ours(evaluation, .platform(method, evaluation))
     }
 
     /// The rows come from the database, and the split says which of them were learned from.
@@ -310,10 +359,6 @@ extension ComfortRun {
         results.leakyRandomSplit = leaky(taught.leaky)
         results.labelCurve = ComfortResults.LabelCurve(taught.newCities)
         results.unseenSites = ComfortResults.UnseenSites(taught.unseen)
-        results.decisions = decisions(taught.ours.rounds)
-        results.relations = (taught.ours.rounds.last?.relations ?? []).sorted { $0.transfer > $1.transfer }.prefix(50).map {
-            .init(from: $0.from, to: $0.to, transfer: $0.transfer, rows: $0.rowCount)
-        }
         results.knowledgeBase = "knowledge.db"
         results.versions = tools.versions
         results.versions["xgboost"] = tools.xgboost.version
@@ -351,13 +396,25 @@ extension ComfortRun {
         }
     }
 
-    private func serve(_ deployed: DeployedComfort, _ rows: ComfortRows) throws -> DeployedComfort.Served {
-        let edges = settings.edges == 1 ? "1 edge" : "\(settings.edges) edges"
-        display.begin("serving at \(edges)", total: rows.count, unit: .things("votes"))
+    private func serve(
+        _ remembered: RememberingMethod, _ evaluation: MethodEvaluation, _ source: ComfortSource, _ rows: ComfortRows
+    ) throws -> Ours {
+        let method = remembered.method
+        let deployed = try DeployedComfort(method, seed: settings.seed, isSynthetic: source.isSynthetic)
+        display.begin("serving at \(edgesInWords)", total: rows.count, unit: .things("votes"))
         defer { display.end() }
-        return try deployed.serve(
+        let served = try deployed.serve(
             rows, edges: settings.edges, tools.workers, folder: tools.temporaryFolder, progress: display.update)
+        return Ours(
+            facts: deployed.facts, edge: served.edge, decisions: decisions(method.rounds),
+            relations: (method.rounds.last?.relations ?? []).sorted { $0.transfer > $1.transfer }.prefix(Self.relationsShown).map {
+                .init(from: $0.from, to: $0.to, transfer: $0.transfer, rows: $0.rowCount)
+            },
+            models: deployed.contents, knowledge: .records(remembered.records(judgedBy: evaluation)), workerPeak: served.workerPeak)
     }
+
+    static let relationsShown = 50
+    var edgesInWords: String { settings.edges == 1 ? "1 edge" : "\(settings.edges) edges" }
 }
 
 /// Why a run has no results.
@@ -406,6 +463,13 @@ private final class Steps: Sendable {
         @Sendable func tick() -> Bool {
             steps.add(take { $0 / Self.usualTicks })
             return true
+        }
+
+        /// Moves to a share of it, of work that somebody else counts.
+        @Sendable func reach(_ done: Int64, _ total: Int64) {
+            guard total > 0 else { return }
+            let goal = size - Int(Double(size) * min(1, max(0, Double(done) / Double(total))))
+            steps.add(take { max(0, $0 - goal) })
         }
 
         /// All of it is done; the next time begins.

@@ -72,6 +72,28 @@ struct DeployedComfort {
         round == newest ? ResultFiles.Paths.modelName : ResultFiles.Paths.olderModelName(round: round)
     }
 
+    /// What the edges answer: by the files' models, with everything they round.
+    ///
+    /// - Throws: `AdapterError`; `StageError`.
+    static func predict(_ method: SkerryMethod, _ rows: ComfortRows) throws -> ClassProbabilities {
+        let (serving, newest) = (method.serving, method.models.last!.round)
+        let rounds = try method.allocate(rows).map { task in task.flatMap { serving[$0] } ?? newest }
+        let classes = Preference.allCases.count
+        var values = [Float](repeating: 0, count: rows.count * classes)
+        for retained in method.models {
+            let own = rounds.indices.filter { rounds[$0] == retained.round }
+            if own.isEmpty { continue }
+            let model = try model(retained, version: ""), part = rows.rows(own), tasks = part.tasks
+            let found = model.predict(
+                features: part.features(.physics), sites: model.sites == nil ? nil : tasks.sites,
+                persons: model.persons == nil ? nil : tasks.persons)
+            for (position, row) in own.enumerated() {
+                for k in 0..<classes { values[row * classes + k] = found.values[position * classes + k] }
+            }
+        }
+        return ClassProbabilities(classCount: classes, values: values)
+    }
+
     /// Votes that are asked one by one at each edge, as they would come in; their time is taken.
     private static let timedRows = 2000
     private static let warmUpRows = 50
@@ -139,4 +161,15 @@ struct DeployedComfort {
     private func agree(_ found: [Float], _ expected: [Float], row: Int) -> Bool {
         (3 * row..<3 * row + 3).allSatisfy { abs(found[$0] - expected[$0]) < 1e-4 }
     }
+}
+
+/// Our method, judged by what its files say: networks travel in half precision, and a judge is to see what edges answer.
+struct ServedMethod: LifelongMethod, Sendable {
+    private(set) var remembered: RememberingMethod
+
+    init(_ remembered: RememberingMethod) { self.remembered = remembered }
+
+    var name: String { remembered.name }
+    mutating func learn(_ round: ComfortRound) throws -> RoundOutcome { try remembered.learn(round) }
+    func predict(_ rows: ComfortRows) throws -> ClassProbabilities { try DeployedComfort.predict(remembered.method, rows) }
 }

@@ -142,6 +142,17 @@ package struct Listing: Sendable {
         ).of(job, round).only("? IN (from_task, to_task)", task).only("kind = ?", kind)
     }
 
+    /// The R matrix of jobs: accuracy after each round on the rows of each.
+    ///
+    /// - Parameters:
+    ///   - round: only accuracies after this round; nil for all.
+    ///   - rows: only those on the rows of this round; nil for all.
+    package static func matrix(job: JobName?, round: Int?, rows: Int?) -> Listing {
+        Listing(
+            "matrix", [.plain("job"), .plain("after_round"), .plain("on_round"), .plain("accuracy")], order: "job, after_round, on_round"
+        ).of(job, nil).only("after_round = ?", round.map { [SQLiteValue($0)] }).only("on_round = ?", rows.map { [SQLiteValue($0)] })
+    }
+
     /// What was decided and why, in the order of decision.
     ///
     /// - Parameter action: `deploy`, `keep`, `update`, …; nil for all, as for the other parameters.

@@ -32,6 +32,14 @@ package struct TabularLearner: Sendable {
         package var newIDs: Set<Int>
         /// The serving models on the labelled rows, each row judged by parts that did not see it.
         package var outOfSample: ClassificationMetrics
+        /// The same answers by task.
+        package var tasksOutOfSample: [String: HitCount]
+        /// The same answers by the round in which a row first had a label; rows that a state of an older program knew have none.
+        package var roundsOutOfSample: [Int: HitCount]
+        /// What served before the round, on the rows that first had a label in it; nil where nothing served, or no row is new.
+        package var standing: HitCount?
+        /// What the most frequent class of the rounds before is worth on the rows that first had a label in this; nil as `standing`.
+        package var majority: Double?
         /// Rows without a label.
         package var unlabelledCount: Int
         /// Rows of earlier rounds that were neither kept nor given again.
@@ -46,7 +54,8 @@ package struct TabularLearner: Sendable {
     package private(set) var nextRound = 0
     private var learner: LifelongLearner
     private var memory: RowMemory
-    private var labelledIDs: Set<Int> = []
+    /// By name, the round in which each row first had a label; −1 where a state of an older program does not say.
+    private var labelledIn: [Int: Int] = [:]
 
     /// Looks at the first round's table, without learning from it.
     ///
@@ -119,19 +128,32 @@ package struct TabularLearner: Sendable {
             let recognitions = try learner.recognise(samples.rows(fresh))
             unseen = zip(fresh, recognitions).filter { $1.isUnseen }.map { (names[$0], $1) }
         }
+        let labelledNames = labelled.map { names[$0] }
+        let newIDs = Set(labelledNames.filter { labelledIn[$0] == nil })
+        let standing = try standing(on: material, newIDs)
         let half = samples.count / 2
         let seen = SeenSamples(rows: samples, isLater: (0..<samples.count).map { $0 >= half })
         let report = try learner.learn(material, seen: seen, round: round)
-        let labelledNames = labelled.map { names[$0] }
-        let newIDs = Set(labelledNames).subtracting(labelledIDs)
-        labelledIDs = Set(labelledNames)
+        labelledIn = Dictionary(uniqueKeysWithValues: labelledNames.map { ($0, labelledIn[$0] ?? round) })
         nextRound = round + 1
         memory.close()
+        let answers = try learner.outOfSample(material)
+        let rounds = labelledNames.map { labelledIn[$0]! }
         return Round(
             lifelong: report, labelledIDs: labelledNames, newIDs: newIDs,
-            outOfSample: ClassificationMetrics(try learner.outOfSample(material), truth: material.labels),
-            unlabelledCount: labels.count - labelled.count,
+            outOfSample: ClassificationMetrics(answers, truth: material.labels),
+            tasksOutOfSample: HitCount.counts(answers, truth: material.labels, by: report.taskOfRow),
+            roundsOutOfSample: HitCount.counts(answers, truth: material.labels, by: rounds.map { $0 < 0 ? nil : $0 }), standing: standing,
+            majority: HitCount.majority(truth: material.labels, rounds: rounds, of: round), unlabelledCount: labels.count - labelled.count,
             absentCount: absent, unseen: unseen)
+    }
+
+    /// What serves now, on rows that it has not met with a label.
+    private func standing(on material: LabelledSamples, _ newIDs: Set<Int>) throws -> HitCount? {
+        let fresh = material.rows.ids.indices.filter { newIDs.contains(material.rows.ids[$0]) }
+        guard !learner.models.isEmpty, !fresh.isEmpty else { return nil }
+        let answers = try learner.predict(material.rows.rows(fresh))
+        return HitCount.counts(answers, truth: fresh.map { material.labels[$0] }, by: fresh.map { _ in 0 })[0]
     }
 
     /// Labelled rows whose folds each leave at least two classes outside, so that every part can be trained.
@@ -203,7 +225,8 @@ package struct TabularLearner: Sendable {
 
 extension TabularLearner {
     private static let mark: UInt32 = 0x544c_4b53
-    private static let version: UInt16 = 1
+    /// 2: the round of each labelled row.
+    private static let version: UInt16 = 2
 
     /// All that the next round and predictions need; equal learners give equal bytes.
     ///
@@ -218,9 +241,12 @@ extension TabularLearner {
         schema.write(to: &writer)
         writer.write(Int64(nextRound))
         (hasModels ? memory : RowMemory(schema, keepsRows: memory.keepsRows)).write(to: &writer)
-        let labelled = hasModels ? labelledIDs.sorted() : []
+        let labelled = hasModels ? labelledIn.sorted { $0.key < $1.key } : []
         writer.write(count: labelled.count)
-        for id in labelled { writer.write(Int64(id)) }
+        for (id, round) in labelled {
+            writer.write(Int64(id))
+            writer.write(Int64(round))
+        }
         writer.write(block: try (hasModels ? learner : learner.withoutModels).state())
         return writer.bytes
     }
@@ -230,33 +256,33 @@ extension TabularLearner {
     /// - Parameter source: the file, for messages.
     /// - Throws: `StateError`; `TableError` where the job's columns are others than the first round's; `StageError`.
     package init(state bytes: [UInt8], source: String, _ settings: Settings) throws {
-        var (reader, hasModels) = try Self.begin(bytes)
+        var (reader, version, hasModels) = try Self.begin(bytes)
         guard hasModels else { throw StateError.foreign(expected: "state with models, as \(source) has to be") }
-        try self.init(&reader, source: source, roles: settings.roles) { _ in settings }
+        try self.init(&reader, version, source: source, roles: settings.roles) { _ in settings }
     }
 
     /// Reads what `state(hasModels: false)` has written, to recognise rows; it can neither learn nor predict.
     ///
     /// - Throws: `StateError`.
     package init(recognising bytes: [UInt8], source: String) throws {
-        var (reader, hasModels) = try Self.begin(bytes)
+        var (reader, version, hasModels) = try Self.begin(bytes)
         guard !hasModels else { throw StateError.foreign(expected: "state without models, as \(source) has to be") }
-        try self.init(&reader, source: source, roles: nil) { Settings(roles: $0.roles) { _ in Silent() } }
+        try self.init(&reader, version, source: source, roles: nil) { Settings(roles: $0.roles) { _ in Silent() } }
     }
 
-    /// - Returns: a reader behind the head, and whether models follow.
-    private static func begin(_ bytes: [UInt8]) throws(StateError) -> (StateReader, Bool) {
+    /// - Returns: a reader behind the head, the state's version, and whether models follow.
+    private static func begin(_ bytes: [UInt8]) throws(StateError) -> (StateReader, UInt16, Bool) {
         var reader = StateReader(bytes)
         guard try reader.integer(UInt32.self) == mark else { throw StateError.foreign(expected: "saved tabular learner") }
         let version = try reader.integer(UInt16.self)
         guard version <= Self.version else { throw StateError.newer(version: Int(version), known: Int(Self.version)) }
         let hasModels = try reader.claim()
-        return (reader, hasModels)
+        return (reader, version, hasModels)
     }
 
     /// - Parameter roles: what the job says they are; nil: what they were.
     private init(
-        _ reader: inout StateReader, source: String, roles: TabularRoles?, settings: (TabularSchema) -> Settings
+        _ reader: inout StateReader, _ version: UInt16, source: String, roles: TabularRoles?, settings: (TabularSchema) -> Settings
     ) throws {
         let schema = try TabularSchema(from: &reader)
         if let roles { try Self.check(schema.roles, roles, source) }
@@ -264,7 +290,10 @@ extension TabularLearner {
         self.schema = schema
         let round = Int(try reader.integer(Int64.self))
         memory = try RowMemory(from: &reader, schema, source: source)
-        for _ in 0..<(try reader.count(of: "labelled rows", elementBytes: 8)) { labelledIDs.insert(Int(try reader.integer(Int64.self))) }
+        for _ in 0..<(try reader.count(of: "labelled rows", elementBytes: version < 2 ? 8 : 16)) {
+            let id = Int(try reader.integer(Int64.self))
+            labelledIn[id] = version < 2 ? -1 : Int(try reader.integer(Int64.self))
+        }
         let saved = try reader.block()
         try reader.finish()
         guard round >= 0 else { throw StateError.damaged(reason: "the next round is \(round)") }

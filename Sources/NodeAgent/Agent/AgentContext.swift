@@ -11,6 +11,8 @@ struct AgentContext: Sendable {
     var tokens: (any PodTokens)?
     /// Asks Pods over TLS; nil for nobody.
     var secureProbes: (any SecureProbes)?
+    /// Says which versions of models may be loaded; nil for nobody.
+    var modelTrust: (any ModelTrustDoor)?
     /// What the node has to give, as its status has it.
     var allocatable: JSON
     /// Both clocks.

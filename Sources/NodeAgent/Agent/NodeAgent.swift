@@ -17,6 +17,8 @@ package actor NodeAgent {
         package var tokens: (any PodTokens)?
         /// Asks Pods over TLS, for probes and hooks of scheme HTTPS; nil for nobody, and then these fail.
         package var secureProbes: (any SecureProbes)?
+        /// Says which versions of models may be loaded; nil for nobody, and then all are.
+        package var modelTrust: (any ModelTrustDoor)?
         /// Whoever holds the Pods of one namespace that were deployed on the node itself; nil for none.
         package var own: (client: any ObjectClient, namespace: String)?
         /// What the machine has, and how it is.
@@ -93,7 +95,8 @@ package actor NodeAgent {
             return AgentContext(
                 nodeName: configuration.nodeName, client: client, runtime: configuration.runtime,
                 place: PodPlace(address: configuration.address, runtime: runtime), tokens: tokens,
-                secureProbes: configuration.secureProbes, allocatable: configuration.facts.allocatable, now: configuration.now,
+                secureProbes: configuration.secureProbes, modelTrust: configuration.modelTrust,
+                allocatable: configuration.facts.allocatable, now: configuration.now,
                 report: configuration.report, events: events, ports: ports, files: configuration.files, datasets: datasets,
                 workerNames: names, random: configuration.random)
         }

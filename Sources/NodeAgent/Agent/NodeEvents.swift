@@ -3,7 +3,7 @@ import Resources
 /// Tells people what happens to Pods of this node: Events, one for each different sentence, counted up when it is said again.
 actor NodeEvents {
     /// Sentences that are remembered, so as to be counted up; the count of one that is forgotten begins anew.
-    private static let knownMax = 2000
+    private static let knownMax = 500
 
     private struct Known {
         var key: ObjectKey

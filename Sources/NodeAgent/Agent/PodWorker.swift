@@ -28,6 +28,8 @@ actor PodWorker {
     /// To be told with the next turn.
     var pendingNotes: [PodNote] = []
     /// Files that are on their way, those among them that nobody fetches yet, and why some are not here yet.
+    /// Of models that were not loaded: sentences that an Event has told already.
+    var toldRefusals: Set<String> = []
     var fetching: Set<ArtifactDigest> = []
     var unbegunFetches: [ArtifactDigest] = []
     var fetchFaults: [ArtifactDigest: String] = [:]
@@ -200,11 +202,13 @@ actor PodWorker {
         switch action {
         case .prepare:
             do {
+                try admitAny()
                 try await prepare()
                 plan.prepared()
             } catch {
                 plan.unprepared(error, at: context.now().uptime)
-                notes.append(PodNote("FailedMount", error.message, isWarning: true))
+                let word = error.reason.contains("Image") ? "Failed" : "FailedMount"
+                notes.append(PodNote(word, error.message, isWarning: true))
             }
         case .start(let name, let attempt, let backoffSeconds): await start(name, attempt, backoffSeconds, &notes)
         case .runPreStop(let name):
@@ -266,6 +270,15 @@ actor PodWorker {
             }
         }
         return found
+    }
+
+    /// A Pod of which nothing can be run leaves no folders on the node.
+    private func admitAny() throws(ContainerRefusal) {
+        var first: ContainerRefusal?
+        for container in plan.spec.allContainers {
+            do { return try context.runtime.admit(container, of: plan.spec) } catch { first = first ?? error }
+        }
+        if let first { throw first }
     }
 
     private func prepare() async throws(ContainerRefusal) {

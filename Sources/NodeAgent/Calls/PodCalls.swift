@@ -107,6 +107,8 @@ struct PodCalls: NodeCallHandler {
                         guard channel == .stdout ? query.stdout || query.tty : query.stderr else { continue }
                         try await stream.send(.data(channel, bytes))
                     }
+                    // Many programs close what they print to before they exit, so its end is not yet the command's.
+                    _ = await process.exitCode()
                     return .some(.none)
                 } catch { return .some(error) }
             }
@@ -114,7 +116,7 @@ struct PodCalls: NodeCallHandler {
                 await Self.carryInput(stream, to: process)
                 return .none
             }
-            // The command is over when it says nothing more, not when nobody says anything to it.
+            // The command is over when it has exited and all is carried, not when nobody says anything to it.
             while let next = await group.next() {
                 guard let ended = next else { continue }
                 process.kill()

@@ -187,11 +187,15 @@ struct DatasetProfile: Sendable, Hashable {
 
     /// Columns that are distributed otherwise than before, the worst first; nil where nothing can be said.
     func drift(since old: DatasetProfile) -> [(column: String, index: Double)]? {
+        indexes(since: old).map { $0.filter { $0.index > Self.driftThreshold } }
+    }
+
+    /// Population stability index of every column that can be compared, the worst first; nil where none can.
+    func indexes(since old: DatasetProfile) -> [(column: String, index: Double)]? {
         let before = Dictionary(old.columns.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         let indexes = columns.compactMap { column in
             before[column.name].flatMap { column.stabilityIndex(against: $0) }.map { (column: column.name, index: $0) }
         }
-        guard !indexes.isEmpty else { return nil }
-        return indexes.filter { $0.index > Self.driftThreshold }.sorted { $0.index > $1.index }
+        return indexes.isEmpty ? nil : indexes.sorted { $0.index > $1.index }
     }
 }

@@ -146,6 +146,12 @@ struct DatasetReading: Sendable {
         return profile.drift(since: before).map { ($0, "the version before") }
     }
 
+    /// How much the column that changed most has changed, by population stability index; nil where nothing can be said.
+    func driftIndex(since before: DatasetProfile?) -> Double? {
+        if wish.trainedRows != nil { return trained.flatMap { untrained?.indexes(since: $0)?.first?.index } }
+        return before.flatMap { profile?.indexes(since: $0)?.first?.index }
+    }
+
     // MARK: Rows
 
     /// A range of rows, to be copied.

@@ -38,6 +38,7 @@ struct DatasetStatusPlan: Sendable {
             "numberOfSamples": .integer(reading.rowCount), "version": .integer(version), "byteCount": .integer(byteCount),
             "digest": .string(reading.digest.value.description),
         ]
+        if fault == nil, let index = reading.driftIndex(since: before) { facts["drift"] = .number((index * 1000).rounded() / 1000) }
         if let profile = reading.profile {
             facts["columns"] = .array(profile.columns.map(\.json))
             if let labels = profile.labels {

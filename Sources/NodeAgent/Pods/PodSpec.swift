@@ -139,8 +139,8 @@ enum Handler: Sendable, Hashable {
     /// - Parameter host: empty for the Pod's address.
     case tcpSocket(host: String, port: JSON)
     case sleep(seconds: Int64)
-    /// One that this node does not know: always a failure that says so.
-    case unknown(String)
+    /// - Parameter service: whose health is asked for; empty for that of the whole server.
+    case grpc(port: JSON, service: String)
 
     /// Nil if there is none.
     init?(_ handler: JSON?) {
@@ -153,8 +153,8 @@ enum Handler: Sendable, Hashable {
             self = .tcpSocket(host: socket["host"]?.string ?? "", port: socket["port"] ?? .null)
         } else if let sleep = handler["sleep"] {
             self = .sleep(seconds: max(0, sleep["seconds"]?.integer ?? 0))
-        } else if handler["grpc"] != nil {
-            self = .unknown("grpc")
+        } else if let call = handler["grpc"] {
+            self = .grpc(port: call["port"] ?? .null, service: call["service"]?.string ?? "")
         } else {
             return nil
         }

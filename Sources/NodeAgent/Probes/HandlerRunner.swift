@@ -43,9 +43,25 @@ struct HandlerRunner: Sendable {
         case .sleep(let seconds):
             try? await Task.sleep(for: .seconds(seconds))
             return Result(isSuccess: true)
-        case .unknown(let kind):
-            return Result(
-                isSuccess: false, message: "\(kind) probes are not made by this node; use exec, httpGet or tcpSocket in place of \(kind)")
+        case .grpc(let value, let service):
+            guard let port = container.port(value) else { return noPort(value, container) }
+            return await call(service, hosts(""), port, Sockets.milliseconds() + milliseconds(timeout))
+        }
+    }
+
+    private func call(_ service: String, _ hosts: [String], _ port: Int, _ deadline: Int64) async -> Result {
+        await Threads.run {
+            var failure = ""
+            for host in hosts {
+                do throws(Sockets.Failure) {
+                    switch try Sockets.health(host: host, port: port, service: service, deadline: deadline) {
+                    case .serving: return Result(isSuccess: true)
+                    case .answered(let word): return Result(isSuccess: false, message: "service unhealthy (responded with \"\(word)\")")
+                    case .failed(let reason): failure = "health rpc at \(host):\(port) failed: \(reason)"
+                    }
+                } catch { failure = "failed to connect service at \"\(host):\(port)\": \(error.description)" }
+            }
+            return Result(isSuccess: false, message: failure)
         }
     }
 

@@ -98,5 +98,27 @@ enum Sockets {
         return status
     }
 
+    /// What a gRPC server says of a service's health.
+    static func health(host: String, port: Int, service: String, deadline: Int64) throws(Failure) -> HealthCall.Outcome {
+        let descriptor = try connect(host: host, port: port, deadline: deadline)
+        defer { close(descriptor) }
+        let authority = "\(host.contains(":") ? "[\(host)]" : host):\(port)"
+        var call = HealthCall()
+        var replies = HealthCall.request(authority: authority, service: service)
+        while true {
+            if let outcome = call.outcome { return outcome }
+            guard replies.isEmpty || SystemFiles.write(replies, to: descriptor) else { return .failed("the connection was closed") }
+            guard wait(descriptor, POLLIN, deadline) else { return .failed("the call did not end in time") }
+            var buffer = [UInt8](repeating: 0, count: 4096)
+            let count = read(descriptor, &buffer, buffer.count)
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
+            guard count > 0 else {
+                call.end()
+                continue
+            }
+            replies = call.take(buffer[..<count])
+        }
+    }
+
     private static func clean(_ text: String) -> String { text.filter { !$0.isNewline } }
 }

@@ -157,6 +157,10 @@ final class SideProcess: RuntimeProcess {
     func exitCode() async -> Int64 {
         await Threads.run { [self] in
             if let known = state.withLock({ $0.exit }) { return Self.code(known) }
+            var ended = siginfo_t()
+            while waitid(P_PID, id_t(process), &ended, WEXITED | WNOWAIT) < 0 { if errno != EINTR { break } }
+            // What it leaves in its group ends with it; until it is reaped the group cannot be another's.
+            Glibc.kill(-process, SIGKILL)
             var status: Int32 = 0
             while waitpid(process, &status, 0) < 0 { if errno != EINTR { break } }
             state.withLock { $0.exit = status }

@@ -134,7 +134,8 @@ protocol RuntimeProcess: AnyObject, Sendable {
     func closeInput()
     /// Nothing happens without a terminal.
     func resize(columns: UInt16, rows: UInt16)
-    /// The exit status: of a process that a signal ended 128 and the signal. Waits for the end.
+    /// The exit status: of a process that a signal ended 128 and the signal. Waits for the end, at which what it
+    /// left in its process group is ended too.
     func exitCode() async -> Int64
     /// Ends it with all it has started.
     func kill()

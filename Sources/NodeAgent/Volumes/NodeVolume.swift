@@ -159,6 +159,12 @@ struct ServingModel: Sendable, Hashable {
     /// All files, the model last.
     var allFiles: [NodeVolume.File] { files + [NodeVolume.File(name: Self.mainName, digest: digest)] }
 
+    /// Digests of all its files under the names that a signature has for them.
+    func claimedFiles(_ model: JSON) -> [String: String] {
+        guard version > 0, let entry = ModelVersions(model).version(version) else { return [Self.mainName: digest.description] }
+        return ModelVersions.allFiles(entry)
+    }
+
     /// Sedna's hot update file. The path is relative to it: where the volume is mounted is the container's business.
     func config(at time: Timestamp) -> JSON {
         [

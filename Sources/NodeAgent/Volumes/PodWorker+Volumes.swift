@@ -43,6 +43,14 @@ extension PodWorker {
         let serving = try ServingModel(model, volume: volume)
         let config = context.runtime.volumeFile(ServingModel.configName, in: volume, of: spec).flatMap { try? JSONParser.parse($0) }
         if serving.isDescribed(by: config) { return nil }
+        // Before any file of it is fetched, and again whenever it is to take the place of another.
+        if let refusal = await context.modelTrust?.refusal(of: model, version: serving.version, files: serving.claimedFiles(model)) {
+            let sentence = "model \"\(name)\" version \(serving.version) is not loaded: \(refusal.sentence)"
+            if !refusal.isUnsigned, toldRefusals.insert(sentence).inserted {
+                await context.events.tell(PodNote("ModelRefused", sentence, isWarning: true), about: spec)
+            }
+            throw NodeVolume.refusal(volume, sentence)
+        }
         let paths = try located(serving.allFiles, volume)
         let links = zip(serving.allFiles, paths).map { VolumeFill.Part.link(name: $0.name, from: $1) }
         let description = serving.config(at: context.now().time).bytes()

@@ -364,9 +364,10 @@ package enum BuiltInKinds {
         sedna(
             "Model", "models", nil,
             [
-                .path("Format", "spec.format", "Format of the file."),
+                .path("Format", "spec.format", isWide: true, "Format of the file."),
                 .count("Serving", "status.serving", "The version that serves; 0 for the file of the spec."),
-                .path("URL", "spec.url", isWide: true, "The file."),
+                .servingDigest, .servingSize, .servingAccuracy, .servingJob,
+                .servingSigned, .path("URL", "spec.url", isWide: true, "The file of the spec."),
             ], check: SednaRules.modelErrors),
         sedna("JointInferenceService", "jointinferenceservices", "ji", serviceStateColumns, check: SednaRules.jointInferenceErrors),
         sedna("IncrementalLearningJob", "incrementallearningjobs", "il", jobColumns, check: SednaRules.incrementalErrors),
@@ -408,10 +409,19 @@ package enum BuiltInKinds {
                 .path("Tasks", "tasks", isWide: true, "Tasks it serves."), .path("Digest", "digest", isWide: true, "Of the file."),
             ]),
         knowledge(
+            "KnowledgeRound", "knowledgerounds", "kro",
+            [
+                .count("Round", "round", "Number of the round."), .count("Samples", "samples", "Samples whose state it set."),
+                .share("Accuracy", "accuracy", "Accuracy after the round on its own rows."),
+                .share("BWT", "backwardTransfer", isSigned: true, "What earlier rounds gained since they were learned."),
+                .share("FWT", "forwardTransfer", isSigned: true, "How much better rounds were met than by their most frequent class."),
+                .share("Forgetting", "forgetting", isSigned: true, "What was once known and is lost."),
+            ]),
+        knowledge(
             "KnowledgeRelation", "knowledgerelations", "kr",
             [
                 .path("Relation", "relation", "Sort of the relation."), .path("From", "from", "Task that gives."),
-                .path("To", "to", "Task that receives."), .path("Value", "value", "Its strength."),
+                .path("To", "to", "Task that receives."), .decimals("Value", "value", "Its strength."),
                 .count("Rows", "rows", isWide: true, "Rows it was measured on."),
             ]),
     ]

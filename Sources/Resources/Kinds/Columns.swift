@@ -29,6 +29,18 @@ extension KindDefinition.Column {
         }
     }
 
+    /// A number at a path, with three decimals.
+    static func decimals(_ name: String, _ path: String, isWide: Bool = false, _ description: String) -> KindDefinition.Column {
+        let keys = path.split(separator: ".").map(String.init)
+        return KindDefinition.Column(name, isWide: isWide, description: description) { object, _ in
+            guard let value = object[path: keys]?.number, value.isFinite, abs(value) < 1e12 else { return "<none>" }
+            let scaled = Int64((abs(value) * 1000).rounded())
+            let fraction = String(scaled % 1000)
+            let sign = value < 0 && scaled > 0 ? "-" : ""
+            return .string("\(sign)\(scaled / 1000).\(String(repeating: "0", count: 3 - fraction.count))\(fraction)")
+        }
+    }
+
     /// Type of the condition that stands last; Sedna's state of a job or service.
     static func lastCondition(_ name: String, _ description: String) -> KindDefinition.Column {
         KindDefinition.Column(name, description: description) { object, _ in

@@ -38,10 +38,57 @@ enum SednaRules {
                     "spec.url", .string(url),
                     "must be an absolute path on the node that uses the model, or sha256: with the 64 digits of a file that the cloud has"))
         }
+        for (index, node) in (spec["nodes"]?.array ?? []).enumerated() {
+            guard node.string != "*", !NameRules.isSubdomain(node.string ?? "") else { continue }
+            errors.append(.invalid("spec.nodes[\(index)]", node, "must be the name of a node that serves the model, or * for all"))
+        }
         if let socs = spec["device_soc_versions"]?.array, !socs.isEmpty {
             errors.append(.forbidden("spec.device_soc_versions", "models are not chosen by accelerator here; make one Model for each"))
         }
+        return errors + versionErrors(new, old)
+    }
+
+    /// Versions are added and forgotten, never changed; what serves is one of them.
+    private static func versionErrors(_ new: JSON, _ old: JSON?) -> [FieldError] {
+        let entry = ModelVersions(new)
+        var errors: [FieldError] = []
+        if entry.versions.count > ModelVersions.kept {
+            errors.append(
+                FieldError(
+                    "status.versions", .tooMany, "Too many: \(entry.versions.count): must have at most \(ModelVersions.kept) items"))
+        }
+        let numbers = entry.numbers
+        if numbers != Set(numbers).sorted() {
+            errors.append(.invalid("status.versions", .array(numbers.map { .integer($0) }), "numbers of versions must rise"))
+        }
+        if entry.serving != 0, !numbers.contains(entry.serving), new["status"] != old?["status"] {
+            errors.append(.notSupported("status.serving", .integer(entry.serving), ["0"] + numbers.map(String.init)))
+        }
+        let before = old.map { ModelVersions($0) }
+        for (place, version) in entry.versions.enumerated() {
+            guard let known = before?.version(version["version"]?.integer ?? 0) else { continue }
+            if unsigned(known) != unsigned(version) {
+                errors.append(
+                    .forbidden("status.versions[\(place)]", "a version of a model never changes, but for its signature; add another one"))
+            }
+        }
         return errors
+    }
+
+    /// What must stay: all but the signature. Numbers are compared by value, as clients write them anew.
+    private static func unsigned(_ version: JSON) -> JSON {
+        var version = version
+        version["signature"] = nil
+        return plain(version)
+    }
+
+    private static func plain(_ value: JSON) -> JSON {
+        switch value {
+        case .decimal: value.number.map { .number($0) } ?? value
+        case .array(let items): .array(items.map(plain))
+        case .object(let members): .object(JSONObject(members.map { ($0.0, plain($0.1)) }))
+        default: value
+        }
     }
 
     static func jointInferenceErrors(_ new: JSON, _ old: JSON?) -> [FieldError] {
@@ -61,6 +108,11 @@ enum SednaRules {
     static func incrementalErrors(_ new: JSON, _ old: JSON?) -> [FieldError] {
         guard let spec = new["spec"] else { return [] }
         var errors = jobErrors(spec)
+        if spec["dataset"]?["trainProb"]?.number == 1 {
+            errors.append(
+                .invalid(
+                    "spec.dataset.trainProb", 1, "must be less than 1: an incremental job judges each model on rows that are held out"))
+        }
         errors +=
             namedErrors(spec["initialModel"], at: "spec.initialModel")
             + namedErrors(spec["deploySpec"]?["model"], at: "spec.deploySpec.model")
@@ -103,11 +155,11 @@ enum SednaRules {
     private static func jobErrors(_ spec: JSON) -> [FieldError] {
         var errors = namedErrors(spec["dataset"], at: "spec.dataset") + credentialErrors(spec, at: "spec")
         errors += pathErrors(spec["outputDir"], at: "spec.outputDir")
-        if let share = spec["dataset"]?["trainProb"]?.number, !(share > 0 && share < 1) {
+        if let share = spec["dataset"]?["trainProb"]?.number, !(share > 0 && share <= 1) {
             errors.append(
                 .invalid(
                     "spec.dataset.trainProb", spec["dataset"]?["trainProb"] ?? .null,
-                    "must lie between 0 and 1: some rows train, some evaluate"))
+                    "must be more than 0, the share of rows that train, and at most 1"))
         }
         for stage in ["trainSpec", "evalSpec", "deploySpec"] {
             errors += templateErrors(spec[stage]?["template"], at: "spec.\(stage).template")
@@ -118,6 +170,32 @@ enum SednaRules {
         if let trigger = spec["trainSpec"]?["trigger"] { errors += JobTrigger.errors(in: trigger, at: "spec.trainSpec.trigger") }
         for (place, rule) in (spec["deploySpec"]?["gate"]?.array ?? []).enumerated() {
             errors += gateErrors(rule, at: "spec.deploySpec.gate[\(place)]")
+        }
+        for (place, rule) in (spec["deploySpec"]?["rollback"]?.array ?? []).enumerated() {
+            errors += rollbackErrors(rule, at: "spec.deploySpec.rollback[\(place)]")
+        }
+        if spec["deploySpec"]?["canary"] != nil {
+            errors.append(
+                .forbidden(
+                    "spec.deploySpec.canary",
+                    "a new version takes over at each node at once; leave the share out, and keep bad versions back by gate and rollback"))
+        }
+        return errors
+    }
+
+    /// What a rule of `rollback` may ask for; figures of time begin with `latency`.
+    static let liveFigures = [
+        "inferenceNumber", "hardExampleNumber", "unseenNumber", "errors", "refusedNumber", "hardShare", "unseenShare", "errorShare",
+        "refusedShare", "latency…",
+    ]
+
+    private static func rollbackErrors(_ rule: JSON, at path: String) -> [FieldError] {
+        var errors = gateErrors(rule, at: path)
+        if let metric = rule["metric"]?.string, !liveFigures.contains(metric), !metric.hasPrefix("latency") {
+            errors.append(.notSupported("\(path).metric", .string(metric), liveFigures))
+        }
+        if let samples = rule["samples"]?.integer, samples < 1 {
+            errors.append(.invalid("\(path).samples", .integer(samples), "must be at least 1 prediction"))
         }
         return errors
     }

@@ -31,6 +31,8 @@ struct EventWindow: Sendable {
     private mutating func dropOldest() {
         floor = events[first].revision
         byteCount -= Self.bytes(events[first])
+        // Its values go now; its place goes in bulk.
+        events[first] = RevisionEvent(revision: floor, name: "", value: nil, previous: nil)
         first += 1
         if first >= 1024, first * 2 >= events.count {
             events.removeFirst(first)

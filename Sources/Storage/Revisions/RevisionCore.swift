@@ -40,12 +40,13 @@ final class RevisionCore: @unchecked Sendable {
     }
 
     let state = Mutex(State())
-    private let log: RevisionLog
+    /// Nil where nothing is to outlive the process.
+    private let log: RevisionLog?
     private let bytesMax: Int
     private let windowLimits: EventWindow.Limits
     private var obsolete: [Obsolete] = []
 
-    init(_ log: RevisionLog, bytesMax: Int, window: EventWindow.Limits) throws {
+    init(_ log: RevisionLog?, bytesMax: Int, window: EventWindow.Limits) throws {
         self.log = log
         self.bytesMax = bytesMax
         windowLimits = window
@@ -55,6 +56,7 @@ final class RevisionCore: @unchecked Sendable {
 
     private func load() throws -> State {
         var state = State()
+        guard let log else { return state }
         let (floor, newest) = try log.floor()
         state.floor = floor
         state.revision = newest
@@ -81,7 +83,7 @@ extension RevisionCore {
             state.collections.removeValue(forKey: change.collection) ?? Entry(window: EventWindow(floor: state.floor, limits: windowLimits))
         let previous = entry.names[change.name]
         if let previous {
-            obsolete.append(Obsolete(row: previous.revision, since: change.revision))
+            if log != nil { obsolete.append(Obsolete(row: previous.revision, since: change.revision)) }
             state.byteCount -= previous.bytes.count
         }
         if let value = change.value {
@@ -89,7 +91,7 @@ extension RevisionCore {
             state.byteCount += value.bytes.count
         } else {
             entry.names.remove(change.name)
-            obsolete.append(Obsolete(row: change.revision, since: change.revision))
+            if log != nil { obsolete.append(Obsolete(row: change.revision, since: change.revision)) }
         }
         // Rows at or below the floor are states, not changes: their history is gone.
         if change.revision > state.floor {
@@ -127,7 +129,7 @@ extension RevisionCore {
             }
         }
         do {
-            if !planned.rows.isEmpty { try log.append(planned.rows) }
+            if !planned.rows.isEmpty { try log?.append(planned.rows) }
         } catch {
             fail(error)
             for (verdict, (_, answer)) in zip(verdicts, writes) {
@@ -167,7 +169,7 @@ extension RevisionCore {
         let floor = min(revision, newest)
         let gone = obsolete.filter { $0.since <= floor }.map(\.row)
         do {
-            try log.compact(gone, floor: floor, newest: newest)
+            try log?.compact(gone, floor: floor, newest: newest)
         } catch {
             fail(error)
             throw error

@@ -21,6 +21,9 @@ package final class RevisionStore: Sendable {
         package var pageCountMax: Int?
         /// Name of the file system, of those registered with SQLite, that holds the file; nil for the platform's own.
         package var fileSystem: String?
+        /// Whether rows are written to a database, also one in memory; without, the state and its windows are all there is, which is enough
+        /// for a mirror of what is kept elsewhere. Only for `.memory`.
+        package var isLogged = true
         /// 1 GiB of values, 8,192 changes and 16 MiB of each collection, no limit of the file, the platform's file system.
         package init() {}
     }
@@ -34,9 +37,10 @@ package final class RevisionStore: Sendable {
     /// - Throws: `RevisionError.inUse`, `.damaged`; `SQLiteError`.
     package init(_ location: SQLiteLocation, _ options: Options = Options()) throws {
         if case .file(let path) = location { lock = try FileLock(path) } else { lock = nil }
+        precondition(options.isLogged || lock == nil, "a store in a file has a log")
+        let log = options.isLogged ? try RevisionLog(location, pageCountMax: options.pageCountMax, fileSystem: options.fileSystem) : nil
         let core = try RevisionCore(
-            RevisionLog(location, pageCountMax: options.pageCountMax, fileSystem: options.fileSystem), bytesMax: options.bytesMax,
-            window: .init(countMax: max(1, options.windowCountMax), bytesMax: options.windowBytesMax))
+            log, bytesMax: options.bytesMax, window: .init(countMax: max(1, options.windowCountMax), bytesMax: options.windowBytesMax))
         self.core = core
         thread = CommitThread(batchMax: Self.batchMax) { core.perform($0) }
     }

@@ -43,10 +43,10 @@ package struct SkerryMethod: LifelongMethod, Sendable {
     ///
     /// - Parameter round: the last one learned.
     /// - Throws: `StageError`.
-    package func outOfSample(_ round: ComfortRound) throws -> ClassificationMetrics? {
+    package func outOfSample(_ round: ComfortRound) throws -> ClassProbabilities? {
         let material = round.labelledSoFar
         guard !models.isEmpty, material.count > 0 else { return nil }
-        return ClassificationMetrics(try learner.outOfSample(labelled(material)), truth: material.labels)
+        return try learner.outOfSample(labelled(material))
     }
 
     /// Models that serve a task, and the newest, oldest first.

@@ -84,6 +84,18 @@ struct EdgeSections {
                     "Time of one prediction",
                     "half below \(Shown.number(edge.p50US, decimals: 1)) µs, 99 of 100 below \(Shown.number(edge.p99US, decimals: 1)) µs"
                 ))
+            if let cut = edge.cut {
+                facts.append(
+                    (
+                        "Cut off from the cloud",
+                        "\(escaped(cut.node)) for \(Shown.number(cut.seconds, decimals: 1)) s while round \(cut.round) was learned: "
+                            + "\(Shown.count(cut.answered)) predictions meanwhile, \(Shown.count(cut.reportedLater)) reported afterwards"
+                            + (cut.adaptation.map {
+                                "; adapting to \(Shown.count($0.labels)) labels given there, right for \(Shown.percent($0.accuracyAfter)) of"
+                                    + " \(Shown.count($0.judged)) other votes, without them for \(Shown.percent($0.accuracyBefore))"
+                            } ?? "")
+                    ))
+            }
         }
         if let model = results.model {
             facts.append(

@@ -496,22 +496,82 @@ extension ComfortResults {
         package var predictionsServed: Int
         /// Latency of one row, microseconds: half and 99 of 100 were faster.
         package var p50US: Double
-        /// See `p50US`; the time is taken within the worker.
+        /// See `p50US`. At the nodes of a cluster the whole of a request over HTTP is timed, else what happens within the worker.
         package var p99US: Double
+        /// What happened to the node that was cut off from the cloud; nil where none was.
+        package var cut: Cut?
 
         /// Times are 0 where no row was timed.
-        package init(nodes: [String], predictionsServed: Int, p50US: Double, p99US: Double) {
+        package init(nodes: [String], predictionsServed: Int, p50US: Double, p99US: Double, cut: Cut? = nil) {
             self.nodes = nodes
             self.predictionsServed = predictionsServed
             self.p50US = p50US
             self.p99US = p99US
+            self.cut = cut
         }
 
         enum CodingKeys: String, CodingKey {
-            case nodes
+            case nodes, cut
             case predictionsServed = "predictions_served"
             case p50US = "p50_us"
             case p99US = "p99_us"
+        }
+    }
+
+    /// A node without a way to its cloud while a round was learned.
+    package struct Cut: Codable, Sendable, Equatable {
+        /// Its name.
+        package var node: String
+        /// The round that was learned meanwhile, from 0.
+        package var round: Int
+        /// Predictions that the node gave meanwhile, with the model of the round before.
+        package var answered: Int
+        /// Predictions of which the cloud heard when the way was mended.
+        package var reportedLater: Int
+        /// How long the way was cut.
+        package var seconds: Double
+        /// What labels given at the node were worth meanwhile; nil where none were.
+        package var adaptation: Adaptation?
+
+        /// Figures of one run.
+        package init(node: String, round: Int, answered: Int, reportedLater: Int, seconds: Double, adaptation: Adaptation? = nil) {
+            self.node = node
+            self.round = round
+            self.answered = answered
+            self.reportedLater = reportedLater
+            self.seconds = seconds
+            self.adaptation = adaptation
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case node, round, answered, seconds, adaptation
+            case reportedLater = "reported_later"
+        }
+    }
+
+    /// A worker that corrects its model by labels given at its node.
+    package struct Adaptation: Codable, Sendable, Equatable {
+        /// Labels that were given.
+        package var labels: Int
+        /// Other votes of the same places, by which it is judged.
+        package var judged: Int
+        /// Share of them it was right for before the labels came.
+        package var accuracyBefore: Double
+        /// The same, afterwards.
+        package var accuracyAfter: Double
+
+        /// Figures of one node.
+        package init(labels: Int, judged: Int, accuracyBefore: Double, accuracyAfter: Double) {
+            self.labels = labels
+            self.judged = judged
+            self.accuracyBefore = accuracyBefore
+            self.accuracyAfter = accuracyAfter
+        }
+
+        enum CodingKeys: String, CodingKey {
+            case labels, judged
+            case accuracyBefore = "accuracy_before"
+            case accuracyAfter = "accuracy_after"
         }
     }
 

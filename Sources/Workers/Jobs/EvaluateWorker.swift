@@ -16,7 +16,8 @@ package enum EvaluateWorker {
         let paths = try settings.required("MODEL_URLS", "models to judge, joined by \";\"").split(separator: ";").map(String.init)
         guard !paths.isEmpty else { throw WorkerInputError("MODEL_URLS names no model; join paths by \";\"") }
         let files = try TableFiles(settings, "TEST_DATASET_URL", "CSV of held-out rows with labels")
-        let table = try files.table()
+        let (table, counts) = try files.counted()
+        let rounds = try TestRounds(settings)?.rounds(of: counts) ?? [Int?](repeating: nil, count: table.count)
         var results: [WorkerReport.Result] = []
         for (place, path) in paths.enumerated() {
             context.progress(
@@ -31,7 +32,7 @@ package enum EvaluateWorker {
                 results.append(try NumberJudging(context: context, job: job).judge(path, table))
                 continue
             }
-            let judged = try judge(path, table, context)
+            let judged = try judge(path, table, rounds, context)
             context.say("\(path): \(judged.summary)")
             results.append(judged.result(url: path))
         }
@@ -42,7 +43,7 @@ package enum EvaluateWorker {
         return results
     }
 
-    private static func judge(_ path: String, _ table: TextTable, _ context: WorkerContext) throws -> Judged {
+    private static func judge(_ path: String, _ table: TextTable, _ rounds: [Int?], _ context: WorkerContext) throws -> Judged {
         let state = WorkerFile.isFolder(path) && !WorkerFile.exists("\(path)/\(WorkerFile.model)") ? "\(path)/\(WorkerFile.state)" : path
         switch try context.settings.learner() {
         case .tabular:
@@ -51,47 +52,58 @@ package enum EvaluateWorker {
                 let models = try ServedModels(path: path, try ONNXRuntime(candidates: context.onnxRuntime))
                 let schema = TabularSchema(
                     featureNames: models.main.featureNames, classNames: models.main.classNames, roles: models.plan?.roles ?? job.roles)
-                let (rows, truth) = try labelled(table, schema)
+                let (rows, positions, truth) = try labelled(table, schema)
                 let model = try ModelRows(rows, schema)
-                return Judged(try models.predict(model), truth: truth, tasks: model.tasks)
+                return Judged(try models.predict(model), truth: truth, tasks: model.tasks, rounds: positions.map { rounds[$0] })
             }
             let learner = try TabularLearner(
                 state: try WorkerFile.read(state, limit: WorkerFile.stateBytesMax), source: state,
                 try job.learnerSettings(keepsRows: false, nil))
-            let (rows, truth) = try labelled(table, learner.schema)
-            return Judged(try learner.predict(rows), truth: truth, tasks: try ModelRows(rows, learner.schema).tasks)
+            let (rows, positions, truth) = try labelled(table, learner.schema)
+            return Judged(
+                try learner.predict(rows), truth: truth, tasks: try ModelRows(rows, learner.schema).tasks,
+                rounds: positions.map { rounds[$0] })
         case .thermalComfort:
-            return try ComfortJudging(context).judge(state.hasSuffix(".bin") ? state : path, table)
+            return try ComfortJudging(context).judge(state.hasSuffix(".bin") ? state : path, table, rounds)
         }
     }
 
-    /// The rows that have a label.
+    /// The rows that have a label, and which they are.
     ///
     /// - Throws: `TableError` where none has.
-    private static func labelled(_ table: TextTable, _ schema: TabularSchema) throws(TableError) -> (TextTable, [Int]) {
+    private static func labelled(_ table: TextTable, _ schema: TabularSchema) throws(TableError) -> (TextTable, [Int], [Int]) {
         let labels = try schema.labels(table)
         let positions = labels.indices.filter { labels[$0] != nil }
         guard !positions.isEmpty else {
             throw TableError(
                 .noLabels, "\(table.source), column \"\(schema.roles.label)\": none of \(table.count) rows has a label to judge by")
         }
-        return (table.rows(positions), positions.map { labels[$0]! })
+        return (table.rows(positions), positions, positions.map { labels[$0]! })
     }
 
     /// A model's figures.
     struct Judged {
         private let all: ClassificationMetrics
         private let count: Int
-        private var byTask: [String: (accuracy: Double, count: Int)] = [:]
+        private let byTask: [String: HitCount]
+        private let byRound: [Int: HitCount]
+        /// Of the newest round: what the most frequent class of the rounds before is worth on its rows.
+        private var majority: (round: Int, accuracy: Double)?
         private var precision: [Double] = []
         private var recall: [Double] = []
 
-        init(_ probabilities: ClassProbabilities, truth: [Int], tasks: [String]) {
+        /// - Parameter rounds: nil for a row of no round that is told apart.
+        init(_ probabilities: ClassProbabilities, truth: [Int], tasks: [String], rounds: [Int?]) {
             all = ClassificationMetrics(probabilities, truth: truth)
             count = truth.count
             let found = truth.indices.map { probabilities.predictedClass(row: $0) }
-            for (task, rows) in Dictionary(grouping: tasks.indices, by: { tasks[$0] }) {
-                byTask[task] = (Double(rows.count { found[$0] == truth[$0] }) / Double(rows.count), rows.count)
+            byTask = HitCount.counts(probabilities, truth: truth, by: tasks)
+            byRound = HitCount.counts(probabilities, truth: truth, by: rounds)
+            // Rows of no round are as old as can be.
+            if let newest = byRound.keys.max(),
+                let accuracy = HitCount.majority(truth: truth, rounds: rounds.map { $0 ?? -1 }, of: newest)
+            {
+                majority = (newest, accuracy)
             }
             for k in 0..<probabilities.classCount {
                 let hit = Double(truth.indices.count { truth[$0] == k && found[$0] == k })
@@ -108,12 +120,14 @@ package enum EvaluateWorker {
             let metrics = ["accuracy": all.accuracy, "macro_f1": all.macroF1, "log_loss": all.logLoss, "n": Double(count)]
             var tasks: [String: [String: Double]] = [:]
             // The largest ones: a report has a bound.
-            for (task, figures) in byTask.sorted(by: { ($1.value.count, $0.key) < ($0.value.count, $1.key) }).prefix(tasksMax) {
-                tasks[task] = ["accuracy": figures.accuracy, "n": Double(figures.count)]
+            for (task, figures) in byTask.sorted(by: { ($1.value.rows, $0.key) < ($0.value.rows, $1.key) }).prefix(tasksMax) {
+                tasks[task] = ["accuracy": figures.accuracy, "n": Double(figures.rows)]
             }
+            var rounds = byRound.mapValues { ["accuracy": $0.accuracy, "n": Double($0.rows)] }
+            if let majority { rounds[majority.round]?["majority"] = majority.accuracy }
             return .init(
                 url: url, format: url.hasSuffix(".bin") ? "state" : "onnx", metrics: metrics,
-                lists: ["precision": precision, "recall": recall], tasks: tasks)
+                lists: ["precision": precision, "recall": recall], tasks: tasks, rounds: rounds)
         }
 
         private func four(_ value: Double) -> String { "\((value * 10_000).rounded() / 10_000)" }

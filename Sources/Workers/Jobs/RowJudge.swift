@@ -75,6 +75,8 @@ final class RowJudge {
     private enum Engine {
         case classes(ServedModels)
         case number(NumberPredictor)
+        /// A model of inputs of its own, which no table's columns fit.
+        case tensors(TensorModel)
     }
 
     private let engine: Engine
@@ -96,7 +98,14 @@ final class RowJudge {
     init(path: String, _ settings: WorkerSettings, _ runtime: ONNXRuntime) throws {
         hard = try HardExamples(settings)
         let model = WorkerFile.isFolder(path) ? "\(path)/\(WorkerFile.model)" : path
-        let signature = try ServedModels.file(model).signature
+        let screened = try ServedModels.file(model)
+        let signature = screened.signature
+        guard NumberPredictor.isNumber(signature) || TabularPredictor.isTabular(signature) else {
+            // Its columns are its own: nothing is known of classes, tasks or sites.
+            (engine, learner, signs) = (.tensors(try ServedModels.tensors(model, screened, runtime)), .tabular, .none)
+            roles = TabularRoles(label: "")
+            return
+        }
         if NumberPredictor.isNumber(signature) {
             let predictor = try NumberJudging.predictor(model, runtime)
             (engine, learner, signs) = (.number(predictor), .tabular, .none)
@@ -127,8 +136,21 @@ final class RowJudge {
         switch engine {
         case .classes(let models): models.main.featureNames
         case .number(let predictor): predictor.featureNames
+        case .tensors: []
         }
     }
+
+    /// What answers requests of the model's inputs by itself; nil where several files answer.
+    var tensorModel: TensorModel? {
+        switch engine {
+        case .classes(let models): models.plan?.files.count ?? 1 > 1 ? nil : TensorModel(models.main.session)
+        case .number(let predictor): TensorModel(predictor.session)
+        case .tensors(let model): model
+        }
+    }
+
+    /// Whether its inputs are named by a table's columns.
+    var isTabular: Bool { if case .tensors = engine { false } else { true } }
 
     /// In the order of an answer's columns; none where a number is estimated.
     var classNames: [String] { if case .classes(let models) = engine { models.main.classNames } else { [] } }
@@ -138,6 +160,7 @@ final class RowJudge {
         switch engine {
         case .classes(let models): models.main.version
         case .number(let predictor): predictor.version
+        case .tensors(let model): model.signature.metadata["version"] ?? ""
         }
     }
 
@@ -158,11 +181,19 @@ final class RowJudge {
         switch engine {
         case .classes(let models): try models.predict(rows)
         case .number(let predictor): ClassProbabilities(classCount: 1, values: try predictor.predict(rows.features))
+        case .tensors(let model):
+            throw InferenceRefusal(400, "the model takes \(model.signature.inputs.map(\.name).joined(separator: ", "))")
         }
     }
 
     /// - Throws: `TableError` for rows that do not fit the model.
     func judge(_ table: TextTable) throws -> Judgement {
+        if case .tensors(let model) = engine {
+            throw InferenceRefusal(
+                400,
+                "the model takes the inputs \(model.signature.inputs.map { "\"\($0.name)\" \($0)" }.joined(separator: ", ")),"
+                    + " not the columns \(table.columns.prefix(20).joined(separator: ", "))")
+        }
         let rows: ModelRows
         var recognitions: [Recognition]?
         switch learner {

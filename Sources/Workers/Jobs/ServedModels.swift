@@ -64,6 +64,17 @@ final class ServedModels {
         }
     }
 
+    /// A model of any inputs and outputs.
+    ///
+    /// - Throws: `WorkerInputError` naming the path.
+    static func tensors(_ path: String, _ file: ModelFile, _ runtime: ONNXRuntime) throws -> TensorModel {
+        do {
+            return try TensorModel(runtime, file)
+        } catch let error as InferenceError where !error.isOfLibrary {
+            throw WorkerInputError("\(path): \(error)")
+        }
+    }
+
     private static func predictor(_ path: String, _ runtime: ONNXRuntime) throws -> TabularPredictor {
         do {
             return try TabularPredictor(runtime, try file(path))

@@ -48,9 +48,9 @@ struct TabularRecord {
         record.tasks = round.lifelong.tasks.map { task in
             let words = task.name.split(separator: "_", omittingEmptySubsequences: false).map(String.init)
             let named = words.count == attributes.count ? Dictionary(uniqueKeysWithValues: zip(attributes, words)) : [:]
-            return .init(
-                name: task.name, attributes: named, sampleCount: fresh[task.name] ?? 0,
-                metrics: ["labelled_so_far": Double(task.sampleCount)])
+            var metrics = ["labelled_so_far": Double(task.sampleCount)]
+            metrics["accuracy"] = round.tasksOutOfSample[task.name]?.accuracy
+            return .init(name: task.name, attributes: named, sampleCount: fresh[task.name] ?? 0, metrics: metrics)
         }
     }
 

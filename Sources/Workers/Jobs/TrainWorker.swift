@@ -50,11 +50,25 @@ package enum TrainWorker {
         return try settings.choice("STATE_ROWS", of: ["kept", "referenced"]) == "kept"
     }
 
+    /// What the R matrix of a job without held-out rows is made of: by round of the rows, `accuracy` of what serves now, and of the round
+    /// that was learned `standing`, what served before, and `majority`, the most frequent class of the rounds before.
+    static func roundFigures(
+        _ rounds: [Int: HitCount], of number: Int, standing: HitCount?, majority: Double?
+    ) -> [Int: [String: Double]] {
+        var figures = rounds.mapValues { ["accuracy": $0.accuracy, "n": Double($0.rows)] }
+        figures[number]?["standing"] = standing?.accuracy
+        figures[number]?["majority"] = majority
+        return figures
+    }
+
     /// The files of a round: the model first, with its figures.
     static func results(
-        _ plan: ServingPlan, _ metrics: [String: Double], tasks: [String: [String: Double]] = [:], _ output: String
+        _ plan: ServingPlan, _ metrics: [String: Double], tasks: [String: [String: Double]] = [:], rounds: [Int: [String: Double]] = [:],
+        _ output: String
     ) -> [WorkerReport.Result] {
-        var results = [WorkerReport.Result(url: "\(output)/\(WorkerFile.model)", format: "onnx", metrics: metrics, tasks: tasks)]
+        var results = [
+            WorkerReport.Result(url: "\(output)/\(WorkerFile.model)", format: "onnx", metrics: metrics, tasks: tasks, rounds: rounds)
+        ]
         for name in plan.files where name != WorkerFile.model {
             results.append(.init(url: "\(output)/\(name)", format: "onnx", metrics: ["round": Double(plan.rounds[name]!)]))
         }
@@ -123,7 +137,9 @@ private struct TabularTraining {
         context.say(
             round.lifelong.reasonToWait.map { "no new model: \($0)" }
                 ?? "a new model; \(round.lifelong.decisions.count { $0.deploys }) tasks take it")
-        return TrainWorker.results(plan, round.metrics, tasks: round.taskMetrics, output)
+        let rounds = TrainWorker.roundFigures(
+            round.roundsOutOfSample, of: round.lifelong.number, standing: round.standing, majority: round.majority)
+        return TrainWorker.results(plan, round.metrics, tasks: round.taskMetrics, rounds: rounds, output)
     }
 }
 
@@ -151,9 +167,14 @@ extension TabularLearner.Round {
         return metrics
     }
 
-    /// Labelled rows of each task so far, the largest tasks.
+    /// Labelled rows of each task so far, and how many of them are answered right, the largest tasks.
     fileprivate var taskMetrics: [String: [String: Double]] {
         let largest = lifelong.tasks.sorted { ($1.sampleCount, $0.name) < ($0.sampleCount, $1.name) }.prefix(Self.tasksMax)
-        return Dictionary(uniqueKeysWithValues: largest.map { ($0.name, ["samples": Double($0.sampleCount)]) })
+        return Dictionary(
+            uniqueKeysWithValues: largest.map { task in
+                var figures = ["samples": Double(task.sampleCount)]
+                figures["accuracy"] = tasksOutOfSample[task.name]?.accuracy
+                return (task.name, figures)
+            })
     }
 }

@@ -130,14 +130,21 @@ struct TableFiles {
     /// All rows, in order; the columns are the first file's.
     ///
     /// - Throws: `TableError`, `FileReadError`.
-    func table() throws -> TextTable {
+    func table() throws -> TextTable { try counted().table }
+
+    /// All rows, and how many each file has.
+    ///
+    /// - Throws: as `table`.
+    func counted() throws -> (table: TextTable, files: [(path: String, count: Int)]) {
         var whole: TextTable?
+        var files: [(path: String, count: Int)] = []
         for path in paths {
             let reader = try GzipReader(path: path)
             let table = try TextTable(source: path, reader.next)
+            files.append((path, table.count))
             if whole == nil { whole = table } else { try whole!.append(contentsOf: table) }
         }
-        return whole!
+        return (whole!, files)
     }
 
     /// Whether the platform has mounted rows of this node's own data set: they stay where they are.

@@ -1,6 +1,9 @@
 package import Resources
 
 extension WorkerReport.Result {
+    /// Rounds that are told apart in a report.
+    private static let roundsMax = 64
+
     /// A file that is left, with its figures.
     ///
     /// - Parameters:
@@ -8,15 +11,19 @@ extension WorkerReport.Result {
     ///   - metrics: by name; one that is not finite is left out, since JSON has none.
     ///   - lists: one number a class, by name; all finite.
     ///   - tasks: figures of single tasks, by task and name.
+    ///   - rounds: figures on the rows of single rounds, by round and name.
     package init(
         url: String, format: String, metrics: [String: Double] = [:], lists: [String: [Double]] = [:],
-        tasks: [String: [String: Double]] = [:]
+        tasks: [String: [String: Double]] = [:], rounds: [Int: [String: Double]] = [:]
     ) {
         var figures = Self.object(metrics)
         for (name, values) in lists.sorted(by: { $0.key < $1.key }) { figures[name] = .array(values.map { .decimal("\($0)") }) }
         if !tasks.isEmpty {
             figures["tasks"] = .object(JSONObject(tasks.sorted { $0.key < $1.key }.map { ($0.key, JSON.object(Self.object($0.value))) }))
         }
+        // The newest ones: a report has a bound.
+        let newest = rounds.sorted { $0.key < $1.key }.suffix(Self.roundsMax)
+        if !newest.isEmpty { figures["rounds"] = .object(JSONObject(newest.map { ("\($0.key)", JSON.object(Self.object($0.value))) })) }
         self.init(name: url.split(separator: "/").last.map(String.init) ?? url, format: format, url: url, metrics: figures)
     }
 

@@ -208,7 +208,7 @@ private struct HubBench: Sendable {
         func add(_ figure: String, _ value: Double, _ unit: String, decimals: Int = 1) {
             table.rows.append([figure, fixed(value, decimals: decimals), unit])
         }
-        var (cloud, port) = try await start(port: 0)
+        var (cloud, port) = try await start(port: KeptPort.choices()[0])
         let client = try restClient()
         let start = ContinuousClock.now
         let authority = try Authority(certificatePEM: text("ca.crt"), keyPEM: text("ca.key"))

@@ -64,6 +64,11 @@ final class BenchProcess {
     /// Asks it to end and waits.
     func stop() {
         kill(pid, SIGTERM)
+        wait()
+    }
+
+    /// Waits until it ends by itself.
+    func wait() {
         while waitpid(pid, nil, 0) < 0, errno == EINTR {}
     }
 }

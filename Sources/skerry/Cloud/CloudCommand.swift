@@ -111,16 +111,16 @@ struct CloudServeCommand: AsyncParsableCommand {
         let podTokens = CloudTokens(Authenticator(service: service, tokens: tokens), authorityPEM: authority.certificatePEM)
         let artifacts = try ArtifactStore(folder: directory.artifacts, now: { Self.environment.now().seconds })
         let knowledge = try CloudKnowledge(path: directory.knowledge, artifacts: artifacts, now: Self.environment.now)
+        let notary = try CloudNotary(directory, artifacts: artifacts)
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let hub = Self.hub(service)
-        let router = CallRouter(hub: hub)
-        let joint = JointCalls(client: keeper, calls: router)
+        let joint = JointCalls(client: keeper, calls: hub)
         let ownNode =
             node
             ? try CloudNode(
-                service, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node", environment: Self.environment
+                service, cloud: hub, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node",
+                environment: Self.environment
             ) { (key, question) async throws(APIStatus) -> [UInt8] in try await joint.ask(key, by: CloudNode.name, question) } : nil
-        router.own = ownNode
         let api = APIServer(
             service: service, tokens: tokens, programVersion: Skerry.configuration.version,
             audit: settings.isAudited
@@ -132,7 +132,7 @@ struct CloudServeCommand: AsyncParsableCommand {
                 SnapshotDoor(path: CloudKnowledge.path, type: "application/vnd.sqlite3", service: service) { () async throws(APIStatus) in
                     try await knowledge.snapshot()
                 },
-            ], calls: router)
+            ], calls: hub)
         let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: Self.limits(settings.http), responder: api)
         podTokens.server = (["0.0.0.0", "::"].contains(host) ? "127.0.0.1" : host, server.port)
@@ -140,7 +140,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
         writeError("export KUBECONFIG=\(directory.kubeconfig)")
-        let controllers = Self.controllers(service, knowledge, nodeGraceSeconds: settings.nodeGraceSeconds)
+        let controllers = Self.controllers(service, knowledge, notary, nodeGraceSeconds: settings.nodeGraceSeconds)
         let upkeep = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
@@ -180,13 +180,13 @@ struct CloudServeCommand: AsyncParsableCommand {
 
     /// What every cluster does by itself.
     private static func controllers(
-        _ service: ObjectService, _ knowledge: CloudKnowledge, nodeGraceSeconds: Int64
+        _ service: ObjectService, _ knowledge: CloudKnowledge, _ notary: CloudNotary, nodeGraceSeconds: Int64
     ) -> ReconcileRunner<ContinuousClock> {
         let client = ServiceClient(service, user: User(name: "system:kube-controller-manager", groups: ["system:masters"]))
         return ReconcileRunner(
             client: client,
             reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds)
-                + OwnControllers.all(client, recorder: knowledge),
+                + OwnControllers.all(client, recorder: knowledge, notary: notary),
             clock: ContinuousClock(),
             time: environment.now,
             random: environment.random,
@@ -251,7 +251,7 @@ struct CloudServeCommand: AsyncParsableCommand {
 struct CloudBackupCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "backup", abstract: "Write the state of a cloud, running or not, into a new file.",
-        discussion: "Holds every object and no keys: keep ca.crt, ca.key and sa.key of the data directory beside it.")
+        discussion: "Holds every object and no keys: keep ca.crt, ca.key, sa.key and models.key of the data directory beside it.")
 
     @OptionGroup var options: CloudOptions
     @Argument(help: "The file to write; it must not exist.")

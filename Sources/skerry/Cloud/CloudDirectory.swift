@@ -75,6 +75,14 @@ struct CloudDirectory {
         return try ServiceTokens(keyPEM: key)
     }
 
+    /// The key that signs models, made the first time, or anew.
+    func modelKey(isNew: Bool = false) throws -> ModelSigningKey {
+        if !isNew, let key = try read("models.key") { return try ModelSigningKey(pem: key) }
+        let key = ModelSigningKey.newPEM()
+        try write("models.key", key)
+        return try ModelSigningKey(pem: key)
+    }
+
     /// Writes the administrator's kubeconfig for a server at an address, with a certificate of its own.
     func writeKubeconfig(server: String, _ authority: Authority, now: Date) throws {
         let user = try authority.issueUser(name: "kubernetes-admin", groups: ["system:masters"], now: now, validFor: 365 * 86400)

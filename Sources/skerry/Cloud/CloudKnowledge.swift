@@ -40,6 +40,14 @@ actor CloudKnowledge: KnowledgeRecorder {
 
     /// A copy of everything, as a file's bytes.
     func snapshot() throws(APIStatus) -> [UInt8] {
+        let size = (try? knowledge.sizeBytes()) ?? 0
+        guard size <= Self.snapshotBytesMax else {
+            throw APIStatus(
+                code: 413, reason: "RequestEntityTooLarge",
+                message:
+                    "the knowledge base has \(size >> 20) MiB, at most \(Self.snapshotBytesMax >> 20) MiB are sent; ask it on the cloud's"
+                    + " machine: skerry kb … --kb \(path)")
+        }
         let copy = path + ".copy"
         defer { try? FileManager.default.removeItem(atPath: copy) }
         do {
@@ -48,6 +56,9 @@ actor CloudKnowledge: KnowledgeRecorder {
         } catch { throw APIStatus(code: 503, reason: "ServiceUnavailable", message: "the knowledge base: \(error)") }
     }
 
+    /// Largest copy that is sent: it is held in memory meanwhile.
+    private static let snapshotBytesMax = 256 << 20
+
     /// Where users get a copy: `skerry kb` asks it.
     static let path = "/knowledge/v1/snapshot"
 
@@ -55,6 +66,13 @@ actor CloudKnowledge: KnowledgeRecorder {
 
     /// The worker's record. Whose round it is, and what became of its model, is not the worker's to say.
     private func record(of entry: KnowledgeEntry) throws -> RoundRecord {
+        guard !entry.record.isEmpty else {
+            var record = RoundRecord(
+                job: try JobName(namespace: entry.job.namespace, name: entry.job.name), round: Int(entry.round), pod: entry.pod)
+            let subject = entry.model.isEmpty ? nil : entry.model
+            record.decisions = [.init(action: "rollback", subject: subject, reason: entry.reason.isEmpty ? "taken back" : entry.reason)]
+            return record
+        }
         guard let digest = ArtifactDigest(reference: entry.record) else {
             throw APIStatus(code: 422, reason: "Invalid", message: "record \(entry.record): expected sha256: and 64 digits")
         }
@@ -71,6 +89,7 @@ actor CloudKnowledge: KnowledgeRecorder {
         record.job = try JobName(namespace: entry.job.namespace, name: entry.job.name)
         record.round = Int(entry.round)
         record.pod = entry.pod
+        record.metrics.merge(entry.figures) { $1 }
         let model = entry.model.hasPrefix("sha256:") ? String(entry.model.dropFirst(7)) : nil
         record.decisions.append(
             RoundRecord.Decision(
@@ -83,12 +102,13 @@ actor CloudKnowledge: KnowledgeRecorder {
 
     private func summary(_ job: JobName) throws -> KnowledgeSummary {
         let models = try rows(.models(job: job, round: nil, task: nil, isServing: false))
-        let newest = try rows(.rounds(job: job, round: nil)).compactMap { $0["round"]?.integer }.max().map { Int($0) }
+        let rounds = try rows(.rounds(job: job, round: nil))
+        let newest = rounds.compactMap { $0["round"]?.integer }.max().map { Int($0) }
         let samples = try knowledge.sampleCounts(of: job).map { ($0.key.name, Int64($0.value)) }
         return KnowledgeSummary(
             tasks: try rows(.tasks(job: job, task: nil, attribute: nil)), models: models,
             relations: try rows(.relations(job: job, round: newest, task: nil, kind: nil)),
-            samples: Dictionary(samples, uniquingKeysWith: +))
+            rounds: rounds, samples: Dictionary(samples, uniquingKeysWith: +))
     }
 
     /// A listing's rows as they are printed with `-o json`.

@@ -1,5 +1,8 @@
 import APIServer
 import ArgumentParser
+import CloudHub
+import EdgeHub
+import HubProtocol
 import Identity
 import Network
 import NodeAgent
@@ -13,20 +16,25 @@ import Synchronization
     import Darwin
 #endif
 
-/// The node that lives in the cloud's own process, so that Pods have somewhere to run on one machine.
+/// The node that lives in the cloud's own process, so that Pods have somewhere to run on one machine: the agent, copy and conversation of any
+/// other node, over a link within the process.
 struct CloudNode {
     static let name = "cloud-0"
     private let agent: NodeAgent
+    /// The API of its agent: the node's copy of its objects.
+    private let hub: EdgeHub
+    private let dialer: OwnNodeDialer
     /// Tokens for its Pods; they are told where the server is before it runs.
     let tokens: CloudTokens
     private let folder: String
 
     /// - Parameters:
+    ///   - cloud: the other end of its link.
     ///   - artifacts: the cloud's files, used as they lie there.
-    ///   - folder: where its Pods' files lie.
+    ///   - folder: where its Pods' files lie, and its copy.
     init(
-        _ service: ObjectService, tokens: CloudTokens, artifacts: ArtifactStore, folder: String, environment: APIEnvironment,
-        upward: @escaping @Sendable (ObjectKey, [UInt8]) async throws(APIStatus) -> [UInt8]
+        _ service: ObjectService, cloud: CloudHub, tokens: CloudTokens, artifacts: ArtifactStore, folder: String,
+        environment: APIEnvironment, upward: @escaping @Sendable (ObjectKey, [UInt8]) async throws(APIStatus) -> [UInt8]
     ) throws {
         self.tokens = tokens
         self.folder = folder
@@ -34,31 +42,36 @@ struct CloudNode {
         let settings = ProcessRuntime.Settings(
             folder: folder, worker: [programPath(), "worker"], controlGroup: controlGroupName(folder), programVersion: version)
         let runtime = try ProcessRuntime(settings)
+        let store = try EdgeStore(
+            .file("\(folder)/edge.db"), key: try EdgeNode.key("\(folder)/node.key"), random: { .random(in: 0 ... .max) })
+        hub = try EdgeHub(store: store, program: version, environment: .process(environment.now))
         let user = User(name: "system:node:\(Self.name)", groups: ["system:nodes", "system:authenticated"])
+        dialer = OwnNodeDialer(node: Self.name, cloud: cloud, client: ServiceClient(service, user: user, fieldManager: "kubelet"))
         let begin = ContinuousClock.now
         var configuration = NodeAgent.Configuration(
-            nodeName: Self.name, address: machineAddress(), client: ServiceClient(service, user: user, fieldManager: "kubelet"),
-            runtime: runtime,
+            nodeName: Self.name, address: machineAddress(), client: hub, runtime: runtime,
             facts: MachineFacts(
                 folder: folder, runtimeVersion: runtime.version, programVersion: version, more: { WorkerLibraries.conditions() }),
             now: { Moment(time: environment.now(), uptime: begin.duration(to: .now)) }, random: environment.random,
             report: { writeError($0) })
         configuration.labels = ["node-role.kubernetes.io/cloud": ""]
-        configuration.renewsLease = true
         configuration.files = NodeFiles(store: artifacts)
         configuration.secureProbes = TLSProbes()
         configuration.tokens = tokens
+        configuration.modelTrust = NodeModelTrust(client: configuration.client)
         configuration.upward = upward
         agent = NodeAgent(configuration)
     }
 
-    /// The way to its Pods.
-    var calls: any NodeCalls { LocalCalls(node: Self.name, handler: agent.calls) }
-
     /// Runs until its task is cancelled; its Pods then go on, and are found again by the next run.
     func run() async {
         let server = await listen()
-        do { try await agent.run() } catch { writeError("node \(Self.name) does not run: \(error)") }
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await hub.run(dialer, calls: agent.calls) }
+            group.addTask {
+                do { try await agent.run() } catch { writeError("node \(Self.name) does not run: \(error)") }
+            }
+        }
         await server?.stop(grace: .seconds(1))
     }
 
@@ -67,21 +80,50 @@ struct CloudNode {
     private func listen() async -> HTTPServer? {
         let file = "\(folder)/workers.port"
         let text = try? SmallFile.read(file, bytesMax: 16)
-        let known = text.flatMap { Int(String(decoding: $0, as: UTF8.self)) } ?? 0
-        let responder = WorkerResponder(door: agent.workerDoor, others: nil)
-        for port in Set([known, 0]).sorted(by: >) where (0...65535).contains(port) {
-            guard let server = try? await HTTPServer.start(host: "127.0.0.1", port: port, tls: nil, responder: responder) else { continue }
-            agent.takeReports(at: "http://127.0.0.1:\(server.port)")
-            guard server.port != known else { return server }
-            do {
-                let kept = try WholeFile(path: file, isPrivate: true)
-                try kept.write(Array("\(server.port)".utf8))
-                try kept.commit()
-            } catch { writeError("node \(Self.name): \(error)") }
-            return server
+        let known = text.flatMap { Int(String(decoding: $0, as: UTF8.self)) }.flatMap { 1...65535 ~= $0 ? $0 : nil }
+        let ephemeral = (try? SmallFile.read("/proc/sys/net/ipv4/ip_local_port_range", bytesMax: 64)).map {
+            String(decoding: $0, as: UTF8.self)
         }
-        writeError("node \(Self.name): no port of the loopback is free; workers that begin now cannot report")
-        return nil
+        let ports = (known.map { [$0] } ?? []) + KeptPort.choices(ephemeral: ephemeral) + [0]
+        do {
+            let server = try await HTTPServer.start(
+                host: "127.0.0.1", anyOf: ports, tls: nil, responder: WorkerResponder(door: agent.workerDoor, others: nil))
+            agent.takeReports(at: "http://127.0.0.1:\(server.port)")
+            if server.port != known { keep(server.port, in: file) }
+            return server
+        } catch {
+            writeError("node \(Self.name): no port of the loopback is free; workers that begin now cannot report: \(error)")
+            return nil
+        }
+    }
+
+    private func keep(_ port: Int, in file: String) {
+        do {
+            let kept = try WholeFile(path: file, isPrivate: true)
+            try kept.write(Array("\(port)".utf8))
+            try kept.commit()
+        } catch { writeError("node \(Self.name): \(error)") }
+    }
+}
+
+/// Links of this process' own node to its cloud, through memory. Nobody has to prove anything: both ends are this program.
+struct OwnNodeDialer: LinkDialer {
+    let node: String
+    let cloud: CloudHub
+    /// Writes as the node.
+    let client: ServiceClient
+
+    func dial(_ peer: any LinkPeer) async throws(LinkError) -> any Link {
+        // Other nodes have theirs from joining; without it the cloud turns the link away.
+        do throws(APIStatus) {
+            let name: JSON = .string(node)
+            try await client.create(
+                .node, ["apiVersion": "v1", "kind": "Node", "metadata": ["name": name, "labels": ["kubernetes.io/hostname": name]]])
+        } catch { if error.code != 409 { throw LinkError("node \(node) cannot be made: \(error.message)") } }
+        let (far, near) = MemoryLink.pair()
+        far.connect(cloud.accept(node: node, far))
+        near.connect(peer)
+        return near
     }
 }
 

@@ -30,7 +30,7 @@ struct ForeignCluster {
     }
 
     /// Joins, files and the hub go on the cloud's own port; its nodes are the foreign server's Nodes, and write there in their own name.
-    private func serve(_ doors: Doors, time: @escaping @Sendable () -> Timestamp) async throws -> (HTTPServer, CloudHub) {
+    private func serve(_ doors: Doors, time: @escaping @Sendable () -> Timestamp) async throws -> (HTTPServer, CloudHub, LeftoverKeeper) {
         let hub = CloudHub(
             client: client,
             nodeClient: { [client] node in client.acting(as: "system:node:\(node)", groups: ["system:nodes", "system:authenticated"]) },
@@ -41,12 +41,13 @@ struct ForeignCluster {
             doors: [
                 HubDoor(hub: hub), try JoinDoor(client: client, authority: doors.authority, now: time),
                 ArtifactDoor(client: client, store: files, now: time),
-                JointDoor(calls: JointCalls(client: client, calls: CallRouter(hub: hub))),
+                JointDoor(calls: JointCalls(client: client, calls: hub)),
             ])
         let server = try await HTTPServer.start(
             host: doors.host, port: doors.port, tls: doors.identity, limits: doors.limits, responder: responder)
         writeError("nodes join by https://\(doors.host):\(server.port); its authority is \(doors.directory.path)/ca.crt")
-        return (server, hub)
+        let keeper = LeftoverKeeper(client: client, tokens: JoinTokens(client), artifacts: files, now: time, report: { writeError($0) })
+        return (server, hub, keeper)
     }
 
     /// Runs until SIGTERM.
@@ -57,8 +58,14 @@ struct ForeignCluster {
         writeError("running beside \(access), Kubernetes \(try await client.version())")
         let left = ClusterControllers.all(client).map(\.name)
         writeError("not run here, since a Kubernetes has its own: \(left.joined(separator: ", "))")
-        let served = if let doors { try await serve(doors, time: time) } else { nil as (HTTPServer, CloudHub)? }
-        let nodes = Task { await served?.1.run() }
+        let served = if let doors { try await serve(doors, time: time) } else { nil as (HTTPServer, CloudHub, LeftoverKeeper)? }
+        let nodes = Task {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await served?.1.run() }
+                group.addTask { await served?.2.run() }
+                group.addTask { await HeapKeeper.run() }
+            }
+        }
         let work = Task {
             await makeKinds()
             let own = OwnControllers.all(client)

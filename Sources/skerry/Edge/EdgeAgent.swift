@@ -47,6 +47,7 @@ struct EdgeAgent {
         configuration.files = files.files
         configuration.secureProbes = TLSProbes()
         configuration.tokens = try EdgeTokens(membership)
+        configuration.modelTrust = NodeModelTrust(client: hub)
         let identity = membership.identity
         let asker = try CloudAsker(host: identity.host, port: identity.port) { membership.trust }
         configuration.upward = { service, question async throws(APIStatus) -> [UInt8] in
@@ -82,8 +83,11 @@ struct EdgeAgent {
     /// Serves the copy and takes what workers report, in plain text: only this machine's loopback may be given. To be called before `run`,
     /// so that workers can be told where to report.
     func listen(host: String, port: Int) async throws -> HTTPServer {
+        // Tensors come here too.
+        var limits = HTTPLimits()
+        limits.bodyBytesMax = 32 << 20
         let server = try await HTTPServer.start(
-            host: host, port: port, tls: nil, responder: WorkerResponder(door: agent.workerDoor, others: local))
+            host: host, port: port, tls: nil, limits: limits, responder: WorkerResponder(door: agent.workerDoor, others: local))
         agent.takeReports(at: "http://\(host.contains(":") ? "[\(host)]" : host):\(server.port)")
         return server
     }

@@ -42,8 +42,8 @@ struct EdgeNode: Sendable {
         await client.close()
     }
 
-    /// The node's key, made the first time.
-    private static func key(_ path: String) throws -> NodeKey {
+    /// A node's key, made the first time.
+    static func key(_ path: String) throws -> NodeKey {
         if access(path, F_OK) == 0 {
             guard let key = NodeKey([UInt8](try Data(contentsOf: URL(filePath: path)))) else {
                 throw CloudError(

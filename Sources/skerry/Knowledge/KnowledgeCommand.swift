@@ -13,7 +13,7 @@ struct KnowledgeCommand: AsyncParsableCommand {
         commandName: "kb", abstract: "Look into a knowledge base: what jobs have learned, from what, and why.",
         subcommands: [
             RoundsCommand.self, TasksCommand.self, ModelsCommand.self, SamplesCommand.self, RelationsCommand.self, DecisionsCommand.self,
-            AdaptersCommand.self, QueryCommand.self, ExportCommand.self, RecordCommand.self, UpgradeCommand.self,
+            AdaptersCommand.self, MatrixCommand.self, QueryCommand.self, ExportCommand.self, RecordCommand.self, UpgradeCommand.self,
         ])
 }
 
@@ -127,10 +127,24 @@ struct AdaptersCommand: AsyncParsableCommand {
     func run() async throws { try await printListing(.adapters(job: job, round: round, kind: kind, subject: subject), of: file, rows) }
 }
 
+struct MatrixCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "matrix", abstract: "The R matrix: accuracy after each round on the rows of each round.")
+
+    @OptionGroup var file: KnowledgeFileOptions
+    @OptionGroup var rows: RowOptions
+    @Option(help: "Only this job: NAMESPACE/NAME.") var job: JobName?
+    @Option(help: "Only accuracies after this round.") var round: Int?
+    @Option(help: "Only accuracies on the rows of this round.") var on: Int?
+
+    func run() async throws { try await printListing(.matrix(job: job, round: round, rows: on), of: file, rows) }
+}
+
 struct QueryCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "query", abstract: "Ask in SQL. Only reads: anything else is refused, and so is what takes too long.",
-        discussion: "The views are adapters, datasets, decisions, model_metrics, models, relations, round_metrics, rounds, sample_history,"
+        discussion:
+            "The views are adapters, datasets, decisions, matrix, model_metrics, models, relations, round_metrics, rounds, sample_history,"
             + " samples, serving, task_attributes, task_metrics and tasks.")
 
     @OptionGroup var file: KnowledgeFileOptions

@@ -14,14 +14,19 @@ private final class MemoryKnowledge: KnowledgeRecorder {
 
     func record(_ entry: KnowledgeEntry) throws(APIStatus) -> KnowledgeSummary {
         if let refusal = state.withLock({ $0.refusal }) { throw refusal }
-        let rounds = state.withLock { state in
+        let entries = state.withLock { state in
             if !state.entries.contains(entry) { state.entries.append(entry) }
-            return state.entries.count
+            return state.entries
         }
+        let rounds = entries.count
         return KnowledgeSummary(
             tasks: (0..<rounds).map { ["task": .string("Task \($0)"), "samples": 10, "last_round": .integer(Int64(rounds))] },
-            models: [["model": "ab", "name": "model.onnx", "round": .integer(Int64(rounds)), "is_serving": 1]],
+            // Of two jobs of one name the file may be the same.
+            models: entries.map { ["model": "ab", "name": "model.onnx", "round": .integer($0.round), "is_serving": 1] },
             relations: [["kind": "transfer", "from_task": "Task 0", "to_task": .string("Task \(rounds)"), "value": .decimal("0.5")]],
+            rounds: entries.map {
+                ["round": .integer($0.round), "pod": .string($0.pod), "metrics": ["R[\($0.round)][1]": .decimal("0.5"), "forgetting": 0]]
+            },
             samples: ["labelled": 10, "unseen": 2])
     }
 }
@@ -96,6 +101,26 @@ private final class MemoryKnowledge: KnowledgeRecorder {
         let rounds = cluster.find(JobCluster.lifelong, "comfort")?["status"]?["rounds"]?.array?.compactMap { $0["round"]?.integer }
         #expect(knowledge.entries.map(\.round) == rounds)
         #expect(cluster.server.all(Self.kind("KnowledgeTask")).count == knowledge.entries.count)
+    }
+
+    @Test func `a job that is made again after one of its name shows what is its own`() async throws {
+        let knowledge = MemoryKnowledge()
+        var cluster = try await cluster(knowledge)
+        #expect(await cluster.rest())
+        let first = try #require(cluster.find(JobCluster.lifelong, "comfort")?["metadata"]?["uid"])
+        try await cluster.server.delete(JobCluster.lifelong, ObjectKey(namespace: "default", name: "comfort"), Deletion())
+        #expect(await cluster.rest())
+        try await cluster.makeLifelong()
+        #expect(await cluster.rest())
+        let second = try #require(cluster.find(JobCluster.lifelong, "comfort")?["metadata"]?["uid"])
+        #expect(first != second)
+        #expect(knowledge.entries.map(\.round) == [1, 1] && Set(knowledge.entries.map(\.pod)).count == 2)
+        let rounds = cluster.server.all(Self.kind("KnowledgeRound")), models = cluster.server.all(Self.kind("KnowledgeModel"))
+        #expect(rounds.count == 1 && models.count == 1)
+        #expect(rounds.first?["accuracies"] == ["1": .decimal("0.5")] && rounds.first?["accuracy"]?.number == 0.5)
+        #expect(rounds.first?["metadata"]?["ownerReferences"]?.array?.first?["uid"] == second)
+        #expect(cluster.find(JobCluster.lifelong, "comfort")?["status"]?["unrecorded"] == nil)
+        #expect(cluster.find(JobCluster.model, "comfort")?["spec"]?["url"]?.string == JobCluster.digest("model 1"))
     }
 
     @Test func `what a job learned is shown no longer than there is the job`() async throws {

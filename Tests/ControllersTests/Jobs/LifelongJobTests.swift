@@ -106,6 +106,124 @@ import Testing
         #expect(cluster.find(JobCluster.model, "comfort")?["status"]?["serving"] == 1)
     }
 
+    /// A trainer's words of its model, with a figure of each round.
+    private static func trainer(_ figures: JSONObject) -> JobCluster.Worker {
+        { pod in
+            var state = JobCluster.trained(pod)
+            state?.report.results[0].metrics = figures
+            return state
+        }
+    }
+
+    @Test func `where nothing is held out the trainer judges, and no worker evaluates`() async throws {
+        var cluster = try await JobCluster(nodes: ["cloud-0", "edge-1", "edge-2"])
+        cluster.workers["train"] = Self.trainer(["accuracy": .decimal("0.61"), "trained": 1, "deployed_tasks": 4])
+        try await cluster.makeDataset("rows", node: "edge-1", samples: 600)
+        try await cluster.makeDataset("more", node: "edge-2", samples: 300)
+        try await cluster.makeLifelong {
+            $0["additionalDatasets"] = [["name": "more"]]
+            $0[path: ["dataset", "trainProb"]] = 1
+        }
+        #expect(await cluster.rest())
+        let collect = try #require(cluster.find(.pod, "comfort-collect-0-1"))
+        #expect(JobCluster.variable("TEST_DATASET_URL", collect) == nil)
+        #expect(JobCluster.volume("datasets.skerry.io", collect, at: "/home/data/train")?["trainProb"] == "1")
+        #expect(!cluster.pods().contains { $0.contains("-eval-") })
+        let status = try #require(cluster.find(kind, "comfort")?["status"])
+        #expect(status["model"] == "comfort/1" && status["accuracy"]?.number == 0.61)
+        let round = status["rounds"]?.array?.last
+        #expect(
+            round?["reason"]
+                == "nothing is held out: judged by the trainer on rows its parts did not see; accuracy 0.6100, better for 4 of its tasks")
+        let evaluated = status["conditions"]?.array?.first { $0["type"] == "Evaluated" }
+        #expect(evaluated?["status"] == "True" && evaluated?["reason"] == "OutOfSample")
+    }
+
+    @Test(arguments: [
+        (JSON.object(["accuracy": .decimal("0.61"), "trained": 0]), "the trainer made no new model of the round's rows; accuracy 0.6100"),
+        (JSON.object(["accuracy": .decimal("0.31"), "trained": 1]), "rule accuracy > 0.5 does not hold: it is 0.3100"),
+    ]) func `a trainer that made no model, or broke a rule, changes nothing`(_ figures: JSON, _ reason: String) async throws {
+        var cluster = try await JobCluster()
+        cluster.workers["train"] = Self.trainer(try #require(figures.object))
+        try await cluster.makeDataset()
+        try await cluster.makeLifelong {
+            $0[path: ["dataset", "trainProb"]] = 1
+            $0[path: ["deploySpec", "gate"]] = [["metric": "accuracy", "operator": ">", "threshold": .decimal("0.5")]]
+        }
+        #expect(await cluster.rest())
+        let round = cluster.find(kind, "comfort")?["status"]?["rounds"]?.array?.last
+        #expect(round?["result"] == "Kept")
+        #expect(round?["reason"]?.string == reason)
+        #expect(cluster.find(JobCluster.model, "comfort") == nil)
+    }
+
+    /// An evaluation that tells rounds apart: the new model on the rows of each, and the standing one on those of the newest.
+    private static let byRounds: JobCluster.Worker = { pod in
+        let rounds = (JobCluster.variable("TEST_ROUNDS", pod) ?? "").split(separator: ";").compactMap { Int64($0.split(separator: "=")[0]) }
+        let newest = rounds.max() ?? 0
+        var results = [
+            WorkerReport.Result(
+                name: "new", format: "onnx",
+                metrics: LifelongHistoryTests.figures(
+                    Dictionary(rounds.map { ($0, 0.9 - 0.05 * Double(newest - $0)) }, uniquingKeysWith: { $1 })))
+        ]
+        if (JobCluster.variable("MODEL_URLS", pod) ?? "").contains(";") {
+            results.append(WorkerReport.Result(name: "old", format: "onnx", metrics: LifelongHistoryTests.figures([newest: 0.5])))
+        }
+        return WorkerState(.completed, WorkerReport(.completed, kind: "eval", results: results))
+    }
+
+    @Test func `each model is judged on the rows of every round before, and the status holds the matrix`() async throws {
+        var cluster = try await JobCluster()
+        cluster.workers["eval"] = Self.byRounds
+        try await cluster.makeDataset()
+        try await cluster.makeLifelong()
+        #expect(await cluster.rest())
+        try await cluster.count("rows", 1600)
+        #expect(await cluster.rest())
+        let eval = try #require(cluster.find(.pod, "comfort-eval-2"))
+        #expect(JobCluster.variable("TEST_ROUNDS", eval) == "1=0-1000;2=1000-1600" && JobCluster.variable("TEST_SPLIT", eval) == "0.8,0")
+        #expect(JobCluster.volume("datasets.skerry.io", eval, at: "/home/data/eval")?["from"] == "0")
+        let matrix = cluster.find(kind, "comfort")?["status"]?["matrix"]
+        #expect(matrix?["rounds"] == [1, 2] && matrix?["before"]?.array?.last?.number == 0.5)
+        #expect(matrix?["backwardTransfer"]?.number == -0.05 && matrix?["forgetting"]?.number == 0.05)
+        // Another file: its rows are others.
+        try await cluster.count("rows", 900, version: 2)
+        #expect(await cluster.rest())
+        #expect(JobCluster.variable("TEST_ROUNDS", try #require(cluster.find(.pod, "comfort-eval-3"))) == "3=0-900")
+    }
+
+    @Test func `collected rows of earlier rounds are judged on by their digests`() async throws {
+        var cluster = try await JobCluster(nodes: ["cloud-0", "edge-1", "edge-2"])
+        cluster.workers["eval"] = Self.byRounds
+        try await cluster.makeDataset("rows", node: "edge-1", samples: 600)
+        try await cluster.makeDataset("more", node: "edge-2", samples: 300)
+        try await cluster.makeLifelong { $0["additionalDatasets"] = [["name": "more"]] }
+        #expect(await cluster.rest())
+        try await cluster.count("rows", 1200)
+        #expect(await cluster.rest())
+        let eval = try #require(cluster.find(.pod, "comfort-eval-2"))
+        let folder = "/home/data/collected-eval"
+        #expect(
+            JobCluster.variable("TEST_ROUNDS", eval)
+                == "1=\(folder)/round-1-rows-eval.csv;1=\(folder)/round-1-more-eval.csv;2=\(folder)/rows-eval.csv")
+        #expect(
+            JobCluster.volume("files.skerry.io", eval, at: folder)?["round-1-more-eval.csv"]?.string
+                == JobCluster.digest("comfort-collect-1-1 eval"))
+    }
+
+    @Test func `a trainer without figures is not believed where nothing is held out`() async throws {
+        var cluster = try await JobCluster()
+        try await cluster.makeDataset()
+        try await cluster.makeLifelong {
+            $0[path: ["dataset", "trainProb"]] = 1
+            $0[path: ["trainSpec", "backoffLimit"]] = 0
+        }
+        #expect(await cluster.rest())
+        #expect(cluster.state(kind, "comfort") == "Train Failed NoFigures")
+        #expect(cluster.find(JobCluster.model, "comfort") == nil)
+    }
+
     @Test func `data that may not leave their node are not collected`() async throws {
         var cluster = try await JobCluster(nodes: ["cloud-0", "edge-1"])
         try await cluster.makeDataset()

@@ -45,7 +45,10 @@ import Testing
             "deploySpec": ["template": template],
         ]
         #expect(try refusals("LifelongLearningJob", spec) == [])
+        // Nothing is held out: the trainer judges.
         spec["dataset"] = ["name": "rows", "trainProb": 1]
+        #expect(try refusals("LifelongLearningJob", spec) == [])
+        spec["dataset"] = ["name": "rows", "trainProb": .decimal("1.1")]
         spec["outputDir"] = "output"
         spec["evalSpec"] = ["template": ["spec": ["containers": []]]]
         spec["additionalDatasets"] = [["name": "rows"]]

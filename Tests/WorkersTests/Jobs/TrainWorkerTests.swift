@@ -107,6 +107,34 @@ import Workers
         }
     }
 
+    @Test func `held-out rows are told apart by round: by files, or by the lot that held them out`() throws {
+        let folder = try TemporaryFolder()
+        let output = folder.path + "/out"
+        let data = try Rooms.write(Rooms.csv(0..<300), folder, "rows.csv")
+        _ = try TrainWorker.run(Self.context(["TRAIN_DATASET_URL": data, "MODEL_URL": output]))
+        let files = [
+            try Rooms.write(Rooms.csv(1000..<1100), folder, "one.csv"), try Rooms.write(Rooms.csv(1100..<1150), folder, "two.csv"),
+        ]
+        func figures(_ variables: [String: String]) throws -> JSON? {
+            try EvaluateWorker.run(Self.context(variables.merging(["MODEL_URLS": output]) { $1 })).first?.metrics["rounds"]
+        }
+        let byFile = try #require(
+            try figures(["TEST_DATASET_URL": files.joined(separator: ";"), "TEST_ROUNDS": "1=\(files[0]);4=\(files[1])"]))
+        #expect(byFile.object?.map(\.0) == ["1", "4"])
+        #expect(byFile["1"]?["n"]?.number == 100 && byFile["4"]?["n"]?.number == 50)
+        let alone = try EvaluateWorker.run(Self.context(["TEST_DATASET_URL": files[1], "MODEL_URLS": output])).first
+        #expect(alone?.metrics["rounds"] == nil && alone?.metrics["accuracy"]?.number == byFile["4"]?["accuracy"]?.number)
+        #expect(byFile["4"]?["majority"]?.number != nil && byFile["1"]?["majority"] == nil)
+        // The same rows as an agent draws them of a data set that begins with them.
+        let split = DatasetSplit(.eval, trainShare: 0.5, seed: 0)
+        let held = (Int64(0)..<200).filter { split.contains($0) }
+        let drawn = try Rooms.write(Rooms.csv(1000..<1000 + held.count), folder, "drawn.csv")
+        let byLot = try #require(try figures(["TEST_DATASET_URL": drawn, "TEST_ROUNDS": "2=0-120;3=120-200", "TEST_SPLIT": "0.5,0"]))
+        #expect(byLot["2"]?["n"]?.number == Double(held.count { $0 < 120 }) && byLot["3"]?["n"]?.number == Double(held.count { $0 >= 120 }))
+        let error = #expect(throws: WorkerInputError.self) { try figures(["TEST_DATASET_URL": drawn, "TEST_ROUNDS": "x=1-2"]) }
+        #expect(error?.description.contains("found \"x=1-2\"") == true)
+    }
+
     @Test func `rounds by processes leave the same bytes as rounds in one process, and a model of an earlier round still serves`()
         async throws
     {

@@ -9,12 +9,15 @@ import Training
 /// What a comfort job chooses, by its variables; the method is the main job's.
 struct ComfortJob {
     let seed: UInt64
+    /// Stands in front of the versions of models: `SYNTHETIC` for what was learned from made-up votes.
+    private let mark: String
     private let fewLabels: Bool
     private let stages: [String]
 
     /// - Throws: `WorkerInputError`.
     init(_ settings: WorkerSettings) throws {
         seed = try settings.seed()
+        mark = settings["MODEL_MARK"] ?? ""
         fewLabels = try settings.choice("LABELS", of: LabelBudget.allCases.map(\.rawValue)) == LabelBudget.few.rawValue
         stages = settings.list("STAGES", separator: ";")
     }
@@ -39,6 +42,8 @@ struct ComfortJob {
     func estimator(_ library: XGBoostLibrary, tick: @escaping @Sendable () -> Bool) -> BlendTrainer {
         BlendTrainer(library, settings: blend, classCount: Preference.allCases.count, progress: tick)
     }
+
+    func version(_ round: Int) -> String { "\(mark.isEmpty ? "" : "\(mark) ")round \(round), seed \(seed)" }
 
     /// Calls of the estimator's progress in one round, about.
     var ticks: Int { (PartialPooling.foldCount + 1) * blend.trees.rounds + PartialPooling.foldCount * blend.network.epochs }
@@ -157,6 +162,7 @@ struct ComfortTraining {
             total: job.ticks, unit: "steps", message: "learning from \(round.labelledSoFar.count) votes", context)
         var method = try remembering(state, library, files, tick: { counter.tick() })
         context.say("round \(number): \(given.count) rows of \(files.paths.joined(separator: ", ")), \(round.labelled.count) labelled")
+        let standing = try standing(method.method, round)
         let outcome = try method.learn(round)
         guard !method.method.models.isEmpty else {
             guard case .kept(let reason) = outcome else { preconditionFailure("a method that learned has a model") }
@@ -164,7 +170,14 @@ struct ComfortTraining {
         }
         if case .kept(let reason) = outcome { context.say("no new model: \(reason)") }
         (state.nextRound, state.digests, state.method) = (number + 1, method.digests, try method.method.state())
-        return try write(method, round, state, to: output)
+        return try write(method, round, state, standing, to: output)
+    }
+
+    /// What served before the round, on its votes.
+    private func standing(_ method: SkerryMethod, _ round: ComfortRound) throws -> HitCount? {
+        guard !method.models.isEmpty, round.labelled.count > 0 else { return nil }
+        let answers = try method.predict(round.labelled.rows)
+        return HitCount.counts(answers, truth: round.labelled.labels, by: round.labelled.labels.map { _ in 0 })[0]
     }
 
     /// All votes that count, and the state with those that are kept.
@@ -199,43 +212,67 @@ struct ComfortTraining {
             }
         let origin = RememberingMethod.Origin(
             job: try JobName(settings.jobName), pod: settings.podName, datasets: try files.datasets())
-        let seed = job.seed
+        let job = job
         return RememberingMethod(method, from: origin, digests: state.digests) { model in
-            let bytes = try Self.file(model, seed: seed)
+            let bytes = try Self.file(model, job)
             return .init(digest: ArtifactDigest(of: bytes).hex, sizeBytes: bytes.count)
         }
     }
 
-    private static func file(_ model: RetainedModel, seed: UInt64) throws -> [UInt8] {
-        try model.deployed(version: "round \(model.round), seed \(seed)").onnx()
+    private static func file(_ model: RetainedModel, _ job: ComfortJob) throws -> [UInt8] {
+        try model.deployed(version: job.version(model.round)).onnx()
     }
 
     private func write(
-        _ method: RememberingMethod, _ round: ComfortRound, _ state: ComfortState, to output: String
+        _ method: RememberingMethod, _ round: ComfortRound, _ state: ComfortState, _ standing: HitCount?, to output: String
     ) throws -> [WorkerReport.Result] {
         let plan = ServingPlan(
             models: method.method.models.map(\.round), serving: method.method.serving, learner: .thermalComfort, roles: ComfortJob.roles)
         for model in method.method.models {
             let name = plan.rounds.first { $0.value == model.round }!.key
-            try WorkerFile.write(try Self.file(model, seed: job.seed), output, name)
+            try WorkerFile.write(try Self.file(model, job), output, name)
         }
         try WorkerFile.write(plan.json.bytes(order: .sorted), output, WorkerFile.serving)
         try WorkerFile.write(try method.method.state(hasModels: false), output, WorkerFile.signs)
-        try WorkerFile.write(Array(try method.records.last!.canonical().json()), output, WorkerFile.round)
+        var record = method.records.last!
+        let judged = try method.method.outOfSample(round).map { ComfortFigures($0, round, taskOfRow: method.method.rounds.last?.taskOfRow) }
+        for place in record.tasks.indices { record.tasks[place].metrics["accuracy"] = judged?.tasks[record.tasks[place].name]?.accuracy }
+        try WorkerFile.write(Array(try record.canonical().json()), output, WorkerFile.round)
         // Last: whoever finds a state finds all that belongs to it.
         try WorkerFile.write(state.bytes, output, WorkerFile.state)
         var metrics: [String: Double] = [
             "round": Double(round.number), "samples": Double(round.labelledSoFar.count), "new_samples": Double(round.labelled.count),
             "task_count": Double(plan.tasks.count),
         ]
-        if let judged = try method.method.outOfSample(round) {
-            (metrics["accuracy"], metrics["macro_f1"], metrics["log_loss"]) = (judged.accuracy, judged.macroF1, judged.logLoss)
+        if let all = judged?.all {
+            (metrics["accuracy"], metrics["macro_f1"], metrics["log_loss"]) = (all.accuracy, all.macroF1, all.logLoss)
         }
         if let report = method.method.rounds.last {
             metrics["trained"] = report.reasonToWait == nil ? 1 : 0
             metrics["deployed_tasks"] = Double(report.decisions.count { $0.deploys })
         }
-        return TrainWorker.results(plan, metrics, output)
+        return TrainWorker.results(
+            plan, metrics, tasks: (judged?.tasks ?? [:]).mapValues { ["accuracy": $0.accuracy, "samples": Double($0.rows)] },
+            rounds: TrainWorker.roundFigures(judged?.rounds ?? [:], of: round.number, standing: standing, majority: judged?.majority),
+            output)
+    }
+}
+
+/// Answers of the serving models to the votes they were taught, each by parts that did not see it.
+private struct ComfortFigures {
+    let all: ClassificationMetrics
+    let tasks: [String: HitCount]
+    let rounds: [Int: HitCount]
+    let majority: Double?
+
+    /// - Parameter taskOfRow: nil where the last round did not define tasks.
+    init(_ answers: ClassProbabilities, _ round: ComfortRound, taskOfRow: [String]?) {
+        let votes = round.labelledSoFar
+        all = ClassificationMetrics(answers, truth: votes.labels)
+        let names = taskOfRow.flatMap { $0.count == votes.count ? $0 : nil }
+        tasks = names.map { HitCount.counts(answers, truth: votes.labels, by: $0) } ?? [:]
+        rounds = HitCount.counts(answers, truth: votes.labels, by: votes.rows.rounds)
+        majority = HitCount.majority(truth: votes.labels, rounds: votes.rows.rounds, of: round.number)
     }
 }
 
@@ -246,15 +283,17 @@ struct ComfortJudging {
     init(_ context: WorkerContext) { self.context = context }
 
     /// - Parameter path: of a model, or of a saved state.
-    func judge(_ path: String, _ table: TextTable) throws -> EvaluateWorker.Judged {
-        let stream = try ComfortStream(table, rounds: [Int](repeating: 0, count: table.count))
+    func judge(_ path: String, _ table: TextTable, _ rounds: [Int?]) throws -> EvaluateWorker.Judged {
+        let stream = try ComfortStream(table, rounds: rounds.map { $0 ?? -1 })
         let votes = stream.labelled
         guard votes.count > 0 else {
             throw TableError(
                 .noLabels, "\(table.source), column \"\(ComfortStream.labelColumn)\": none of \(table.count) votes has a label to judge by")
         }
         let rows = try ModelRows(votes.rows)
-        return EvaluateWorker.Judged(try predict(path, votes.rows, rows), truth: votes.labels, tasks: rows.tasks)
+        return EvaluateWorker.Judged(
+            try predict(path, votes.rows, rows), truth: votes.labels, tasks: rows.tasks, rounds: votes.rows.rounds.map { $0 < 0 ? nil : $0 }
+        )
     }
 
     private func predict(_ path: String, _ votes: ComfortRows, _ rows: ModelRows) throws -> ClassProbabilities {

@@ -2,6 +2,7 @@ import Inference
 import Learning
 package import Network
 package import Resources
+import Serving
 import Storage
 import Synchronization
 
@@ -10,6 +11,7 @@ import Synchronization
 package final class ServeWorker: HTTPResponder {
     /// Between two looks at the model's files.
     private static let lookEvery = Duration.milliseconds(200)
+    private static let looksPerSecond = 5
     /// Between two looks at the file of rows.
     private static let followEvery = Duration.milliseconds(300)
     /// Rows that are kept for labels, and predictions; more are dropped.
@@ -43,6 +45,11 @@ package final class ServeWorker: HTTPResponder {
     private let quality = QualityWatch()
     private let state = Mutex(State())
     private let address = Mutex("")
+    /// Answers what asks for the model's own inputs, without a way through this worker.
+    private let desk: ModelDesk
+    private let behind: WorkerBehind
+    /// Whether the model's own answer is the worker's: nothing is added to it here.
+    private let isDirect: Bool
 
     /// - Parameters:
     ///   - onnxRuntime: where its library may lie, best first.
@@ -58,10 +65,22 @@ package final class ServeWorker: HTTPResponder {
         modelName = settings["MODEL_NAME"] ?? settings["JOB_NAME"] ?? settings["SERVICE_NAME"] ?? "model"
         (runtime, self.now, self.say) = (onnxRuntime, now, say)
         startTime = now().text
+        let name = modelName, behind = WorkerBehind()
+        self.behind = behind
+        desk = ModelDesk(name: name, nanoseconds: monotonic, tables: { try behind.rows($0) }, others: { await behind.answer($0, $1) })
         _ = try HardExamples(settings)
         adaptation = try LabelAdaptation(settings)
         let begin = ContinuousClock.now
         joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
+        isDirect = adaptation == nil && joint == nil
+    }
+
+    /// Rows of a stream by the names of a table's columns.
+    func answer(_ rows: RowTable) throws -> RowTable {
+        var table = TextTable(columns: rows.columns, source: "the stream")
+        for (row, line) in zip(rows.rows, rows.lines) { table.append(row, line: line) }
+        let (judged, classes, _) = try judge(table)
+        return RowTable(judged, classes: classes, lines: rows.lines)
     }
 
     /// Serves; the port is told in `ownerInfo.address` of the reports, and by `onListening`.
@@ -70,14 +89,15 @@ package final class ServeWorker: HTTPResponder {
     package func run(
         terminated: @escaping @Sendable () async -> Void, onListening: @Sendable (Int) -> Void = { _ in }
     ) async -> WorkerRun.Ending {
-        let reporter: WorkerReporter, server: HTTPServer
+        behind.take(self)
+        defer { behind.take(nil) }
+        let reporter: WorkerReporter, server: LoopServer
         do {
             let port = try settings.integer("INFERENCE_PORT", default: 0, in: 0...65535)!
             let period = try settings.integer("LC_PERIOD", default: 30, in: 1...86_400)!
             reporter = try WorkerReporter(settings)
-            var limits = HTTPLimits()
-            (limits.bodyBytesMax, limits.connectionsMax) = (16 << 20, 256)
-            server = try await HTTPServer.start(host: "127.0.0.1", port: port, tls: nil, limits: limits, responder: self)
+            server = try LoopServer(host: "127.0.0.1", port: port, handler: desk)
+            server.start()
             address.withLock { $0 = "127.0.0.1:\(server.port)" }
             onListening(server.port)
             say("serving on http://127.0.0.1:\(server.port)/v2")
@@ -86,7 +106,9 @@ package final class ServeWorker: HTTPResponder {
             say("\(error)")
             return error is WorkerInputError ? .refused : .failed
         }
-        await server.stop(grace: .milliseconds(300))
+        server.stop()
+        for _ in 0..<60 where !server.hasEnded { try? await Task.sleep(for: .milliseconds(5)) }
+        server.end()
         try? await reporter.finish(report, triesMax: 1)
         await reporter.close()
         await joint?.close()
@@ -100,14 +122,18 @@ package final class ServeWorker: HTTPResponder {
             group.addTask { await self.follow() }
             group.addTask { await self.followLabels() }
             group.addTask {
-                var last: WorkerReport?
+                var (last, told, ticks): (WorkerReport?, String?, Int) = (nil, nil, 0)
                 while !Task.isCancelled {
-                    let report = self.report
-                    if report != last { reporter.tell(report) }
-                    last = report
-                    // The first version is told at once.
-                    let isWaiting = self.state.withLock { $0.loaded == nil }
-                    do { try await Task.sleep(for: isWaiting ? Self.lookEvery : .seconds(seconds)) } catch { return }
+                    let version = self.state.withLock { $0.loaded?.version }
+                    // Another version is told at once.
+                    if version == nil || version != told || ticks >= seconds * Self.looksPerSecond {
+                        let report = self.report
+                        // Again even without news: the agent may have begun anew.
+                        if report != last || version != nil { reporter.tell(report) }
+                        (last, told, ticks) = (report, version, 0)
+                    }
+                    ticks += 1
+                    do { try await Task.sleep(for: Self.lookEvery) } catch { return }
                 }
             }
             await terminated()
@@ -119,13 +145,18 @@ package final class ServeWorker: HTTPResponder {
     private var report: WorkerReport {
         var report = WorkerReport(.running, kind: "inference")
         let state = state.withLock { $0 }
+        let counts = desk.counts
         report.ownerInfo = [
             "startTime": .string(startTime), "updateTime": .string(state.updateTime.isEmpty ? startTime : state.updateTime),
-            "inferenceNumber": .integer(Int64(state.inferences)), "hardExampleNumber": .integer(Int64(state.hard)),
+            "inferenceNumber": .integer(Int64(state.inferences + counts.rows)), "hardExampleNumber": .integer(Int64(state.hard)),
             "unseenNumber": .integer(Int64(state.unseen)), "refusedNumber": .integer(Int64(state.refused)),
             "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
-            "address": .string(address.withLock { $0 }),
+            "address": .string(address.withLock { $0 }), "modelName": .string(modelName), "errors": .integer(Int64(counts.failed)),
         ]
+        if let middle = counts.latency.quantile(0.5), let tail = counts.latency.quantile(0.99) {
+            report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
+            report.ownerInfo["latencyP99Micros"] = .integer(Int64(tail / 1000))
+        }
         for info in [quality.info, adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
         return report
     }
@@ -142,7 +173,7 @@ package final class ServeWorker: HTTPResponder {
                     let library = try ONNXRuntime(candidates: runtime)
                     let judge = try version.load(settings, library)
                     adaptation?.begin(judge)
-                    take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
+                    try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
                     // Labels that came while it was loaded.
                     adapt()
                     (taken, told) = (version, "")
@@ -156,14 +187,17 @@ package final class ServeWorker: HTTPResponder {
         }
     }
 
-    private func take(_ loaded: Loaded) {
+    private func take(_ loaded: Loaded) throws {
         let time = now().text
+        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect)
         state.withLock { state in
             if state.loaded != nil { state.updates += 1 }
             state.loaded = loaded
             state.updateTime = time
         }
         quality.begin()
+        desk.offer(offer.engine)
+        if let words = offer.words { say(words) }
         say("model \"\(modelName)\", version \(loaded.version)")
     }
 

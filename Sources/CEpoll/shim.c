@@ -1,0 +1,36 @@
+#define _GNU_SOURCE
+#include "CEpoll.h"
+
+#ifdef __linux__
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+const uint32_t skerry_readable = EPOLLIN;
+const uint32_t skerry_writable = EPOLLOUT;
+
+int skerry_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+int skerry_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+int skerry_watch(int epoll, int file, uint64_t id, uint32_t events, int is_new) {
+    struct epoll_event event;
+    memset(&event, 0, sizeof event);
+    event.events = events;
+    event.data.u64 = id;
+    return epoll_ctl(epoll, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, file, &event);
+}
+
+int skerry_wait(int epoll, skerry_event *found, int milliseconds) {
+    struct epoll_event events[128];
+    int count = epoll_wait(epoll, events, 128, milliseconds);
+    for (int index = 0; index < count; index++) {
+        found[index].id = events[index].data.u64;
+        found[index].events = events[index].events;
+    }
+    return count;
+}
+
+int skerry_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+#endif

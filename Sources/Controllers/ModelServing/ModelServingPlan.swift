@@ -1,0 +1,86 @@
+import Resources
+
+/// Puts a Model on the nodes it names: a DaemonSet of the built-in serving worker, which the Model owns. Pure.
+struct ModelServingPlan: Sendable {
+    static let component = "model-serving-controller"
+    /// What a DaemonSet was made of, so that one of an older Model is known.
+    static let label = "models.skerry.io/serving"
+    private static let folder = "\(WorkerPods.prefix)/model"
+
+    let model: JSON
+    /// The DaemonSet of its name, if there is one.
+    let there: JSON?
+
+    /// Of the DaemonSet.
+    static func name(_ model: String) -> String {
+        let name = "\(model)-serve"
+        return name.utf8.count <= 63 ? name : "\(model.prefix(50))-\(StableHash.word(model, letters: 5))-serve"
+    }
+
+    func plan() -> ObjectPlan {
+        let isOurs = there?.controller?["uid"]?.string == model.uid
+        guard !model.isBeingDeleted, let wanted else {
+            guard let there, isOurs, !there.isBeingDeleted else { return ObjectPlan() }
+            return ObjectPlan([.delete(.daemonSet, ObjectKey(there), Deletion(uid: there.uid))])
+        }
+        guard let there else { return ObjectPlan([.create(.daemonSet, wanted)]) }
+        // Somebody else's: a name is not taken away.
+        guard isOurs, !there.isBeingDeleted else { return ObjectPlan() }
+        if there.labels[Self.label] == wanted.labels[Self.label] { return ObjectPlan() }
+        var new = there
+        new["spec"] = wanted["spec"]
+        new[path: ["metadata", "labels", Self.label]] = wanted["metadata"]?["labels"]?[Self.label]
+        return ObjectPlan([.update(.daemonSet, new)])
+    }
+
+    /// Nil where the Model names no nodes, or has no file yet.
+    private var wanted: JSON? {
+        let nodes = (model["spec"]?["nodes"]?.array ?? []).compactMap(\.string)
+        let selector = model["spec"]?["nodeSelector"]?.object ?? [:]
+        guard !nodes.isEmpty || !selector.isEmpty, ModelVersions(model).source != nil else { return nil }
+        let name = Self.name(model.name)
+        let labels: JSON = ["models.skerry.io/model": .string(String(name.prefix(63))), "jobs.skerry.io/worker": "true"]
+        var pod: JSON = [
+            "containers": [container],
+            "volumes": [WorkerContract.Volume.model.volume("jobs-model", ["model": model.name])],
+            // A node that is away goes on serving; one that says NotReady keeps its worker.
+            "tolerations": [["operator": "Exists"]],
+        ]
+        if !selector.isEmpty { pod["nodeSelector"] = .object(selector) }
+        if !nodes.isEmpty, !nodes.contains("*") {
+            let names: JSON = .array(nodes.map { .string($0) })
+            pod["affinity"] = [
+                "nodeAffinity": [
+                    "requiredDuringSchedulingIgnoredDuringExecution": [
+                        "nodeSelectorTerms": [
+                            ["matchExpressions": [["key": "kubernetes.io/hostname", "operator": "In", "values": names]]]
+                        ]
+                    ]
+                ]
+            ]
+        }
+        var set: JSON = [
+            "apiVersion": "apps/v1", "kind": "DaemonSet",
+            "metadata": [
+                "name": .string(name), "namespace": .string(model.namespace), "ownerReferences": [model.controllerReference],
+            ],
+            "spec": [
+                "selector": ["matchLabels": labels], "template": ["metadata": ["labels": labels], "spec": pod],
+            ],
+        ]
+        set[path: ["metadata", "labels", Self.label]] = .string(StableHash.hex((set["spec"] ?? .null).text))
+        return set
+    }
+
+    private var container: JSON {
+        func variable(_ name: String, _ value: String) -> JSON { ["name": .string(name), "value": .string(value)] }
+        return [
+            "name": "infer", "image": "skerry/worker:builtin", "args": ["infer"],
+            "env": [
+                variable("MODEL_URL", "\(Self.folder)/model.onnx"), variable("MODEL_NAME", model.name),
+                variable("MODEL_HOT_UPDATE_CONFIG", "\(Self.folder)/model_config.json"), variable("NAMESPACE", model.namespace),
+            ],
+            "volumeMounts": [["name": "jobs-model", "mountPath": .string(Self.folder)]],
+        ]
+    }
+}

@@ -1,0 +1,310 @@
+import COnnxRuntime
+
+/// A loaded model of any inputs and outputs. One thread at a time may use it and the tensors that it answers with.
+package final class TensorModel {
+    /// Values of all outputs of one run; more are refused after the run.
+    private static let answerBytesMax = 256 << 20
+    /// Numbers of rows whose memory is kept.
+    private static let boundMax = 16
+
+    /// What it takes and gives, as its file says.
+    package let signature: ModelSignature
+    /// Outputs as they are answered: of maps, two each.
+    package let outputs: [TensorSpec]
+    /// Whether several requests may be answered by one run, as far as the file's shapes go: all dimensions but the first are fixed.
+    package let isOfRows: Bool
+    private let session: InferenceSession
+    private let inputNames: CNames
+    private let outputNames: CNames
+    private var bound: [Int: BoundTensors] = [:]
+
+    /// - Throws: `.refused` with ONNX Runtime's reason.
+    package convenience init(_ runtime: ONNXRuntime, _ file: ModelFile, options: SessionOptions = SessionOptions()) throws(InferenceError) {
+        self.init(try InferenceSession(runtime, file, options: options))
+    }
+
+    /// Of a session that others ask too: each with memory of its own, so that both may be asked at once.
+    package init(_ session: InferenceSession) {
+        self.session = session
+        signature = session.signature
+        (inputNames, outputNames) = (CNames(signature.inputs.map(\.name)), CNames(signature.outputs.map(\.name)))
+        let all = signature.inputs + signature.outputs
+        isOfRows = all.allSatisfy { $0.isOfRows && $0.shape[0] == nil }
+        outputs = signature.outputs.flatMap { spec -> [TensorSpec] in
+            guard case .maps(let keys) = spec.form else { return [spec] }
+            return [
+                TensorSpec(name: spec.name, type: spec.type, shape: spec.shape),
+                TensorSpec(name: spec.name + Self.keysSuffix, type: keys, shape: [nil]),
+            ]
+        }
+    }
+
+    /// What is added to the name of an output of maps for the tensor of its keys.
+    package static let keysSuffix = ".keys"
+
+    /// Computes all outputs. Blocks.
+    ///
+    /// - Parameter inputs: in the signature's order.
+    /// - Returns: in the order of `outputs`; valid until the next run, unless copied.
+    /// - Throws: `.wrongTensor` naming the input; `.refused` with ONNX Runtime's reason.
+    package func run(_ inputs: [Tensor]) throws(InferenceError) -> [Tensor] {
+        precondition(inputs.count == signature.inputs.count, "a tensor for each input")
+        for (spec, tensor) in zip(signature.inputs, inputs) { try Self.check(tensor, spec) }
+        if isOfRows, let rows = inputs.first?.shape.first, rows > 0, inputs.allSatisfy({ $0.shape[0] == rows }) {
+            return try run(rows: rows, [inputs])
+        }
+        return try runFreely(inputs)
+    }
+
+    /// Computes the outputs of several requests in one run; their rows follow each other.
+    ///
+    /// - Parameter requests: each as for `run`, of one number of rows for all inputs.
+    /// - Returns: one list a request.
+    /// - Throws: as `run`; then no request is answered.
+    package func run(together requests: [[Tensor]]) throws(InferenceError) -> [[Tensor]] {
+        precondition(isOfRows, "requests of this model cannot be put together")
+        for inputs in requests { for (spec, tensor) in zip(signature.inputs, inputs) { try Self.check(tensor, spec) } }
+        let rows = requests.map { $0[0].shape[0] }
+        let all = try run(rows: rows.reduce(0, +), requests)
+        var first = 0
+        return rows.map { count in
+            defer { first += count }
+            return all.map { tensor in
+                let width = tensor.shape.dropFirst().reduce(1, *) * tensor.type.byteCount
+                return Tensor(type: tensor.type, shape: [count] + tensor.shape.dropFirst(), memory: tensor.memory, offset: first * width)
+            }
+        }
+    }
+
+    private static func check(_ tensor: Tensor, _ spec: TensorSpec) throws(InferenceError) {
+        guard tensor.type == spec.type, spec.fits(tensor.shape) else {
+            throw .wrongTensor(
+                name: spec.name, expected: "\(spec)", found: "\(tensor.type)[\(tensor.shape.map(String.init).joined(separator: ", "))]")
+        }
+    }
+
+    /// In memory that ONNX Runtime knows already.
+    private func run(rows: Int, _ requests: [[Tensor]]) throws(InferenceError) -> [Tensor] {
+        let tensors = try tensors(rows: rows)
+        for index in signature.inputs.indices {
+            let memory = tensors.bytes(at: index)
+            var filled = 0
+            for request in requests {
+                let bytes = request[index].bytes
+                if bytes.count > 0 { (memory.baseAddress! + filled).copyMemory(from: bytes.baseAddress!, byteCount: bytes.count) }
+                filled += bytes.count
+            }
+        }
+        try session.run(tensors)
+        return signature.outputs.enumerated().map { place, spec in
+            Tensor(
+                type: spec.type, shape: [rows] + spec.shape.dropFirst().map { $0! },
+                memory: TensorMemory(tensors.bytes(at: signature.inputs.count + place), owner: tensors))
+        }
+    }
+
+    private func tensors(rows: Int) throws(InferenceError) -> BoundTensors {
+        if let found = bound[rows] { return found }
+        if bound.count >= Self.boundMax { bound.removeAll(keepingCapacity: true) }
+        let made = try session.tensors(rows: rows)
+        // Memory of large requests is not kept.
+        if signature.inputs.allSatisfy({ rows * $0.width <= 1 << 16 }) { bound[rows] = made }
+        return made
+    }
+
+    // MARK: - Any types and shapes
+
+    private func runFreely(_ inputs: [Tensor]) throws(InferenceError) -> [Tensor] {
+        let runtime = session.runtime, api = runtime.api
+        var values: [OpaquePointer?] = []
+        defer { for value in values { if let value { api.ReleaseValue(value) } } }
+        for (spec, tensor) in zip(signature.inputs, inputs) { values.append(try OrtTensors.make(tensor, spec.name, runtime)) }
+        var answers = [OpaquePointer?](repeating: nil, count: signature.outputs.count)
+        let status = withExtendedLifetime(inputs) {
+            api.Run(session.session, nil, inputNames.pointers, values, values.count, outputNames.pointers, answers.count, &answers)
+        }
+        let kept = answers.map { $0.map { OrtValueKeeper($0, runtime) } }
+        try runtime.check(status, "Run")
+        var (found, byteCount): ([Tensor], Int) = ([], 0)
+        for (spec, keeper) in zip(signature.outputs, kept) {
+            guard let keeper else { throw .refused(call: "Run", message: "no value for output \(spec.name)") }
+            let tensors: [Tensor]
+            if case .maps = spec.form {
+                tensors = try OrtTensors.maps(keeper, spec, runtime)
+            } else {
+                tensors = [try OrtTensors.read(keeper, spec.name, runtime)]
+            }
+            byteCount += tensors.reduce(0) { $0 + $1.bytes.count + $1.texts.reduce(0) { $0 + $1.count } }
+            guard byteCount <= Self.answerBytesMax else {
+                throw .refused(call: "Run", message: "the outputs have more than \(Self.answerBytesMax) bytes; ask for fewer rows")
+            }
+            found += tensors
+        }
+        return found
+    }
+}
+
+/// Names as C has them, allocated once.
+final class CNames {
+    let pointers: UnsafeMutablePointer<UnsafePointer<CChar>?>
+    private let count: Int
+
+    init(_ names: [String]) {
+        count = names.count
+        pointers = .allocate(capacity: max(count, 1))
+        for (index, name) in names.enumerated() {
+            let bytes = UnsafeMutablePointer<CChar>.allocate(capacity: name.utf8.count + 1)
+            for (place, byte) in name.utf8.enumerated() { bytes[place] = CChar(bitPattern: byte) }
+            bytes[name.utf8.count] = 0
+            (pointers + index).initialize(to: UnsafePointer(bytes))
+        }
+    }
+
+    deinit {
+        for index in 0..<count { pointers[index]?.deallocate() }
+        pointers.deallocate()
+    }
+}
+
+/// A value of ONNX Runtime, released when nobody needs it.
+final class OrtValueKeeper {
+    let value: OpaquePointer
+    private let runtime: ONNXRuntime
+
+    init(_ value: OpaquePointer, _ runtime: ONNXRuntime) { (self.value, self.runtime) = (value, runtime) }
+    deinit { runtime.api.ReleaseValue(value) }
+}
+
+/// Tensors into ONNX Runtime's values and back.
+enum OrtTensors {
+    /// Numbers are not copied: the tensor must outlive the value.
+    static func make(_ tensor: Tensor, _ name: String, _ runtime: ONNXRuntime) throws(InferenceError) -> OpaquePointer? {
+        let api = runtime.api
+        let shape = tensor.shape.map { Int64($0) }
+        var value: OpaquePointer?
+        guard tensor.type == .string else {
+            try runtime.check(
+                api.CreateTensorWithDataAsOrtValue(
+                    runtime.memory, tensor.memory.bytes.baseAddress! + tensor.offset, tensor.bytes.count, shape, shape.count,
+                    tensor.type.onnx, &value),
+                "CreateTensor of \(name)")
+            return value
+        }
+        var allocator: UnsafeMutablePointer<OrtAllocator>?
+        try runtime.check(api.GetAllocatorWithDefaultOptions(&allocator), "GetAllocatorWithDefaultOptions")
+        try runtime.check(
+            api.CreateTensorAsOrtValue(allocator, shape, shape.count, ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, &value),
+            "CreateTensor of \(name)")
+        for (index, text) in tensor.texts.enumerated() {
+            let status = (text + [0]).withUnsafeBufferPointer { bytes in
+                bytes.withMemoryRebound(to: CChar.self) { api.FillStringTensorElement(value, $0.baseAddress!, index) }
+            }
+            do throws(InferenceError) {
+                try runtime.check(status, "FillStringTensorElement of \(name)")
+            } catch {
+                api.ReleaseValue(value)
+                throw error
+            }
+        }
+        return value
+    }
+
+    /// Numbers stay where they are; texts are copied.
+    static func read(_ keeper: OrtValueKeeper, _ name: String, _ runtime: ONNXRuntime) throws(InferenceError) -> Tensor {
+        let api = runtime.api
+        var info: OpaquePointer?
+        try runtime.check(api.GetTensorTypeAndShape(keeper.value, &info), "GetTensorTypeAndShape of \(name)")
+        defer { api.ReleaseTensorTypeAndShapeInfo(info) }
+        var number = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED
+        try runtime.check(api.GetTensorElementType(info, &number), "GetTensorElementType of \(name)")
+        guard let type = ElementType(rawValue: Int(number.rawValue)) else {
+            throw .wrongTensor(name: name, expected: "of numbers, bool or string", found: "element type \(number.rawValue)")
+        }
+        var rank = 0
+        try runtime.check(api.GetDimensionsCount(info, &rank), "GetDimensionsCount of \(name)")
+        var sizes = [Int64](repeating: 0, count: rank)
+        try runtime.check(api.GetDimensions(info, &sizes, rank), "GetDimensions of \(name)")
+        let shape = sizes.map { Int($0) }
+        let count = shape.reduce(1, *)
+        if type == .string { return Tensor(texts: try texts(keeper, name, count, runtime), shape: shape) }
+        var data: UnsafeMutableRawPointer?
+        try runtime.check(api.GetTensorMutableData(keeper.value, &data), "GetTensorMutableData of \(name)")
+        guard let data, count > 0 else { return Tensor(type: type, shape: shape) }
+        return Tensor(
+            type: type, shape: shape,
+            memory: TensorMemory(UnsafeMutableRawBufferPointer(start: data, count: count * type.byteCount), owner: keeper))
+    }
+
+    private static func texts(
+        _ keeper: OrtValueKeeper, _ name: String, _ count: Int, _ runtime: ONNXRuntime
+    ) throws(InferenceError) -> [[UInt8]] {
+        var byteCount = 0
+        try runtime.check(runtime.api.GetStringTensorDataLength(keeper.value, &byteCount), "GetStringTensorDataLength of \(name)")
+        var (bytes, offsets) = ([UInt8](repeating: 0, count: byteCount), [Int](repeating: 0, count: count))
+        guard count > 0 else { return [] }
+        let status = bytes.withUnsafeMutableBytes { memory in
+            runtime.api.GetStringTensorContent(keeper.value, memory.baseAddress, byteCount, &offsets, count)
+        }
+        try runtime.check(status, "GetStringTensorContent of \(name)")
+        return offsets.indices.map { Array(bytes[offsets[$0]..<($0 + 1 < count ? offsets[$0 + 1] : byteCount)]) }
+    }
+
+    /// A list of maps as the tensor of their values, in the order of the first map's keys, NaN (of whole numbers: 0) where a map lacks a key, and the keys.
+    static func maps(_ keeper: OrtValueKeeper, _ spec: TensorSpec, _ runtime: ONNXRuntime) throws(InferenceError) -> [Tensor] {
+        let api = runtime.api
+        var allocator: UnsafeMutablePointer<OrtAllocator>?
+        try runtime.check(api.GetAllocatorWithDefaultOptions(&allocator), "GetAllocatorWithDefaultOptions")
+        func child(_ of: OrtValueKeeper, _ index: Int) throws(InferenceError) -> OrtValueKeeper {
+            var value: OpaquePointer?
+            try runtime.check(api.GetValue(of.value, Int32(index), allocator, &value), "GetValue of \(spec.name)")
+            return OrtValueKeeper(value!, runtime)
+        }
+        var rows = 0
+        try runtime.check(api.GetValueCount(keeper.value, &rows), "GetValueCount of \(spec.name)")
+        guard case .maps(let keyType) = spec.form, rows > 0 else {
+            return [Tensor(type: spec.type, shape: [0, 0]), Tensor(texts: [], shape: [0])]
+        }
+        var (keys, order, values): (Tensor?, [[UInt8]: Int], Tensor?) = (nil, [:], nil)
+        let size = spec.type.byteCount
+        for row in 0..<rows {
+            let map = try child(keeper, row)
+            let (found, numbers) = (try read(try child(map, 0), spec.name, runtime), try read(try child(map, 1), spec.name, runtime))
+            guard found.type == keyType, numbers.type == spec.type, found.count == numbers.count else {
+                throw .wrongTensor(name: spec.name, expected: "\(spec)", found: "maps of \(found.type) to \(numbers.type)")
+            }
+            let names = words(found)
+            if keys == nil {
+                keys = keyType == .string ? Tensor(texts: names, shape: [names.count]) : copy(found)
+                for (place, name) in names.enumerated() { order[name] = place }
+                values = blank(spec.type, [rows, names.count])
+            }
+            let target = values!.bytes
+            for (index, name) in names.enumerated() {
+                guard let place = order[name] else { continue }
+                (target.baseAddress! + (row * order.count + place) * size).copyMemory(
+                    from: numbers.bytes.baseAddress! + index * size, byteCount: size)
+            }
+        }
+        return [values!, keys!]
+    }
+
+    private static func copy(_ tensor: Tensor) -> Tensor {
+        let made = Tensor(type: tensor.type, shape: tensor.shape)
+        made.bytes.copyMemory(from: UnsafeRawBufferPointer(tensor.bytes))
+        return made
+    }
+
+    private static func blank(_ type: ElementType, _ shape: [Int]) -> Tensor {
+        let made = Tensor(type: type, shape: shape)
+        if type == .float { made.values(as: Float.self).update(repeating: .nan) }
+        if type == .double { made.values(as: Double.self).update(repeating: .nan) }
+        return made
+    }
+
+    /// Keys as bytes that can be compared.
+    private static func words(_ keys: Tensor) -> [[UInt8]] {
+        guard keys.type != .string else { return keys.texts }
+        let size = keys.type.byteCount
+        return (0..<keys.count).map { Array(keys.bytes[$0 * size..<($0 + 1) * size]) }
+    }
+}

@@ -1,0 +1,68 @@
+/// A whole request; valid while it is answered, on the loop's thread.
+package struct LoopRequest {
+    /// Its head.
+    package let head: LoopHead
+    /// Its body, without chunks; only valid during the call that was given it.
+    package let body: UnsafeRawBufferPointer
+
+    /// Nothing is checked.
+    package init(head: LoopHead, body: UnsafeRawBufferPointer) { (self.head, self.body) = (head, body) }
+}
+
+/// A whole answer.
+package struct LoopResponse: Sendable {
+    /// HTTP status.
+    package var status: Int
+    /// `Content-Type`.
+    package var contentType = "application/json"
+    /// Bytes of JSON before tensors; nil for none behind it.
+    package var inferenceHeaderLength: Int?
+    /// Seconds after which a refused request may be sent again; nil for none said.
+    package var retryAfterSeconds: Int?
+    /// The body.
+    package var body: [UInt8]
+
+    /// Nothing is checked.
+    package init(_ status: Int, _ body: [UInt8], contentType: String = "application/json", inferenceHeaderLength: Int? = nil) {
+        (self.status, self.body, self.contentType, self.inferenceHeaderLength) = (status, body, contentType, inferenceHeaderLength)
+    }
+
+    /// `{"error": "…"}`.
+    package init(_ refusal: ServingRefusal) {
+        (status, body) = (refusal.status, [])
+        JSONBytes.append(raw: "{\"error\":", to: &body)
+        JSONBytes.append(refusal.reason, to: &body)
+        body.append(0x7d)
+        if status == 503 || status == 429 { retryAfterSeconds = 1 }
+    }
+}
+
+/// How a request is answered.
+package enum LoopAnswer {
+    case now(LoopResponse)
+    /// By somebody else; other connections are served meanwhile.
+    case later(@Sendable () async -> LoopResponse)
+}
+
+/// A body that is answered while it arrives. Used on the loop's thread alone.
+package protocol LoopStream: AnyObject {
+    /// `Content-Type` of the answer.
+    var contentType: String { get }
+    /// Takes a piece of the body.
+    ///
+    /// - Parameter output: what is to be sent; sent before more is taken.
+    /// - Throws: before the first output: the answer; later it ends the stream as its last line.
+    func consume(_ bytes: UnsafeRawBufferPointer, output: inout [UInt8]) throws(ServingRefusal)
+    /// The body has ended.
+    func finish(output: inout [UInt8]) throws(ServingRefusal)
+}
+
+/// Who answers the requests of a `LoopServer`. Called on its thread alone.
+package protocol LoopHandler: AnyObject {
+    /// Answers requests that have arrived together.
+    ///
+    /// - Returns: one answer a request, in order.
+    func answers(to requests: [LoopRequest]) -> [LoopAnswer]
+    /// Whoever takes the body of this request as it arrives; nil: it is collected, and answered as a whole.
+    func stream(for head: LoopHead) throws(ServingRefusal) -> (any LoopStream)?
+}

@@ -1,0 +1,101 @@
+package import Inference
+package import Resources
+
+/// A loaded version of a model. Used on one thread at a time.
+package protocol ServedEngine: AnyObject {
+    /// Which version this is; told with every answer.
+    var version: String { get }
+    /// As the protocol's metadata say.
+    var inputs: [TensorSpec] { get }
+    /// As the protocol's metadata say.
+    var outputs: [TensorSpec] { get }
+    /// More to be told of the model; nil for nothing.
+    var parameters: JSON? { get }
+    /// Whether requests that have arrived together are answered by one run, which was seen to give the same and to be faster.
+    var isBatching: Bool { get }
+    /// What the model is to be asked, in the order of its inputs.
+    ///
+    /// - Returns: nil where the request does not bring the model's inputs but something else, which somebody else may understand.
+    /// - Throws: naming the input at fault.
+    func tensors(for call: InferCall) throws(ServingRefusal) -> [Tensor]?
+    /// Answers requests: one, or several together where `isBatching`.
+    ///
+    /// - Returns: one list a request, in the order of `outputs`; valid until the next run.
+    func run(_ requests: [[Tensor]]) throws(InferenceError) -> [[NamedTensor]]
+}
+
+/// A model as its file is: its own inputs and outputs.
+package final class TensorEngine: ServedEngine {
+    package let version: String
+    package let inputs: [TensorSpec]
+    package let outputs: [TensorSpec]
+    package let parameters: JSON?
+    package private(set) var isBatching = false
+    private let model: TensorModel
+
+    /// Not yet warm.
+    package init(_ model: TensorModel, version: String) {
+        (self.model, self.version) = (model, version)
+        (inputs, outputs) = (model.signature.inputs, model.outputs)
+        let names = inputs.map(\.name)
+        // Free text of the file's maker, without what is not for people.
+        let about = model.signature.metadata.filter { $0.key != "features" && $0.key != "classes" && $0.value.count <= 1024 }
+        let pairs = about.sorted { $0.key < $1.key }.prefix(32).map { ($0.key, JSON.string($0.value)) }
+        parameters = pairs.isEmpty || names.isEmpty ? nil : .object(JSONObject(pairs))
+    }
+
+    package func tensors(for call: InferCall) throws(ServingRefusal) -> [Tensor]? { try InputOrder.tensors(for: call, inputs) }
+
+    package func run(_ requests: [[Tensor]]) throws(InferenceError) -> [[NamedTensor]] {
+        let answers = requests.count == 1 ? [try model.run(requests[0])] : try model.run(together: requests)
+        return answers.map { answer in zip(outputs, answer).map { NamedTensor($0.name, $1) } }
+    }
+
+    /// Runs it on made-up inputs, so that the first request finds it warm, and finds out whether requests may be answered together.
+    ///
+    /// - Parameter nanoseconds: a clock that never goes back.
+    /// - Returns: what was found, for people.
+    /// - Throws: what ONNX Runtime says of the model.
+    package func warmUp(_ nanoseconds: () -> UInt64) throws(InferenceError) -> WarmUp.Finding {
+        let finding = try WarmUp(inputs).run(model, nanoseconds)
+        isBatching = finding.isBatching
+        return finding
+    }
+}
+
+/// A request's inputs in the order of the model's.
+package enum InputOrder {
+    /// - Returns: nil where none of the names is an input of the model.
+    /// - Throws: naming an input that is missing, unknown, or of another type or shape.
+    package static func tensors(for call: InferCall, _ specs: [TensorSpec]) throws(ServingRefusal) -> [Tensor]? {
+        guard call.inputs.contains(where: { input in specs.contains { $0.name == input.name } }) else { return nil }
+        for input in call.inputs where !specs.contains(where: { $0.name == input.name }) {
+            throw ServingRefusal(
+                400, "the input \"\(input.name)\" is unknown to the model (known: \(specs.map(\.name).joined(separator: ", ")))")
+        }
+        var tensors: [Tensor] = []
+        tensors.reserveCapacity(specs.count)
+        for spec in specs {
+            guard let found = call.inputs.first(where: { $0.name == spec.name }) else {
+                throw ServingRefusal(400, "the input \"\(spec.name)\" is missing (\(spec))")
+            }
+            tensors.append(try fitting(found, spec))
+        }
+        return tensors
+    }
+
+    /// - Throws: naming type and shape, found and expected.
+    package static func fitting(_ input: NamedTensor, _ spec: TensorSpec) throws(ServingRefusal) -> Tensor {
+        guard input.tensor.type == spec.type else {
+            throw ServingRefusal(
+                400, "input \"\(spec.name)\" has the datatype \(input.tensor.type.oip); the model takes \(spec.type.oip)")
+        }
+        guard spec.fits(input.tensor.shape) else {
+            throw ServingRefusal(
+                400,
+                "input \"\(spec.name)\" has the shape \(input.tensor.shape); the model takes [\(spec.shape.map { $0.map(String.init) ?? "any" }.joined(separator: ", "))]"
+            )
+        }
+        return input.tensor
+    }
+}

@@ -1,0 +1,93 @@
+import Network
+import NodeAgent
+import Resources
+import Synchronization
+
+/// The Open Inference Protocol on a node's port: every model of the node under one address. Requests go on to the worker that serves the model, in its
+/// own process.
+final class ModelProxy: HTTPResponder {
+    /// What every such path begins with.
+    static let folder = "/v2"
+    private static let bodyBytesMax = 64 << 20
+
+    private struct State {
+        var addresses = ServingAddresses()
+        var clients: [Int: PooledHTTPClient] = [:]
+    }
+
+    private let state = Mutex(State())
+
+    /// Learns from a report that the agent has taken.
+    func take(_ body: [UInt8], path: String) {
+        let words = path.split(separator: "/", omittingEmptySubsequences: false)
+        guard words.count == 5, let report = try? JSONParser.parse(body) else { return }
+        state.withLock { $0.addresses.take(report, of: String(words[3])) }
+    }
+
+    func respond(to request: HTTPRequest) async -> HTTPResponse {
+        let parts = request.path.split(separator: "/").map(String.init)
+        let isRead = request.method == "GET" || request.method == "HEAD"
+        let models = state.withLock { $0.addresses.models }
+        switch Array(parts.dropFirst()) {
+        case [] where isRead:
+            return Self.answer(200, ["name": "skerry", "version": "1", "extensions": ["binary_tensor_data", "infer_stream"]])
+        case ["health", "live"] where isRead: return Self.answer(200, ["live": true])
+        case ["health", "ready"] where isRead:
+            let isReady = models.allSatisfy(\.isReady)
+            return Self.answer(isReady ? 200 : 503, ["ready": .bool(isReady)])
+        case ["models"] where isRead, ["repository", "index"] where request.method == "POST":
+            return Self.answer(
+                200, .array(models.map { ["name": .string($0.name), "state": .string($0.isReady ? "READY" : "LOADING")] }))
+        case let rest where rest.count >= 2 && rest[0] == "models": return await ask(rest[1], request, models.map(\.name))
+        default: return Self.answer(404, ["error": .string("\(request.method) \(request.path.prefix(200)) is nothing here")])
+        }
+    }
+
+    private static func answer(_ status: Int, _ json: JSON) -> HTTPResponse {
+        HTTPResponse(status: status, headers: ["Content-Type": "application/json"], body: .bytes(json.bytes()))
+    }
+
+    private func ask(_ model: String, _ request: HTTPRequest, _ known: [String]) async -> HTTPResponse {
+        guard let port = state.withLock({ $0.addresses.port(of: model) }) else {
+            let names = known.isEmpty ? "none" : known.joined(separator: ", ")
+            return Self.answer(
+                404,
+                [
+                    "error": .string(
+                        "no model \"\(model.prefix(80))\" is served on this node (found: \(names)); give its Model this node in spec.nodes")
+                ])
+        }
+        var passed = HTTPRequest(method: request.method, path: request.path, query: request.query, body: request.body)
+        for name in ["Content-Type", "Inference-Header-Content-Length"] { passed.headers[name] = request.headers[name] }
+        do {
+            let answer = try await client(port).send(passed)
+            var headers = HTTPHeaders()
+            for name in ["Content-Type", "Inference-Header-Content-Length", "Retry-After"] { headers[name] = answer.headers[name] }
+            return HTTPResponse(status: answer.status, headers: headers, body: .bytes(answer.body))
+        } catch {
+            // It reports again when it is there again.
+            let gone = state.withLock { state in
+                state.addresses.forget(port: port)
+                return state.clients.removeValue(forKey: port)
+            }
+            await gone?.close()
+            var refusal = Self.answer(
+                503, ["error": .string("the worker of model \"\(model)\" does not answer: \(error); ask again later")])
+            refusal.headers["Retry-After"] = "1"
+            return refusal
+        }
+    }
+
+    private func client(_ port: Int) throws -> PooledHTTPClient {
+        if let found = state.withLock({ $0.clients[port] }) { return found }
+        var limits = HTTPClientLimits()
+        (limits.connectTimeout, limits.headTimeout, limits.answerTimeout) = (.seconds(2), .seconds(60), .seconds(60))
+        (limits.answerBytesMax, limits.connectionsMax) = (Self.bodyBytesMax, 16)
+        let made = try PooledHTTPClient(host: "127.0.0.1", port: port, trust: nil, limits: limits)
+        return state.withLock { state in
+            if let found = state.clients[port] { return found }
+            state.clients[port] = made
+            return made
+        }
+    }
+}

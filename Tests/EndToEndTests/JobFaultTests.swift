@@ -1,0 +1,280 @@
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// What can go wrong with a job's data and workers: each is stopped with a condition that names it, and nothing bad serves.
+@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized, .timeLimit(.minutes(15)))
+struct JobFaultTests {
+    // MARK: Manifests
+
+    private static let header = "room,season,warmth,humidity,vote\n"
+    private static let variables =
+        "env: [{name: LABEL_COLUMN, value: vote}, {name: TASK_ATTRIBUTES, value: season}, {name: IGNORED_COLUMNS, value: room},"
+        + " {name: ESTIMATOR, value: nearest-centres}]"
+
+    /// Rows whose vote follows the warmth, in each season from another point on; or its contrary.
+    private static func rows(_ range: Range<Int>, isContrary: Bool = false) -> [String] {
+        range.map { row in
+            let isWinter = row % 2 == 1
+            let warmth = Double((row * 37) % 200) / 10
+            let vote = (warmth > (isWinter ? 7 : 12)) != isContrary ? "warm" : "cold"
+            return "\(row),\(isWinter ? "winter" : "summer"),\(warmth),\((row * 61) % 100),\(vote)\n"
+        }
+    }
+
+    private static func builtIn(_ kind: String) -> String {
+        "{name: \(kind), image: \"skerry/worker:builtin\", args: [\(kind)], \(variables)}"
+    }
+
+    private static func shell(_ name: String, _ script: String) -> String {
+        let text = script.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "''")
+        return "{name: \(name), image: any, command: [sh, -c, '\(text)'], \(variables)}"
+    }
+
+    private static func job(
+        _ name: String, in folder: String, node: String = "cloud-0", dataset: String? = nil, train: String, evaluate: String? = nil,
+        deadline: String = "", retries: Int = 0, privacy: String = "unseen-or-hard", gate: String = "0"
+    ) -> String {
+        """
+        apiVersion: sedna.io/v1alpha1
+        kind: Dataset
+        metadata: {name: \(dataset ?? name)}
+        spec: {url: \(folder)/data/\(dataset ?? name).csv, format: csv, nodeName: \(node)}
+        ---
+        apiVersion: sedna.io/v1alpha1
+        kind: LifelongLearningJob
+        metadata: {name: \(name)}
+        spec:
+          dataset: {name: \(dataset ?? name), trainProb: 0.8}
+          outputDir: \(folder)/output/\(name)
+          privacy: {rule: \(privacy)}
+          trainSpec:
+            backoffLimit: \(retries)
+            trigger: {checkPeriodSeconds: 1, condition: {operator: ">", threshold: 0, metric: num_of_samples}}
+            template: {spec: {\(deadline)containers: [\(train)]}}
+          evalSpec: {backoffLimit: \(retries), template: {spec: {containers: [\(evaluate ?? builtIn("evaluate"))]}}}
+          deploySpec:
+            gate: [{metric: accuracy, operator: ">", threshold: \(gate)}]
+            template: {spec: {containers: [\(builtIn("infer"))]}}
+        """
+    }
+
+    private static func write(_ text: String, _ name: String, _ cloud: Cloud) throws {
+        try FileManager.default.createDirectory(atPath: cloud.folder + "/data", withIntermediateDirectories: true)
+        try cloud.write("data/\(name).csv", text)
+    }
+
+    private static func apply(_ manifest: String, _ name: String, _ cloud: Cloud) async throws {
+        try cloud.write("\(name).yaml", manifest)
+        let applied = await cloud.kubectl("apply -f \(cloud.folder)/\(name).yaml")
+        #expect(applied.status == 0, "\(applied.error)")
+    }
+
+    private static func field(_ path: String, _ name: String, _ cloud: Cloud) async -> String {
+        await cloud.kubectl("get lifelonglearningjob \(name) -o jsonpath={.status.\(path)}").output
+    }
+
+    /// Stage, type, reason and message of the condition that stands last, once it holds the words.
+    private static func condition(_ words: String, _ name: String, _ cloud: Cloud) async throws -> String {
+        var found = ""
+        for _ in 0..<1800 where !found.contains(words) {
+            let last = "{.status.conditions[-1:]"
+            found = await cloud.kubectl([
+                "get", "lifelonglearningjob", name, "-o",
+                "jsonpath=\(last).stage} \(last).type} \(last).reason} \(last).message}",
+            ]).output
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        return found
+    }
+
+    /// Waits until a round has ended and the knowledge base has it.
+    private static func ended(_ round: String, _ job: String, _ cloud: Cloud) async throws {
+        for _ in 0..<1800 {
+            if await field("round", job, cloud) == round, await field("unrecorded", job, cloud).isEmpty { return }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        throw Edge.Failed(text: "round \(round) of \(job) did not end: \(await field("conditions", job, cloud))")
+    }
+
+    // MARK: Workers
+
+    /// Posts a report; the text may use the shell's variables.
+    private static func post(_ text: String) -> String {
+        let quoted = text.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\\\"")
+        return
+            "curl -s -X POST -H 'Content-Type: application/json' $LC_SERVER/sedna/workers/$WORKER_NAME/info -d \"\(quoted)\""
+    }
+
+    private static func claim(_ more: String) -> String {
+        "echo x > $OUTPUT_URL/model.txt; "
+            + post(#"{"status":"completed","results":[{"format":"txt","url":"$OUTPUT_URL/model.txt",\#(more)}]}"#)
+    }
+
+    private static let liars: [(name: String, script: String, words: String)] = [
+        ("no-model", post(#"{"status":"completed","kind":"train","results":[]}"#), "Train Failed NoModel"),
+        (
+            "other-digest", claim(#""digest":"sha256:\#(String(repeating: "0", count: 64))","metrics":{"accuracy":1}"#),
+            "Train Failed ReportRefused"
+        ),
+        ("no-number", claim(#""metrics":{"accuracy":1e999}"#), "Train Failed ReportRefused"),
+        (
+            "other-file", post(#"{"status":"completed","results":[{"format":"txt","url":"/etc/hostname","metrics":{"accuracy":1}}]}"#),
+            "Train Failed ReportRefused"
+        ),
+        ("hangs", "sleep 600", "Train Failed DeadlineExceeded"),
+        (
+            "floods",
+            "for i in $(seq 60); do \(post(#"{"status":"running"}"#)); done; sleep 2; \(post(#"{"status":"completed","results":[]}"#))",
+            "Train Failed NoModel"
+        ),
+        ("killed", "sh -c 'kill -KILL $PPID'; true", "Train Failed WorkerFailed"),
+    ]
+
+    @Test func `a worker that lies, hangs, floods or is killed ends its round with a condition that names it, and nothing serves`()
+        async throws
+    {
+        try await Cloud.with(node: true) { cloud in
+            for liar in Self.liars {
+                try Self.write(Self.header + Self.rows(0..<40).joined(), liar.name, cloud)
+                let deadline = liar.name == "hangs" ? "activeDeadlineSeconds: 3, " : ""
+                let manifest = Self.job(liar.name, in: cloud.folder, train: Self.shell("train", liar.script), deadline: deadline)
+                try await Self.apply(manifest, liar.name, cloud)
+            }
+            for liar in Self.liars {
+                let found = try await Self.condition(" Failed ", liar.name, cloud)
+                #expect(found.hasPrefix(liar.words), "\(liar.name): \(found)")
+                #expect(await Self.field("rounds[0].result", liar.name, cloud) == "Failed")
+            }
+            #expect(await cloud.kubectl("get models -o name").output.isEmpty)
+            let events = await cloud.kubectl("get events --field-selector reason=TrainFailed -o name").output
+            #expect(events.split(separator: "\n").count >= Self.liars.count, "\(events)")
+        }
+    }
+
+    // MARK: Data
+
+    @Test func `empty, one-class, broken, mislabelled and changed data sets are named, and what serves goes on serving`() async throws {
+        try await Cloud.with(node: true) { cloud in
+            let good = Self.header + Self.rows(0..<300).joined()
+            let data = [
+                ("empty", Self.header), ("one-class", Self.header + Self.rows(0..<200).filter { $0.contains("warm") }.joined()),
+                ("mislabelled", good), ("changed", good),
+            ]
+            for (name, text) in data {
+                try Self.write(text, name, cloud)
+                try await Self.apply(Self.job(name, in: cloud.folder, train: Self.builtIn("train"), gate: "0.75"), name, cloud)
+            }
+            let one = try await Self.condition(" Failed ", "one-class", cloud)
+            #expect(one.contains("at least two classes are needed") && one.contains("\"vote\""), "\(one)")
+            #expect(one.contains("after 1 try"), "more of the same would not help: \(one)")
+            let empty = try await Self.condition("holds no row", "empty", cloud)
+            #expect(empty.hasPrefix("Train Waiting DatasetNotReadable"), "\(empty)")
+            for name in ["mislabelled", "changed"] {
+                try await Self.ended("1", name, cloud)
+                #expect(await Self.field("rounds[0].result", name, cloud) == "Deployed")
+            }
+
+            // The same places with contrary votes: nothing can be right about both.
+            let file = try #require(fopen("\(cloud.folder)/data/mislabelled.csv", "a"))
+            fputs(Self.rows(300..<600, isContrary: true).joined(), file)
+            fclose(file)
+            // Another file in its place, without a column that was learned from.
+            let other = (0..<300).map { "\($0),\($0 % 2 == 0 ? "summer" : "winter"),\($0 % 3 == 0 ? "warm" : "cold")\n" }.joined()
+            try Self.write("room,season,vote\n" + other, "changed", cloud)
+            let changed = try await Self.condition(" Failed ", "changed", cloud)
+            #expect(changed.contains("warmth"), "\(changed)")
+            #expect(await Self.field("rounds[-1:].result", "changed", cloud) == "Failed")
+            try await Self.ended("2", "mislabelled", cloud)
+            let kept = await Self.field("rounds[-1:].reason", "mislabelled", cloud)
+            #expect(kept.hasPrefix("rule accuracy > 0.75 does not hold"), "\(kept)")
+            #expect(await Self.field("rounds[-1:].result", "mislabelled", cloud) == "Kept")
+            for name in ["mislabelled", "changed"] {
+                #expect(await cloud.kubectl("get model \(name) -o jsonpath={.status.serving}").output == "1", "\(name)")
+            }
+            #expect(await cloud.kubectl("get models -o name").output.split(separator: "\n").count == 2)
+        }
+    }
+
+    // MARK: Kills
+
+    /// A worker that waits for a file before it does its work, and says which process it is: `$$` is a `$` to a Pod.
+    private static func gated(_ kind: String, in folder: String) -> String {
+        let gate = "\(folder)/gate-\(kind)"
+        return shell(
+            kind,
+            "echo $$$$ > \(gate).pid; until [ -e \(gate) ]; do sleep 0.1; done; exec \(ServingProgram.builtFolder)/skerry worker \(kind)")
+    }
+
+    /// Waits until the worker stands at its gate, which another attempt reaches anew.
+    private static func process(_ kind: String, after known: pid_t?, _ cloud: Cloud) async throws -> pid_t {
+        for _ in 0..<1800 {
+            let text = (try? String(contentsOfFile: "\(cloud.folder)/gate-\(kind).pid", encoding: .utf8)) ?? ""
+            if let pid = pid_t(text.filter(\.isNumber)), pid != known { return pid }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        throw Edge.Failed(text: "no worker came to the gate of \(kind): \(await field("conditions", "storm", cloud))")
+    }
+
+    private static func listing(_ what: String, _ job: String, _ cloud: Cloud) async -> String {
+        let listed = await Edge.skerry(["kb", what, "--job", "default/\(job)", "-o", "csv"], in: cloud.folder).wait()
+        #expect(listed.status == 0, "\(listed.error)")
+        return listed.output.split(separator: "default/\(job)", omittingEmptySubsequences: false).joined(separator: "JOB")
+            .split(separator: job, omittingEmptySubsequences: false).joined(separator: "job")
+    }
+
+    @Test func `with cloud, edge and workers killed in every stage a job ends with the same knowledge`() async throws {
+        let folder = try Cloud.newFolder()
+        var cloud = try await Cloud.start(in: folder, node: true)
+        let port = try CloudConnection(kubeconfig: "\(folder)/admin.kubeconfig").port
+        let tokens = await Edge.skerry(["token", "create", "--node", "e1"], in: folder).wait()
+        var edge = try await Edge.start(folder, ["--join", String(tokens.output.prefix { $0 != "\n" })])
+        try Self.write(Self.header + Self.rows(0..<300).joined(), "rooms", cloud)
+        func job(_ name: String, train: String, evaluate: String? = nil) -> String {
+            Self.job(
+                name, in: folder, node: "e1", dataset: "rooms", train: train, evaluate: evaluate, retries: 9, privacy: "all")
+        }
+        try await Self.apply(job("calm", train: Self.builtIn("train")), "calm", cloud)
+        try await Self.ended("1", "calm", cloud)
+
+        let storm = job("storm", train: Self.gated("train", in: folder), evaluate: Self.gated("evaluate", in: folder))
+        try await Self.apply(storm, "storm", cloud)
+        // While rows are collected.
+        _ = try await Self.condition("Train ", "storm", cloud)
+        await edge.kill()
+        edge = try await Edge.start(folder)
+        for kind in ["train", "evaluate"] {
+            let first = try await Self.process(kind, after: nil, cloud)
+            kill(first, SIGKILL)
+            _ = try await Self.process(kind, after: first, cloud)
+            cloud.program.signal(SIGKILL)
+            _ = await cloud.program.wait()
+            await edge.kill()
+            // The worker goes on meanwhile.
+            try cloud.write("gate-\(kind)", "open")
+            cloud = try await Cloud.start(in: folder, node: true, port: port)
+            edge = try await Edge.start(folder)
+        }
+        try await Self.ended("1", "storm", cloud)
+        for what in ["tasks", "relations", "matrix", "samples"] {
+            let (calm, stormy) = (await Self.listing(what, "calm", cloud), await Self.listing(what, "storm", cloud))
+            #expect(calm == stormy, "\(what)")
+            #expect(what == "relations" || calm.split(separator: "\n").count > 1, "\(what): \(calm)")
+        }
+        let digests = await cloud.kubectl("get models calm storm -o jsonpath={.items[*].status.versions[*].digest}").output
+        #expect(Set(digests.split(separator: " ")).count == 1 && digests.split(separator: " ").count == 2, "\(digests)")
+        await edge.stop()
+        await cloud.stop()
+        try FileManager.default.removeItem(atPath: folder)
+    }
+}
