@@ -46,6 +46,7 @@ package final class ServeWorker: HTTPResponder {
     private let startTime: String
     private let adaptation: LabelAdaptation?
     private let joint: JointDesk?
+    private let quality = QualityWatch()
     private let state = Mutex(State())
     private let address = Mutex("")
     /// Answers what asks for the model's own inputs, without a way through this worker.
@@ -169,7 +170,7 @@ package final class ServeWorker: HTTPResponder {
             report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
             report.ownerInfo["latencyP99Micros"] = .integer(Int64(tail / 1000))
         }
-        for info in [adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
+        for info in [quality.info, adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
         return report
     }
 
@@ -212,6 +213,7 @@ package final class ServeWorker: HTTPResponder {
             state.loaded = loaded
             return false
         }
+        quality.begin()
         desk.offer(offer.engine, trial: isTried ? trial : nil)
         if let words = offer.words { say(words) }
         say("model \"\(modelName)\", version \(loaded.version)")
@@ -263,7 +265,9 @@ package final class ServeWorker: HTTPResponder {
         }
         if let told { desk.answeredElsewhere(byNewer: told.isNewer, nanoseconds: told.nanoseconds, label: told.label) }
         guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
-        return try result.get()
+        let found = try result.get()
+        quality.note(found.0.probabilities)
+        return found
     }
 
     /// What a trial learns of a request; nil of one that was refused for what it held.
@@ -534,6 +538,8 @@ package final class ServeWorker: HTTPResponder {
             return found
         }
         guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
-        return try result.get()
+        let found = try result.get()
+        quality.note(found.0)
+        return found
     }
 }
