@@ -2,7 +2,7 @@ import COnnxRuntime
 
 /// A loaded model of any inputs and outputs. One thread at a time may use it and the tensors that it answers with.
 package final class TensorModel {
-    /// Values of all outputs of one run; more are refused after the run.
+    /// Bytes of all inputs and outputs of one run; more are refused, where sizes are not known before it, after it.
     private static let answerBytesMax = 256 << 20
     /// Numbers of rows whose memory is kept.
     private static let boundMax = 16
@@ -105,6 +105,10 @@ package final class TensorModel {
 
     private func tensors(rows: Int) throws(InferenceError) -> BoundTensors {
         if let found = bound[rows] { return found }
+        let rowBytes = (signature.inputs + signature.outputs).reduce(0) { $0 + $1.width * $1.type.byteCount }
+        guard rows <= Self.answerBytesMax / max(rowBytes, 1) else {
+            throw .tooManyRows(found: rows, limit: Self.answerBytesMax / max(rowBytes, 1))
+        }
         if bound.count >= Self.boundMax { bound.removeAll(keepingCapacity: true) }
         let made = try session.tensors(rows: rows)
         // Memory of large requests is not kept.

@@ -195,8 +195,9 @@ final class ServingProcess {
         var variables = environment()
         for (name, value) in ["MODEL_URL": model, "MODEL_NAME": "bench", "INFERENCE_PORT": "\(port)"] { variables[name] = value }
         variables["LC_SERVER"] = nil
-        let arguments = [programPath(), "worker", "infer"].map { strdup($0) } + [nil]
-        let values = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        let words: [String] = [programPath(), "worker", "infer"]
+        let arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+        let values: [UnsafeMutablePointer<CChar>?] = variables.map { strdup("\($0.key)=\($0.value)") } + [nil]
         var child: pid_t = 0
         let failure = posix_spawn(&child, programPath(), nil, nil, arguments, values)
         for pointer in arguments + values { free(pointer) }

@@ -13,6 +13,8 @@
         var isWaiting = false
         /// Its request is being answered.
         var isAsking = false
+        /// The loop comes back to it without waiting.
+        var isCarried = false
         /// What the loop waits for.
         var events = skerry_readable
         var closesAfter = false

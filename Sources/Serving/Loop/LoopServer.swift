@@ -120,6 +120,7 @@ import Synchronization
             while true {
                 let count = skerry_wait(poll, &events, carried.isEmpty ? 500 : 0)
                 var ready = carried
+                for connection in carried { connection.isCarried = false }
                 carried.removeAll(keepingCapacity: true)
                 for index in 0..<max(Int(count), 0) { handle(events[index], &ready) }
                 serve(ready, &carried)
@@ -285,7 +286,10 @@ import Synchronization
                 connection.events = events
                 _ = skerry_watch(poll, connection.socket, connection.id, events, 0)
             }
-            if connection.hasWork { carried.append(connection) }
+            if connection.hasWork, !connection.isCarried {
+                connection.isCarried = true
+                carried.append(connection)
+            }
         }
     }
 

@@ -84,6 +84,15 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         withExtendedLifetime(gone) {}
     }
 
+    /// Releases versions that do not answer any more; not to be called between two requests, as it takes its time.
+    package func releaseRetired() {
+        let gone = state.withLock { state in
+            defer { state.retired = [] }
+            return state.retired
+        }
+        withExtendedLifetime(gone) {}
+    }
+
     /// Each version that answers, the one that serves first.
     package var reports: [Report] {
         let (serving, newer) = state.withLock { ($0.serving, $0.newer) }

@@ -181,6 +181,7 @@ package final class ServeWorker: HTTPResponder {
         var taken: ModelSource.Version?
         var told = ""
         while !Task.isCancelled {
+            desk.releaseRetired()
             do {
                 if let version = try source.look(), version != taken {
                     let library = try ONNXRuntime(candidates: runtime)
