@@ -73,6 +73,13 @@ import Testing
             environment: ["KUBECONFIG": "\(folder)/admin.kubeconfig"], folder: folder
         ).wait()
         #expect(listed.output.split(separator: "\n").count == 3, "\(listed.output) \(listed.error)")
+        // What left the edge, and why, is part of what is known.
+        let departed = await ServingProgram(
+            "\(ServingProgram.builtFolder)/skerry", ["kb", "decisions", "--action", "collect", "-o", "csv"],
+            environment: ["KUBECONFIG": "\(folder)/admin.kubeconfig"], folder: folder
+        ).wait()
+        let left = departed.output.split(separator: "\n").filter { $0.contains("left their node as train.csv by the rule all") }
+        #expect(left.count == 2 && left.allSatisfy { $0.contains("rooms") }, "\(departed.output) \(departed.error)")
 
         edge.signal(SIGTERM)
         _ = await edge.wait()

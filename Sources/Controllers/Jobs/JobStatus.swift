@@ -108,9 +108,13 @@ struct JobStatus: Sendable {
     mutating func addUnrecorded(_ work: JobWork, pod: String) {
         guard let ruling = work.decision, let record = work.trained.first(where: { $0.format == "knowledge" }), !record.digest.isEmpty
         else { return }
-        let entry = KnowledgeEntry(
+        var entry = KnowledgeEntry(
             job: ObjectKey(job), round: work.round, pod: pod, record: record.digest, model: work.model?.digest ?? "",
             isDeployed: ruling.deploys, reason: ruling.reason, figures: ruling.deploys ? LifelongHistory(self["matrix"]).figures : [:])
+        let tail = "-manifest.json"
+        for file in work.collected where file.name.hasSuffix(tail) && !file.digest.isEmpty {
+            entry.departures[String(file.name.dropLast(tail.count))] = file.digest
+        }
         addUnrecorded(entry)
     }
 

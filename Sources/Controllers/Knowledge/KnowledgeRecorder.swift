@@ -18,6 +18,8 @@ package struct KnowledgeEntry: Sendable, Hashable {
     package var reason: String
     /// Figures of the round that its worker does not know, by name; finite.
     package var figures: [String: Double]
+    /// `sha256:…` of what says which rows left their node, and why, by data set.
+    package var departures: [String: String] = [:]
 
     /// Nothing is checked: the recorder refuses what it cannot take.
     package init(
@@ -35,6 +37,7 @@ package struct KnowledgeEntry: Sendable, Hashable {
             job: job, round: round, pod: pod, record: record, model: json["model"]?.string ?? "",
             isDeployed: json["deployed"]?.bool ?? false, reason: json["reason"]?.string ?? "",
             figures: Dictionary(figures, uniquingKeysWith: { $1 }))
+        for (dataset, digest) in json["departures"]?.object ?? [:] { departures[dataset] = digest.string }
     }
 
     /// As it stands in a job's status until it is recorded.
@@ -45,6 +48,8 @@ package struct KnowledgeEntry: Sendable, Hashable {
         ]
         let named = figures.sorted { $0.key < $1.key }.map { ($0.key, JSON.number($0.value)) }
         if !named.isEmpty { json["figures"] = .object(JSONObject(named)) }
+        let left = departures.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value)) }
+        if !left.isEmpty { json["departures"] = .object(JSONObject(left)) }
         return json
     }
 }

@@ -95,8 +95,43 @@ actor CloudKnowledge: KnowledgeRecorder {
             RoundRecord.Decision(
                 action: entry.isDeployed ? "serve" : "hold", model: record.models.contains { $0.digest == model } ? model : nil,
                 reason: entry.reason.isEmpty ? "the gate of the job" : entry.reason))
+        for (dataset, manifest) in entry.departures.sorted(by: { $0.key < $1.key }) {
+            record.decisions += try departures(of: dataset, manifest)
+        }
         return record
     }
+
+    /// What left a data set's node, file by file, and why: the manifest of the worker that took it out.
+    private func departures(of dataset: String, _ manifest: String) throws -> [RoundRecord.Decision] {
+        guard let digest = ArtifactDigest(reference: manifest), let size = artifacts.size(digest) else {
+            throw APIStatus(
+                code: 404, reason: "NotFound", message: "manifest \(manifest) of data set \(dataset) is not among the cloud's files")
+        }
+        let unreadable = RoundRecord.Decision(
+            action: "collect", subject: dataset, reason: "rows left their node, but the manifest \(manifest) that says which cannot be read"
+        )
+        guard size <= Self.manifestBytesMax, let json = try? JSONParser.parse(try artifacts.open(digest).read(at: 0, count: Int(size))),
+            let files = json["files"]?.array
+        else { return [unreadable] }
+        func words(_ list: JSON?) -> String {
+            let names = (list?.array ?? []).compactMap(\.string)
+            return names.isEmpty ? "none" : String(names.joined(separator: ", ").prefix(1000))
+        }
+        return files.prefix(Self.manifestFilesMax).map { file in
+            let left = file["left"]?.integer ?? 0, rows = file["rows"]?.integer ?? 0
+            let reasons = (file["reasons"]?.object ?? [:]).map { "\($0.0): \($0.1.text)" }.joined(separator: ", ")
+            return RoundRecord.Decision(
+                action: "collect", subject: dataset,
+                reason: "\(left) of \(rows) rows left their node as \(file["name"]?.string?.prefix(100) ?? "a file") by the rule"
+                    + " \(json["rule"]?.string?.prefix(100) ?? "unknown") (\(reasons.isEmpty ? "none" : String(reasons.prefix(500))));"
+                    + " columns: \(words(file["columns"])); stayed: \(words(file["withheldColumns"]))",
+                figures: ["rows": Double(rows), "left": Double(left)])
+        }
+    }
+
+    /// Largest manifest that is read, and files of one that are told.
+    private static let manifestBytesMax: Int64 = 1 << 20
+    private static let manifestFilesMax = 16
 
     // MARK: Summaries
 
