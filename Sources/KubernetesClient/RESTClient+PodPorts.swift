@@ -26,6 +26,7 @@ extension RESTClient {
         let answer: Result<HTTPAnswer, APIStatus>
         do throws(HTTPClientError) {
             try await client.connect(path: access.basePath + path + "?ports=\(port)", headers: headers, peer)
+            peer.ask()
             let said = await withTaskGroup(of: PodPortPeer.Ending.self) { group in
                 group.addTask { await peer.ending() }
                 group.addTask {
@@ -93,11 +94,14 @@ final class PodPortPeer: WebSocketPeer {
 
     init(port: Int, bytesMax: Int, bytes: [UInt8]) { (self.port, self.bytesMax, words) = (port, bytesMax, bytes) }
 
-    func opened(_ socket: WebSocket) {
-        state.withLock { $0.socket = socket }
+    func opened(_ socket: WebSocket) { state.withLock { $0.socket = socket } }
+
+    /// To be called once the WebSocket is open: from within `opened`, messages would pass a pipeline that is still being made.
+    func ask() {
+        let socket = state.withLock { $0.socket }
         // Parts that every server takes.
         for start in stride(from: 0, to: words.count, by: 16 << 10) {
-            _ = socket.send(.binary([0] + words[start..<min(start + (16 << 10), words.count)]))
+            _ = socket?.send(.binary([0] + words[start..<min(start + (16 << 10), words.count)]))
         }
     }
 
@@ -122,7 +126,10 @@ final class PodPortPeer: WebSocketPeer {
         if let whole { end(.bytes(whole)) }
     }
 
-    func closed(code: Int) { end(.bytes(state.withLock { $0.bytes })) }
+    func closed(code: Int) {
+        let bytes = state.withLock { $0.bytes }
+        end(bytes.isEmpty ? .refused("the connection ended without a word (WebSocket code \(code))") : .bytes(bytes))
+    }
 
     /// The first ending counts.
     func end(_ ending: Ending) {

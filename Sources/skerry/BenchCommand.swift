@@ -18,7 +18,7 @@ struct BenchCommand: ParsableCommand {
         subcommands: [
             BenchAPICommand.self, BenchHubCommand.self, BenchEdgeCommand.self, BenchUpdateCommand.self,
             BenchLearningCommand.self,
-            BenchInferenceCommand.self,
+            BenchInferenceCommand.self, BenchInferCommand.self,
             BenchNewCityCommand.self,
             BenchUnseenCommand.self, BenchJointCommand.self,
             BenchClaimCommand.self,

@@ -1,9 +1,10 @@
 import ArgumentParser
 import ThermalComfort
 
-struct DatasetCommand: ParsableCommand {
+struct DatasetCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "dataset", abstract: "Look at data sets.", subcommands: [DescribeCommand.self])
+        commandName: "dataset", abstract: "Look at data sets, and label their rows.",
+        subcommands: [DescribeCommand.self, LabelCommand.self])
 }
 
 struct DescribeCommand: ParsableCommand {

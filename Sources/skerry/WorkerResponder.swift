@@ -11,6 +11,12 @@ struct WorkerResponder: HTTPResponder {
     let models = ModelProxy()
 
     func respond(to request: HTTPRequest) async -> HTTPResponse {
+        if request.path.hasPrefix(WorkerDoor.labelsFolder) {
+            let answer = await door.labels(
+                method: request.method, path: request.path, type: request.headers["content-type"] ?? "", body: request.body)
+            return HTTPResponse(
+                status: answer.status, headers: ["Content-Type": "application/json"], body: .bytes(answer.body.bytes()))
+        }
         if request.path.hasPrefix(ModelProxy.folder + "/") || request.path == ModelProxy.folder {
             return await models.respond(to: request)
         }

@@ -27,6 +27,12 @@ import Testing
     @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
     func `every command of the guide to the thermal-comfort example works`() throws { try check("docs/guides/thermal-comfort.md") }
 
+    @Test(.enabled(if: Cloud.kubectl != nil && ServingProgram.find("curl") != nil, "kubectl or curl is not installed"))
+    func `every command of the guide to inference works`() throws { try check("docs/guides/inference.md") }
+
+    @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
+    func `every command of the guide to models works`() throws { try check("docs/guides/models.md") }
+
     @Test(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"))
     func `every command of the guide to joint inference works: cloud and edge answer together, and the edge alone`() throws {
         try check("docs/guides/joint-inference.md")

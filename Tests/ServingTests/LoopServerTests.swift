@@ -181,6 +181,19 @@
             }
         }
 
+        @Test func `a peer that sends what is too large is told so, and can read it while it still sends`() async throws {
+            var limits = LoopLimits()
+            limits.bodyBytesMax = 1000
+            try await Self.with(limits) { server in
+                let client = try Client(server.port)
+                client.write("POST /large HTTP/1.1\r\nContent-Length: 3000000\r\n\r\n")
+                client.write([UInt8](repeating: 0x7a, count: 3_000_000))
+                client.endWriting()
+                let answer = client.readAll()
+                #expect(answer.hasPrefix("HTTP/1.1 413 ") && answer.contains("at most 1000 are taken"), "\(answer.prefix(100))")
+            }
+        }
+
         @Test func `peers that send nothing, or half, or read nothing, are closed after their time`() async throws {
             var limits = LoopLimits()
             (limits.arrivalSeconds, limits.idleSeconds) = (1, 1)

@@ -1,6 +1,7 @@
 import Inference
 import Resources
 import Serving
+import TestKit
 import Testing
 
 /// One model's requests, versions and trials, with ONNX Runtime.

@@ -126,6 +126,11 @@ struct RoundPlan: Sendable {
         var figures: JSONObject = ["num_of_samples": .integer(count)]
         let drifts = style.datasets.compactMap { world.datasets[$0]?["status"]?["drift"]?.number }
         if let drift = drifts.max() { figures["drift"] = .number(drift) }
+        // What serving workers see change, without labels, since their version took over.
+        let type = WorkerContract.label(job["kind"]?.string ?? "", "worker-type")
+        let changes = world.pods.values.filter { $0.labels[type] == "inference" }
+            .compactMap { WorkerState($0)?.report.ownerInfo["driftNumber"]?.integer }
+        if let most = changes.max() { figures["drift_events"] = .integer(most) }
         for name in ["accuracy", "gain"] { figures[name] = status[name] }
         return figures
     }

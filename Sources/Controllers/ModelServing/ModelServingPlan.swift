@@ -37,12 +37,11 @@ struct ModelServingPlan: Sendable {
     private var wanted: JSON? {
         let nodes = (model["spec"]?["nodes"]?.array ?? []).compactMap(\.string)
         let selector = model["spec"]?["nodeSelector"]?.object ?? [:]
-        guard !nodes.isEmpty || !selector.isEmpty, ModelVersions(model).source != nil else { return nil }
+        guard !nodes.isEmpty || !selector.isEmpty, let source = ModelVersions(model).source else { return nil }
         let name = Self.name(model.name)
         let labels: JSON = ["models.skerry.io/model": .string(String(name.prefix(63))), "jobs.skerry.io/worker": "true"]
         var pod: JSON = [
-            "containers": [container],
-            "volumes": [WorkerContract.Volume.model.volume("jobs-model", ["model": model.name])],
+            "containers": [container(source)], "volumes": [volume(source)],
             // A node that is away goes on serving; one that says NotReady keeps its worker.
             "tolerations": [["operator": "Exists"]],
         ]
@@ -72,15 +71,25 @@ struct ModelServingPlan: Sendable {
         return set
     }
 
-    private var container: JSON {
+    /// The version that serves, replaced while the worker runs; or a folder of the node, where the Model names a file there.
+    private func volume(_ source: ModelVersions.Source) -> JSON {
+        guard case .path(let path) = source else { return WorkerContract.Volume.model.volume("jobs-model", ["model": model.name]) }
+        let folder = path.split(separator: "/").dropLast().joined(separator: "/")
+        return ["name": "jobs-model", "hostPath": ["path": .string("/" + folder), "type": "Directory"]]
+    }
+
+    private func container(_ source: ModelVersions.Source) -> JSON {
         func variable(_ name: String, _ value: String) -> JSON { ["name": .string(name), "value": .string(value)] }
+        var variables = [variable("MODEL_NAME", model.name), variable("NAMESPACE", model.namespace)]
+        if case .path(let path) = source {
+            variables.append(variable("MODEL_URL", "\(Self.folder)/\(path.split(separator: "/").last ?? "")"))
+        } else {
+            variables.append(variable("MODEL_URL", "\(Self.folder)/model.onnx"))
+            variables.append(variable("MODEL_HOT_UPDATE_CONFIG", "\(Self.folder)/model_config.json"))
+        }
         return [
             "name": "infer", "image": "skerry/worker:builtin", "args": ["infer"],
-            "env": [
-                variable("MODEL_URL", "\(Self.folder)/model.onnx"), variable("MODEL_NAME", model.name),
-                variable("MODEL_HOT_UPDATE_CONFIG", "\(Self.folder)/model_config.json"), variable("NAMESPACE", model.namespace),
-            ],
-            "volumeMounts": [["name": "jobs-model", "mountPath": .string(Self.folder)]],
+            "env": .array(variables), "volumeMounts": [["name": "jobs-model", "mountPath": .string(Self.folder)]],
         ]
     }
 }

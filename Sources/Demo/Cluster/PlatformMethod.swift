@@ -88,11 +88,14 @@ final class PlatformMethod: LifelongMethod, Sendable {
     func learn(_ round: ComfortRound) throws -> RoundOutcome {
         let (rows, ended) = try bring(round)
         try job.waitForRows(rows)
+        let standing = state.withLock { $0.version }
+        let isCut = round.number == cutRound && standing > 0
+        // Before the round begins: both go on with what serves now.
+        let adapting = isCut ? try job.startAdapting(at: cluster.edges.last!, version: standing) : nil
         try job.begin(after: ended)
         var cut: Cutting?
-        let standing = state.withLock { $0.version }
-        if round.number == cutRound, standing > 0, let edge = cluster.edges.last {
-            let adapting = try job.startAdapting(at: edge, version: standing)
+        if let adapting {
+            let edge = cluster.edges.last!
             try job.waitForCollection(round: ended + 1)
             cut = Cutting(edge: edge, start: .now, adapting: adapting)
             try cluster.cut(edge)
@@ -158,7 +161,8 @@ final class PlatformMethod: LifelongMethod, Sendable {
         var answered = 0
         if let worker = state.withLock({ $0.workers[place] }), !own.isEmpty {
             let (_, served) = try worker.ask(own)
-            guard served == "\(before)" else {
+            // On a loaded machine a small round may be over before the way is cut.
+            guard served == "\(before)" || served == version.map({ "\($0)" }) else {
                 throw ClusterError("\(cut.edge.name) is cut off but answers with version \(served), expected \(before)")
             }
             answered = own.count

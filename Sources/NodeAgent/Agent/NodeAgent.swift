@@ -63,7 +63,7 @@ package actor NodeAgent {
     }
 
     private let configuration: Configuration
-    private let context: AgentContext
+    let context: AgentContext
     /// Where Pods come from: the cloud first; then the node itself, if it has Pods of its own.
     private var origins: [Origin]
     private let datasets: DatasetKeeper

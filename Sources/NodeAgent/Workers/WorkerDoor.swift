@@ -14,7 +14,7 @@ package struct WorkerDoor: Sendable {
 
     /// What every such path begins with.
     package static let folder = "/sedna/workers/"
-    private let agent: NodeAgent
+    let agent: NodeAgent
 
     init(_ agent: NodeAgent) { self.agent = agent }
 

@@ -17,6 +17,8 @@
         var events = skerry_readable
         var closesAfter = false
         private(set) var isClosed = false
+        /// What it sends is not wanted any more. It is read still for a moment, so that the answer is not lost with the connection.
+        private(set) var isRefused = false
         /// The socket is of no use any more.
         private(set) var isLost = false
         private var isPeerDone = false
@@ -31,6 +33,8 @@
         private var stream: (any LoopStream)?
         private var streamLeft = 0
         private var hasStreamed = false
+        private var hasEndedOutput = false
+        private var discarded = 0
         /// When the last step was made: a request begun, bytes of a stream, an answer taken.
         private var since: Int
 
@@ -49,13 +53,14 @@
         var isIdle: Bool { !isWaiting && !isAsking && isSent && head == nil && input.count == 0 }
         var isSent: Bool { sent == output.count }
         /// Bytes that are here already may be a request.
-        var hasWork: Bool { !isClosed && !isWaiting && isSent && (isPeerDone || input.count > 0) && !isStuck }
+        var hasWork: Bool { !isClosed && !isRefused && !isWaiting && isSent && (isPeerDone || input.count > 0) && !isStuck }
         /// Nothing can be done before more arrives.
         private var isStuck = false
         var collectedBytes: Int { (collected?.count ?? 0) + (input.count > LoopBuffer.initialBytes ? input.count : 0) }
 
         func wantedEvents(_ limits: LoopLimits) -> UInt32 {
             var events: UInt32 = 0
+            if isRefused { return isSent ? skerry_readable : skerry_writable }
             if !isSent { events |= skerry_writable }
             if !isWaiting, !isPeerDone, isSent || (stream != nil && output.count - sent < limits.streamBytesMax) {
                 events |= skerry_readable
@@ -65,6 +70,7 @@
 
         func isOverdue(_ now: Int, _ limits: LoopLimits) -> Bool {
             if isWaiting { return false }
+            if isRefused { return now - since > 2 }
             return now - since > (isIdle ? limits.idleSeconds : limits.arrivalSeconds)
         }
 
@@ -81,10 +87,15 @@
             let room = UnsafeMutableRawBufferPointer(rebasing: input.memory[input.end...])
             let count = recv(socket, room.baseAddress!, room.count, 0)
             isStuck = false
+            if isRefused, count > 0 {
+                discarded += count
+                if discarded < 64 << 20 { since = LoopServer.seconds() }
+                return true
+            }
             guard count > 0 else {
                 if count == 0 {
                     isPeerDone = true
-                    if input.count == 0, isSent, !isWaiting { isLost = true }
+                    if isRefused || (input.count == 0 && isSent && !isWaiting) { isLost = true }
                     return false
                 }
                 if errno == EAGAIN || errno == EINTR { return true }
@@ -100,7 +111,7 @@
         ///
         /// - Parameter room: bytes that all connections together may still collect.
         func next(_ limits: LoopLimits, _ handler: any LoopHandler, room: @autoclosure () -> Int) throws(ServingRefusal) -> LoopRequest? {
-            guard !isWaiting, isSent || stream != nil else { return nil }
+            guard !isWaiting, !isRefused, isSent || stream != nil else { return nil }
             if head == nil, try !readHead(limits, handler) { return nil }
             guard let head else { return nil }
             if let stream {
@@ -202,6 +213,7 @@
                 let words = LoopResponse(failure).body
                 answer += words + [0x0a]
                 closesAfter = true
+                isRefused = true
             }
             if !answer.isEmpty || isWhole { sendPart(stream, answer) }
             isStuck = true
@@ -254,6 +266,14 @@
             output += [0x0d, 0x0a]
         }
 
+        /// Whether the socket is kept until the peer has read the answer and ended its side; the server's side ends now.
+        func lingers() -> Bool {
+            guard isRefused, !isPeerDone else { return false }
+            if !hasEndedOutput { shutdown(socket, Int32(SHUT_WR)) }
+            hasEndedOutput = true
+            return true
+        }
+
         // MARK: - Out
 
         func send(_ response: LoopResponse) {
@@ -303,7 +323,7 @@
         /// Answers what cannot be read, and closes.
         func refuse(_ refusal: ServingRefusal) {
             closesAfter = true
-            isPeerDone = true
+            isRefused = true
             send(LoopResponse(refusal))
             input.drop(input.count)
             chunks = ChunkReader()

@@ -278,7 +278,8 @@ import Synchronization
         /// Writes what is to be written, and says what is waited for next.
         private func settle(_ connection: LoopConnection, _ carried: inout [LoopConnection]) {
             connection.flush()
-            if connection.isLost || (connection.isSent && connection.closesAfter && !connection.isWaiting) { return drop(connection) }
+            if connection.isLost { return drop(connection) }
+            if connection.isSent, connection.closesAfter, !connection.isWaiting, !connection.lingers() { return drop(connection) }
             let events = connection.wantedEvents(limits)
             if events != connection.events {
                 connection.events = events

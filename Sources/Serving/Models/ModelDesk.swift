@@ -51,7 +51,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
     /// - Parameters:
     ///   - name: the model's.
     ///   - nanoseconds: a clock that never goes back.
-    ///   - onVerdict: told of the end of each trial; called on the loop's thread.
+    ///   - onVerdict: told of the end of each trial, on the thread of the request that ended it.
     package init(
         name: String, nanoseconds: @escaping @Sendable () -> UInt64,
         onVerdict: @escaping @Sendable (String, CanaryTrial.Verdict) -> Void = { _, _ in },
@@ -109,6 +109,34 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
             defer { state.numbered += 1 }
             return trial.takes(state.numbered) ? newer : state.serving
         }
+    }
+
+    /// Whether a request that is answered elsewhere is the newer version's, while one is on trial. Each call counts as a request.
+    package func isTurnOfNewer() -> Bool {
+        state.withLock { state in
+            guard state.newer != nil, let trial = state.trial else { return false }
+            defer { state.numbered += 1 }
+            return trial.takes(state.numbered)
+        }
+    }
+
+    /// Tells of a request that was answered elsewhere while a version is on trial.
+    ///
+    /// - Parameters:
+    ///   - nanoseconds: nil: the version failed.
+    ///   - label: the class of a single row.
+    package func answeredElsewhere(byNewer isNewer: Bool, nanoseconds: UInt64?, label: Int?) {
+        guard let served = state.withLock({ $0.trial == nil ? nil : isNewer ? $0.newer : $0.serving }) else { return }
+        served.onTrial.withLock { counts in
+            guard let nanoseconds else {
+                counts.failed += 1
+                return
+            }
+            counts.answered += 1
+            counts.latency.add(nanoseconds)
+            if let label { counts.classes[label, default: 0] += 1 }
+        }
+        judgeTrial()
     }
 
     /// Ends a trial whose counts say so.
@@ -401,8 +429,12 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         if requests.isEmpty { return [] }
         var answers: [[NamedTensor]] = []
         for request in requests {
+            let call = InferCall(inputs: zip(served.engine.inputs, request).map { NamedTensor($0.name, $1) })
+            guard let tensors = try served.engine.tensors(for: call) else {
+                throw ServingRefusal(409, "this worker takes rows by the names of a table's columns; give those")
+            }
             do throws(InferenceError) {
-                answers += try served.engine.run([request]).map { $0.map { NamedTensor($0.name, $0.tensor.copied) } }
+                answers += try served.engine.run([tensors]).map { $0.map { NamedTensor($0.name, $0.tensor.copied) } }
             } catch {
                 count(served) { $0.failed += 1 }
                 throw ServingRefusal(500, "model \"\(name)\": \(error)")

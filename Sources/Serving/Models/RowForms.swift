@@ -180,6 +180,7 @@ enum JSONRow {
         try reading(line, number) { (scanner) throws(ServingRefusal) in
             try scanner.object { (scanner, key) throws(ServingRefusal) in
                 guard fields.count < max else { throw ServingRefusal(400, "more than \(max) values") }
+                guard !fields.contains(where: { $0.name == key }) else { throw ServingRefusal(400, "\"\(key)\" occurs twice") }
                 switch scanner.peek() {
                 case 0x22: fields.append((key, String(decoding: try scanner.text(), as: UTF8.self)))
                 case 0x5b, 0x7b:

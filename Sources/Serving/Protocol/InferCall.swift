@@ -32,6 +32,9 @@ package struct InferCall {
     /// Whether outputs that are not named are sent as bytes.
     package private(set) var isBinary = false
 
+    /// Of inputs that came another way; all outputs are wanted.
+    init(inputs: [NamedTensor]) { self.inputs = inputs }
+
     /// What is known of an input before its values are read.
     private struct Pending {
         var name = ""

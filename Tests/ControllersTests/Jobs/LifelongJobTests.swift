@@ -45,6 +45,51 @@ import Testing
         #expect(cluster.find(JobCluster.model, "comfort")?["status"]?["serving"] == 2)
     }
 
+    @Test func `a worker that adapts by itself gets its node's growing data set, and a folder for labels that outlives it`() async throws {
+        var cluster = try await JobCluster(nodes: ["edge-1"])
+        try await cluster.makeDataset()
+        try await cluster.makeLifelong {
+            $0["deploySpec"] = [
+                "template": [
+                    "spec": [
+                        "containers": [
+                            [
+                                "name": "infer", "image": "skerry/worker:builtin", "args": ["infer"],
+                                "env": [["name": "ADAPT", "value": "true"]],
+                            ]
+                        ]
+                    ]
+                ]
+            ]
+        }
+        #expect(await cluster.rest())
+        let infer = try #require(cluster.find(.pod, "comfort-infer"))
+        #expect(JobCluster.variable("ADAPT_URL", infer) == "/home/data/labels")
+        #expect(JobCluster.variable("ADAPT_DATASET_URL", infer)?.hasPrefix("/home/data/dataset/") == true)
+        let paths = (infer["spec"]?["volumes"]?.array ?? []).compactMap { $0["hostPath"]?["path"]?.string }
+        #expect(paths.contains("/output/labels/comfort"), "\(paths)")
+    }
+
+    @Test func `drift that a serving worker sees begins a round where the trigger says so`() async throws {
+        var cluster = try await JobCluster(nodes: ["edge-1"])
+        try await cluster.makeDataset()
+        try await cluster.makeLifelong()
+        #expect(await cluster.rest())
+        try await cluster.patch(
+            kind, "comfort",
+            ["spec": ["trainSpec": ["trigger": ["condition": ["metric": "drift_events", "operator": ">", "threshold": 0]]]]])
+        try await cluster.count("rows", 1010)
+        #expect(await cluster.rest())
+        #expect(cluster.find(.pod, "comfort-train-2") == nil)
+        cluster.workers["inference"] = { _ in
+            var report = WorkerReport(.running, kind: "inference")
+            report.ownerInfo = ["driftNumber": 1, "inferenceNumber": 5000]
+            return WorkerState(.running, report)
+        }
+        #expect(await cluster.rest())
+        #expect(cluster.find(.pod, "comfort-train-2") != nil)
+    }
+
     @Test func `a task that gets surely worse keeps the model that serves`() async throws {
         var cluster = try await JobCluster()
         try await cluster.makeDataset()

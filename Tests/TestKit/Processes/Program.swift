@@ -99,6 +99,9 @@ package final class Program {
         }
     }
 
+    /// What it has said on standard error so far.
+    package func errorsSoFar() throws -> String { try Self.text(errorsPath) }
+
     /// Waits for the end; once only.
     package func wait() throws -> Ending {
         var status: Int32 = 0

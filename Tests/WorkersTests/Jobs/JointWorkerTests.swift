@@ -121,7 +121,7 @@ import Workers
     }
 
     @Test func `the hardest rows are answered by the large model as far as the budget goes, and labels tell who was right`() async throws {
-        try await Self.with([("budget_share", "0.25")]) { agent, edge, large in
+        try await Self.with([("budget_share", "0.25"), ("deadline_ms", "120000")]) { agent, edge, large in
             agent.go(.to(port: Self.port(large)))
             let table = try Rooms.table(2000..<2400)
             let alone = try await Self.ask(large, table)
@@ -165,7 +165,7 @@ import Workers
     }
 
     @Test func `a question that is not answered within the deadline is answered by the edge`() async throws {
-        try await Self.with([("deadline_ms", "100")], filter: "CloudOnly") { agent, edge, large in
+        try await Self.with([("deadline_ms", "1000")], filter: "CloudOnly") { agent, edge, large in
             agent.go(.stalls)
             let table = try Rooms.table(2000..<2005)
             let late = try await Self.ask(edge, table)
@@ -184,7 +184,9 @@ import Workers
         let folder = try TemporaryFolder()
         let program = try Program(
             ["worker", "infer"], in: folder,
-            environment: Rooms.variables.merging(["MODEL_URL": folder.path, "JOINT": "true", "HEM_NAME": "BertRouter"]) { $1 })
+            environment: Rooms.variables.merging([
+                "MODEL_URL": folder.path, "INFERENCE_PORT": "0", "JOINT": "true", "HEM_NAME": "BertRouter",
+            ]) { $1 })
         let ending = try program.wait()
         #expect(
             ending.status == 3 && ending.errors.contains("HEM_NAME=BertRouter: known are CloudOnly"), "\(ending.status) \(ending.errors)")

@@ -25,6 +25,10 @@ package final class ServeWorker: HTTPResponder {
 
     private struct State {
         var loaded: Loaded?
+        /// A newer version, which answers a share of the requests.
+        var candidate: Loaded?
+        /// What became of the last trial.
+        var trial = ""
         var updates = 0
         var inferences = 0
         var hard = 0
@@ -42,11 +46,14 @@ package final class ServeWorker: HTTPResponder {
     private let startTime: String
     private let adaptation: LabelAdaptation?
     private let joint: JointDesk?
+    private let quality = QualityWatch()
     private let state = Mutex(State())
     private let address = Mutex("")
     /// Answers what asks for the model's own inputs, without a way through this worker.
     private let desk: ModelDesk
     private let behind: WorkerBehind
+    /// How a newer version is tried; nil: it takes over at once.
+    private let trial: CanaryTrial?
     /// Whether the model's own answer is the worker's: nothing is added to it here.
     private let isDirect: Bool
 
@@ -66,7 +73,10 @@ package final class ServeWorker: HTTPResponder {
         startTime = now().text
         let name = modelName, behind = WorkerBehind()
         self.behind = behind
-        desk = ModelDesk(name: name, nanoseconds: monotonic, tables: { try behind.rows($0) }, others: { await behind.answer($0, $1) })
+        trial = try Self.trial(settings)
+        desk = ModelDesk(
+            name: name, nanoseconds: monotonic, onVerdict: { behind.settle($0, $1) }, tables: { try behind.rows($0) },
+            others: { await behind.answer($0, $1) })
         _ = try HardExamples(settings)
         adaptation = try LabelAdaptation(settings)
         let begin = ContinuousClock.now
@@ -152,11 +162,15 @@ package final class ServeWorker: HTTPResponder {
             "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
             "address": .string(address.withLock { $0 }), "modelName": .string(modelName), "errors": .integer(Int64(counts.failed)),
         ]
+        if trial != nil {
+            report.ownerInfo["canaryVersion"] = .string(state.candidate?.version ?? "")
+            report.ownerInfo["canaryResult"] = .string(state.trial)
+        }
         if let middle = counts.latency.quantile(0.5), let tail = counts.latency.quantile(0.99) {
             report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
             report.ownerInfo["latencyP99Micros"] = .integer(Int64(tail / 1000))
         }
-        for info in [adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
+        for info in [quality.info, adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
         return report
     }
 
@@ -189,21 +203,57 @@ package final class ServeWorker: HTTPResponder {
     private func take(_ loaded: Loaded) throws {
         let time = now().text
         let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect)
-        state.withLock { state in
+        let isTried = state.withLock { state in
+            state.updateTime = time
+            if trial != nil, state.loaded != nil {
+                state.candidate = loaded
+                return true
+            }
             if state.loaded != nil { state.updates += 1 }
             state.loaded = loaded
-            state.updateTime = time
+            return false
         }
-        desk.offer(offer.engine)
+        quality.begin()
+        desk.offer(offer.engine, trial: isTried ? trial : nil)
         if let words = offer.words { say(words) }
         say("model \"\(modelName)\", version \(loaded.version)")
     }
 
+    private static func trial(_ settings: WorkerSettings) throws -> CanaryTrial? {
+        guard let text = settings["CANARY_SHARE"] else { return nil }
+        guard let share = Double(text), share > 0, share <= 1 else {
+            throw WorkerInputError("CANARY_SHARE=\(text.prefix(40)): give a share of the requests above 0 and at most 1")
+        }
+        return CanaryTrial(share: share, requests: try settings.integer("CANARY_REQUESTS", default: 200, in: 1...1_000_000)!)
+    }
+
+    /// The end of a trial.
+    func settle(_ version: String, _ verdict: CanaryTrial.Verdict) {
+        let words: String? = state.withLock { state in
+            guard let candidate = state.candidate, candidate.version == version else { return nil }
+            state.candidate = nil
+            switch verdict {
+            case .goesOn: return nil
+            case .takesOver:
+                state.loaded = candidate
+                state.updates += 1
+                state.trial = "version \(version) took over"
+            case .rollsBack(let why): state.trial = "version \(version) was rolled back: \(why)"
+            }
+            return state.trial
+        }
+        if let words { say(words) }
+    }
+
     /// Judges rows with the version of the moment.
     private func judge(_ rows: TextTable) throws -> (RowJudge.Judgement, [String], String) {
+        var told: (isNewer: Bool, nanoseconds: UInt64?, label: Int?)?
         let result: Result<(RowJudge.Judgement, [String], String), any Error>? = state.withLock { state in
-            guard let loaded = state.loaded else { return nil }
+            guard let serving = state.loaded else { return nil }
+            let newer = state.candidate == nil ? nil : desk.isTurnOfNewer() ? state.candidate : nil
+            let loaded = newer ?? serving, start = monotonic()
             let judged = Result { (try loaded.judge.judge(rows), loaded.judge.classNames, loaded.version) }
+            if state.candidate != nil { told = Self.told(judged, isNewer: newer != nil, monotonic() - start) }
             guard case .success(let found) = judged else {
                 state.refused += rows.count
                 return judged
@@ -213,8 +263,24 @@ package final class ServeWorker: HTTPResponder {
             state.unseen += found.0.marks.count(where: \.isUnseen)
             return judged
         }
+        if let told { desk.answeredElsewhere(byNewer: told.isNewer, nanoseconds: told.nanoseconds, label: told.label) }
         guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
-        return try result.get()
+        let found = try result.get()
+        quality.note(found.0.probabilities)
+        return found
+    }
+
+    /// What a trial learns of a request; nil of one that was refused for what it held.
+    private static func told(
+        _ judged: Result<(RowJudge.Judgement, [String], String), any Error>, isNewer: Bool, _ nanoseconds: UInt64
+    ) -> (isNewer: Bool, nanoseconds: UInt64?, label: Int?)? {
+        switch judged {
+        case .success(let found):
+            let isClass = found.0.probabilities.rowCount == 1 && !found.1.isEmpty
+            return (isNewer, nanoseconds, isClass ? found.0.probabilities.predictedClass(row: 0) : nil)
+        case .failure(InferenceError.refused): return (isNewer, nil, nil)
+        case .failure: return nil
+        }
     }
 
     // MARK: - Rows of a file
@@ -472,6 +538,8 @@ package final class ServeWorker: HTTPResponder {
             return found
         }
         guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
-        return try result.get()
+        let found = try result.get()
+        quality.note(found.0)
+        return found
     }
 }

@@ -153,6 +153,8 @@ final class WorkerBehind: Sendable {
         return LoopResponse(answer.status, bytes, contentType: answer.headers["Content-Type"] ?? "application/json")
     }
 
+    func settle(_ version: String, _ verdict: CanaryTrial.Verdict) { worker.withLock { $0 }?.settle(version, verdict) }
+
     func rows(_ table: RowTable) throws -> RowTable {
         guard let worker = worker.withLock({ $0 }) else { throw ServingRefusal(503, "the worker is ending; ask again later") }
         return try worker.answer(table)
