@@ -74,6 +74,7 @@ import Testing
         ).wait()
         #expect(listed.output.split(separator: "\n").count == 3, "\(listed.output) \(listed.error)")
 
+        try await cloud.removeJobs()
         edge.signal(SIGTERM)
         _ = await edge.wait()
         await cloud.stop()
