@@ -73,6 +73,18 @@ final class Cloud: Sendable {
         if isExecutable { chmod("\(folder)/\(name)", 0o700) }
     }
 
+    /// Deletes all jobs and waits until the nodes have ended their workers: processes outlive an agent that stops.
+    func removeJobs() async throws {
+        let gone = await kubectl("delete lifelonglearningjobs,incrementallearningjobs --all --timeout=60s")
+        #expect(gone.status == 0, "\(gone.error)")
+        for _ in 0..<1800 {
+            let pods = await kubectl("get pods -o name")
+            if pods.status == 0, pods.output.isEmpty { return }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        throw Failed(text: "within three minutes these did not end: \(await kubectl("get pods").output)")
+    }
+
     /// Asks the cloud to end and expects that it does so in order.
     func stop() async {
         program.signal(SIGTERM)

@@ -159,6 +159,7 @@ struct JobFaultTests {
             #expect(await cloud.kubectl("get models -o name").output.isEmpty)
             let events = await cloud.kubectl("get events --field-selector reason=TrainFailed -o name").output
             #expect(events.split(separator: "\n").count >= Self.liars.count, "\(events)")
+            try await cloud.removeJobs()
         }
     }
 
@@ -203,6 +204,7 @@ struct JobFaultTests {
                 #expect(await cloud.kubectl("get model \(name) -o jsonpath={.status.serving}").output == "1", "\(name)")
             }
             #expect(await cloud.kubectl("get models -o name").output.split(separator: "\n").count == 2)
+            try await cloud.removeJobs()
         }
     }
 
@@ -273,6 +275,7 @@ struct JobFaultTests {
         }
         let digests = await cloud.kubectl("get models calm storm -o jsonpath={.items[*].status.versions[*].digest}").output
         #expect(Set(digests.split(separator: " ")).count == 1 && digests.split(separator: " ").count == 2, "\(digests)")
+        try await cloud.removeJobs()
         await edge.stop()
         await cloud.stop()
         try FileManager.default.removeItem(atPath: folder)

@@ -81,6 +81,7 @@ import Testing
         let left = departed.output.split(separator: "\n").filter { $0.contains("left their node as train.csv by the rule all") }
         #expect(left.count == 2 && left.allSatisfy { $0.contains("rooms") }, "\(departed.output) \(departed.error)")
 
+        try await cloud.removeJobs()
         edge.signal(SIGTERM)
         _ = await edge.wait()
         await cloud.stop()

@@ -114,6 +114,7 @@ struct JobTriggerTests {
                 ["kb", "decisions", "--job", "default/back", "--action", "rollback", "-o", "csv"], in: cloud.folder
             ).wait()
             #expect(told.output.contains("unseenShare > 0.5"), "\(told.output) \(told.error)")
+            try await cloud.removeJobs()
         }
     }
 
@@ -160,6 +161,7 @@ struct JobTriggerTests {
         try await Self.until("a second round in Python") { await field("round") == "2" }
         let accuracy = await field("accuracy")
         #expect(Double(accuracy) ?? 0 > 0.9, "\(accuracy)")
+        try await cloud.removeJobs()
         await edge.stop()
         await cloud.stop()
         try FileManager.default.removeItem(atPath: folder)

@@ -178,6 +178,13 @@ struct RoundInputs: Sendable {
 }
 
 extension WorkerReport.Result {
+    /// The same with fewer figures.
+    func without(_ names: Set<String>) -> WorkerReport.Result {
+        var result = self
+        result.metrics = JSONObject(metrics.filter { !names.contains($0.0) })
+        return result
+    }
+
     /// Whether a file holds that part of collected rows.
     func isPart(_ part: RoundInputs.Part) -> Bool {
         name.hasSuffix("-\(part.rawValue).csv") || name.hasSuffix("-\(part.rawValue).txt")

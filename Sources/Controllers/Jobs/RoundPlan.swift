@@ -190,6 +190,8 @@ struct RoundPlan: Sendable {
                 work, "NoModel", "the worker said it completed but left no model; results: \(results.map(\.name).joined(separator: ", "))")
         }
         status.setDone(.train, true, "Trained", "round \(work.round) left \(model.name) (\(model.digest.prefix(19))…)")
+        // What stays in the status is bounded: figures by round and task are asked once.
+        work.trained = work.trained.map { $0.without(["rounds", "tasks"]) }
         if RoundInputs(job: job, world: world).holdsNothingOut { return judge(work, by: model) }
         work.enter(.eval)
         status.work = work
@@ -276,7 +278,7 @@ struct RoundPlan: Sendable {
         var versions = ModelVersions(model)
         guard let version = versions.version(of: job, round: work.round) else {
             versions.add(
-                result, files: work.companions, of: job, round: work.round, metrics: figures(work),
+                result, files: work.companions, of: job, round: work.round, metrics: figures(work, without: ["rounds"]),
                 now: world.now)
             steps.append(.updateStatus(.model, versions.model))
             return status.set(.deploy, .running, "Deploying", "model \(style.deployedModel) gets version \(versions.serving)")
@@ -305,7 +307,9 @@ struct RoundPlan: Sendable {
 
     private var servingVersion: Int64? { world.models[style.deployedModel].map { ModelVersions($0).serving } }
 
-    private func figures(_ work: JobWork) -> JSONObject { work.evaluated.first?.metrics ?? [:] }
+    private func figures(_ work: JobWork, without names: Set<String> = []) -> JSONObject {
+        work.evaluated.first?.without(names).metrics ?? [:]
+    }
 
     // MARK: Workers
 

@@ -1,8 +1,8 @@
 package import Resources
 
 extension WorkerReport.Result {
-    /// Rounds that are told apart in a report.
-    private static let roundsMax = 64
+    /// Rounds that are told apart in a report: those that a job's status keeps, and the one under way.
+    private static let roundsMax = 33
 
     /// A file that is left, with its figures.
     ///
