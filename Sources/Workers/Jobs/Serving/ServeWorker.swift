@@ -246,35 +246,38 @@ package final class ServeWorker: HTTPResponder {
         if let words { say(words) }
     }
 
+    /// What a trial learns of a request.
+    private typealias Told = (isNewer: Bool, nanoseconds: UInt64?, label: Int?)
+
     /// Judges rows with the version of the moment.
     private func judge(_ rows: TextTable) throws -> (RowJudge.Judgement, [String], String) {
-        var told: (isNewer: Bool, nanoseconds: UInt64?, label: Int?)?
-        let result: Result<(RowJudge.Judgement, [String], String), any Error>? = state.withLock { state in
+        typealias Judged = Result<(RowJudge.Judgement, [String], String), any Error>
+        let turn: (judged: Judged, told: Told?)? = state.withLock { state in
             guard let serving = state.loaded else { return nil }
             let newer = state.candidate == nil ? nil : desk.isTurnOfNewer() ? state.candidate : nil
             let loaded = newer ?? serving, start = monotonic()
-            let judged = Result { (try loaded.judge.judge(rows), loaded.judge.classNames, loaded.version) }
-            if state.candidate != nil { told = Self.told(judged, isNewer: newer != nil, monotonic() - start) }
-            guard case .success(let found) = judged else {
+            let judged = Judged { (try loaded.judge.judge(rows), loaded.judge.classNames, loaded.version) }
+            let told = state.candidate == nil ? nil : Self.told(judged, isNewer: newer != nil, monotonic() - start)
+            if case .success(let found) = judged {
+                state.inferences += rows.count
+                state.hard += found.0.marks.count(where: \.isHard)
+                state.unseen += found.0.marks.count(where: \.isUnseen)
+            } else {
                 state.refused += rows.count
-                return judged
             }
-            state.inferences += rows.count
-            state.hard += found.0.marks.count(where: \.isHard)
-            state.unseen += found.0.marks.count(where: \.isUnseen)
-            return judged
+            return (judged, told)
         }
-        if let told { desk.answeredElsewhere(byNewer: told.isNewer, nanoseconds: told.nanoseconds, label: told.label) }
-        guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
-        let found = try result.get()
+        guard let turn else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
+        if let told = turn.told { desk.answeredElsewhere(byNewer: told.isNewer, nanoseconds: told.nanoseconds, label: told.label) }
+        let found = try turn.judged.get()
         quality.note(found.0.probabilities)
         return found
     }
 
-    /// What a trial learns of a request; nil of one that was refused for what it held.
+    /// Nil of a request that was refused for what it held.
     private static func told(
         _ judged: Result<(RowJudge.Judgement, [String], String), any Error>, isNewer: Bool, _ nanoseconds: UInt64
-    ) -> (isNewer: Bool, nanoseconds: UInt64?, label: Int?)? {
+    ) -> Told? {
         switch judged {
         case .success(let found):
             let isClass = found.0.probabilities.rowCount == 1 && !found.1.isEmpty
