@@ -68,16 +68,17 @@ final class ServedModels {
     ///
     /// - Throws: `WorkerInputError` naming the path.
     static func tensors(_ path: String, _ file: ModelFile, _ runtime: ONNXRuntime) throws -> TensorModel {
-        do {
-            return try TensorModel(runtime, file)
-        } catch let error as InferenceError where !error.isOfLibrary {
-            throw WorkerInputError("\(path): \(error)")
-        }
+        try named(path) { try TensorModel(runtime, file) }
     }
 
     private static func predictor(_ path: String, _ runtime: ONNXRuntime) throws -> TabularPredictor {
+        try named(path) { try TabularPredictor(runtime, try file(path)) }
+    }
+
+    /// Errors of a model with the path of its file; those of the library as they are.
+    private static func named<Model>(_ path: String, _ body: () throws -> Model) throws -> Model {
         do {
-            return try TabularPredictor(runtime, try file(path))
+            return try body()
         } catch let error as InferenceError where !error.isOfLibrary {
             throw WorkerInputError("\(path): \(error)")
         }
