@@ -24,13 +24,13 @@ import Testing
     @Test func `an input that decides is found`() {
         var gain = LearnedGain()
         var generator = SeededGenerator(seed: 8)
-        for _ in 0..<500 {
+        for _ in 0..<5000 {
             let value = Float.random(in: -2..<2, using: &generator)
             gain.learn(.init(shares: [0.55, 0.45], features: [0, value]), large: value > 0 ? [0.1, 0.9] : [0.7, 0.3])
         }
         func said(_ value: Float) -> Float { gain.imitated(.init(shares: [0.55, 0.45], features: [0, value]))[1] }
         let (high, middle, low) = (said(1.5), said(0), said(-1.5))
-        #expect(high > 0.7 && low < 0.4, "\(high), \(low)")
+        #expect(high > 0.7 && low < high - 0.2, "\(high), \(low)")
         // Where it may be either, asking is worth most.
         #expect(
             gain.expected(.init(shares: [0.55, 0.45], features: [0, -0.4]))
