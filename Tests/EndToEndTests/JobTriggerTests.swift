@@ -155,7 +155,7 @@ struct JobTriggerTests {
         try Self.append(Self.rows(300..<303), "data/asked.csv", cloud)
         try await Self.until("answers of version 1") {
             let answers = (try? String(contentsOfFile: data + "/answers/predictions.csv", encoding: .utf8)) ?? ""
-            return answers.split(separator: "\n").count == 4 && answers.hasSuffix(",1\r\n")
+            return answers.split(whereSeparator: \.isNewline).count == 4 && answers.hasSuffix(",1\r\n")
         }
         try Self.append(Self.rows(300..<500), "data/rooms.csv", cloud)
         try await Self.until("a second round in Python") { await field("round") == "2" }

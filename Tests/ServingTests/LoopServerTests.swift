@@ -122,6 +122,12 @@
                 #expect(client.read("100 Continue").hasPrefix("HTTP/1.1 100 Continue\r\n\r\n"))
                 client.write("z")
                 #expect(client.read("POST /e z").contains("200 OK"))
+                // A connection that ends with its answer does not end before.
+                let last = try Client(server.port)
+                last.write("POST /f HTTP/1.1\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+                #expect(last.read("100 Continue").hasPrefix("HTTP/1.1 100 Continue\r\n\r\n"))
+                last.write("z")
+                #expect(last.read("POST /f z").contains("200 OK"))
             }
         }
 

@@ -186,10 +186,11 @@ extension PodPlan {
         let unready = checked.filter { !isReady($0) }.map(\.name)
         guard !unready.isEmpty else { return Finding(isTrue: true) }
         // Why one can't be started is said where people look first.
-        let reasons = spec.allContainers.compactMap { container -> String? in
+        var reasons = spec.allContainers.compactMap { container -> String? in
             let view = containers[container.name]
             return view?.isRunning == true ? nil : view?.refusal?.message
         }
+        if reasons.isEmpty, !isPrepared, let problem { reasons = [problem.message] }
         let list = "containers with unready status: [\(unready.joined(separator: " "))]"
         return Finding(isTrue: false, reason: "ContainersNotReady", message: ([list] + reasons).joined(separator: "; "))
     }

@@ -54,6 +54,8 @@
         /// Nothing is under way.
         var isIdle: Bool { !isWaiting && !isAsking && isSent && head == nil && input.count == 0 }
         var isSent: Bool { sent == output.count }
+        /// A request's head was read, and nothing has been answered to it so far.
+        var isOwing: Bool { head != nil }
         /// Bytes that are here already may be a request.
         var hasWork: Bool { !isClosed && !isRefused && !isWaiting && isSent && (isPeerDone || input.count > 0) && !isStuck }
         /// Nothing can be done before more arrives.

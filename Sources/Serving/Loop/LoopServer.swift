@@ -280,7 +280,8 @@ import Synchronization
         private func settle(_ connection: LoopConnection, _ carried: inout [LoopConnection]) {
             connection.flush()
             if connection.isLost { return drop(connection) }
-            if connection.isSent, connection.closesAfter, !connection.isWaiting, !connection.lingers() { return drop(connection) }
+            let isDone = connection.isSent && !connection.isWaiting && !connection.isOwing
+            if isDone, connection.closesAfter, !connection.lingers() { return drop(connection) }
             let events = connection.wantedEvents(limits)
             if events != connection.events {
                 connection.events = events

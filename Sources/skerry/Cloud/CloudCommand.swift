@@ -138,6 +138,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         podTokens.server = (["0.0.0.0", "::"].contains(host) ? "127.0.0.1" : host, server.port)
         let name = host.contains(":") ? "[\(host)]" : host
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
+        try await ownNode?.register()
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
         writeError("export KUBECONFIG=\(directory.kubeconfig)")
         let controllers = Self.controllers(service, knowledge, notary, nodeGraceSeconds: settings.nodeGraceSeconds)

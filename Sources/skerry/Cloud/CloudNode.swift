@@ -20,6 +20,8 @@ import Synchronization
 /// other node, over a link within the process.
 struct CloudNode {
     static let name = "cloud-0"
+    /// The label by which jobs find where to train.
+    static let role = "node-role.kubernetes.io/cloud"
     private let agent: NodeAgent
     /// The API of its agent: the node's copy of its objects.
     private let hub: EdgeHub
@@ -54,7 +56,7 @@ struct CloudNode {
                 folder: folder, runtimeVersion: runtime.version, programVersion: version, more: { WorkerLibraries.conditions() }),
             now: { Moment(time: environment.now(), uptime: begin.duration(to: .now)) }, random: environment.random,
             report: { writeError($0) })
-        configuration.labels = ["node-role.kubernetes.io/cloud": ""]
+        configuration.labels = [Self.role: ""]
         configuration.files = NodeFiles(store: artifacts)
         configuration.secureProbes = TLSProbes()
         configuration.tokens = tokens
@@ -62,6 +64,9 @@ struct CloudNode {
         configuration.upward = upward
         agent = NodeAgent(configuration)
     }
+
+    /// Makes its Node, so that whoever finds the cloud serving finds the node too.
+    func register() async throws(LinkError) { try await dialer.register() }
 
     /// Runs until its task is cancelled; its Pods then go on, and are found again by the next run.
     func run() async {
@@ -113,13 +118,17 @@ struct OwnNodeDialer: LinkDialer {
     /// Writes as the node.
     let client: ServiceClient
 
-    func dial(_ peer: any LinkPeer) async throws(LinkError) -> any Link {
-        // Other nodes have theirs from joining; without it the cloud turns the link away.
+    /// Other nodes have their Node from joining; without it the cloud turns the link away.
+    func register() async throws(LinkError) {
+        let name: JSON = .string(node)
+        let labels: JSON = ["kubernetes.io/hostname": name, CloudNode.role: ""]
         do throws(APIStatus) {
-            let name: JSON = .string(node)
-            try await client.create(
-                .node, ["apiVersion": "v1", "kind": "Node", "metadata": ["name": name, "labels": ["kubernetes.io/hostname": name]]])
+            try await client.create(.node, ["apiVersion": "v1", "kind": "Node", "metadata": ["name": name, "labels": labels]])
         } catch { if error.code != 409 { throw LinkError("node \(node) cannot be made: \(error.message)") } }
+    }
+
+    func dial(_ peer: any LinkPeer) async throws(LinkError) -> any Link {
+        try await register()
         let (far, near) = MemoryLink.pair()
         far.connect(cloud.accept(node: node, far))
         near.connect(peer)

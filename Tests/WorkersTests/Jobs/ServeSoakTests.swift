@@ -47,6 +47,7 @@ import Testing
             program = try Program(
                 ["worker", "infer"], in: folder,
                 environment: ["MODEL_URL": volume, "MODEL_HOT_UPDATE_CONFIG": volume + "/model_config.json", "MODEL_NAME": "m"])
+            try program.waitForError(containing: "/v2")
             try program.waitForError(containing: "model \"m\", version")
             let words = try program.errorsSoFar().split(separator: "serving on http://127.0.0.1:").last ?? ""
             let port = try #require(Int(words.prefix { $0.isNumber }), "\(words)")
