@@ -42,8 +42,11 @@ import Testing
     struct Life {
         let program: Program
         let client: PooledHTTPClient
+        /// Of its output: that of the life before would be read until it is written anew.
+        private let folder: TemporaryFolder
 
-        init(_ volume: String, in folder: TemporaryFolder, _ number: Int) async throws {
+        init(_ volume: String) async throws {
+            folder = try TemporaryFolder()
             program = try Program(
                 ["worker", "infer"], in: folder,
                 environment: ["MODEL_URL": volume, "MODEL_HOT_UPDATE_CONFIG": volume + "/model_config.json", "MODEL_NAME": "m"])
@@ -84,7 +87,7 @@ import Testing
         try FileManager.default.createDirectory(atPath: volume, withIntermediateDirectories: false)
         var version = 1
         try Self.put(version, into: volume)
-        var life = try await Life(volume, in: folder, 0)
+        var life = try await Life(volume)
         var (lives, newest, wrong): (Int, Int, [String]) = (1, 1, [])
         for row in 0..<requests {
             if row % max(requests / swaps, 1) == 0, row > 0 {
@@ -94,7 +97,7 @@ import Testing
             if row % killEvery == killEvery - 1 {
                 let before = try await life.ask(row).body
                 _ = try await life.end(by: SIGKILL)
-                life = try await Life(volume, in: folder, lives)
+                life = try await Life(volume)
                 lives += 1
                 let after = try await life.ask(row).body
                 // The newest version serves after a restart; before it, the swap may not yet have been.
