@@ -49,7 +49,10 @@ import Testing
             folder = try TemporaryFolder()
             program = try Program(
                 ["worker", "infer"], in: folder,
-                environment: ["MODEL_URL": volume, "MODEL_HOT_UPDATE_CONFIG": volume + "/model_config.json", "MODEL_NAME": "m"])
+                environment: [
+                    "MODEL_URL": volume, "MODEL_HOT_UPDATE_CONFIG": volume + "/model_config.json", "MODEL_NAME": "m",
+                    "INFERENCE_PORT": "0",
+                ])
             try program.waitForError(containing: "/v2")
             try program.waitForError(containing: "model \"m\", version")
             let words = try program.errorsSoFar().split(separator: "serving on http://127.0.0.1:").last ?? ""
