@@ -33,7 +33,9 @@ import Testing
         let folder = try TemporaryFolder()
         try Data(Self.types).write(to: URL(filePath: folder.path + "/types.onnx"))
         let worker = try Program(
-            ["worker", "infer"], in: folder, environment: ["MODEL_URL": folder.path + "/types.onnx", "MODEL_NAME": "types"])
+            ["worker", "infer"], in: folder,
+            environment: ["MODEL_URL": folder.path + "/types.onnx", "MODEL_NAME": "types", "INFERENCE_PORT": "0"])
+        try worker.waitForError(containing: "/v2")
         try worker.waitForError(containing: "model \"types\", version")
         let words = try worker.errorsSoFar()
         let port = (words.split(separator: "serving on http://127.0.0.1:").last ?? "").prefix { $0.isNumber }
