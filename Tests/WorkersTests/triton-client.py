@@ -32,7 +32,7 @@ for rows in (1, 2, 50):
         given, inputs = {}, []
         for tensor in about["inputs"]:
             array = values(tensor["datatype"], rows)
-            given[tensor["name"].replace("in", "out")] = array
+            given[tensor["name"].replace("in", "out", 1)] = array
             wanted = triton.InferInput(tensor["name"], list(array.shape), tensor["datatype"])
             # The client has no JSON for half precision.
             wanted.set_data_from_numpy(array, binary_data=is_binary or tensor["datatype"] == "FP16")
