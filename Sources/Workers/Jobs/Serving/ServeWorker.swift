@@ -56,6 +56,8 @@ package final class ServeWorker: HTTPResponder {
     private let trial: CanaryTrial?
     /// Whether the model's own answer is the worker's: nothing is added to it here.
     private let isDirect: Bool
+    /// Whether requests that arrive together may be answered together.
+    private let isBatching: Bool
 
     /// - Parameters:
     ///   - onnxRuntime: where its library may lie, best first.
@@ -82,6 +84,16 @@ package final class ServeWorker: HTTPResponder {
         let begin = ContinuousClock.now
         joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
         isDirect = adaptation == nil && joint == nil
+        isBatching = try Self.isBatching(settings)
+    }
+
+    private static func isBatching(_ settings: WorkerSettings) throws -> Bool {
+        switch settings["INFERENCE_BATCHING"] ?? "auto" {
+        case "auto": true
+        case "off": false
+        case let text:
+            throw WorkerInputError("INFERENCE_BATCHING=\(text.prefix(40)): give auto, which answers together what gains from it, or off")
+        }
     }
 
     /// Rows of a stream by the names of a table's columns.
@@ -203,7 +215,7 @@ package final class ServeWorker: HTTPResponder {
 
     private func take(_ loaded: Loaded) throws {
         let time = now().text
-        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect)
+        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect, isBatching: isBatching)
         let isTried = state.withLock { state in
             state.updateTime = time
             if trial != nil, state.loaded != nil {
@@ -218,6 +230,7 @@ package final class ServeWorker: HTTPResponder {
         desk.offer(offer.engine, trial: isTried ? trial : nil)
         if let words = offer.words { say(words) }
         say("model \"\(modelName)\", version \(loaded.version)")
+        ResidentMemory.giveBack()
     }
 
     private static func trial(_ settings: WorkerSettings) throws -> CanaryTrial? {
