@@ -62,6 +62,8 @@ package final class ServeWorker: HTTPResponder {
     private let streams: WorkerStreams?
     /// What earlier lives of this worker have come to.
     private let lives: VersionLives?
+    /// Whether requests that arrive together may be answered together.
+    private let isBatching: Bool
 
     /// - Parameters:
     ///   - onnxRuntime: where its library may lie, best first.
@@ -90,6 +92,7 @@ package final class ServeWorker: HTTPResponder {
         let begin = ContinuousClock.now
         joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
         isDirect = adaptation == nil && joint == nil
+        isBatching = try Self.isBatching(settings)
         lives = try VersionLives(settings, now: now, say: say)
         streams = try WorkerStreams(settings, modelName: modelName, libraries: mosquitto, say: say)
     }
@@ -101,6 +104,15 @@ package final class ServeWorker: HTTPResponder {
     ///   - roots: folders that may hold a `.deps`.
     package static func mosquittoCandidates(chosen: String?, roots: [String]) -> [String] {
         MosquittoLibrary.candidates(chosen: chosen, roots: roots)
+    }
+
+    private static func isBatching(_ settings: WorkerSettings) throws -> Bool {
+        switch settings["INFERENCE_BATCHING"] ?? "auto" {
+        case "auto": true
+        case "off": false
+        case let text:
+            throw WorkerInputError("INFERENCE_BATCHING=\(text.prefix(40)): give auto, which answers together what gains from it, or off")
+        }
     }
 
     /// Rows of a stream by the names of a table's columns.
@@ -262,7 +274,7 @@ package final class ServeWorker: HTTPResponder {
 
     private func take(_ loaded: Loaded) throws {
         let time = now().text
-        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect)
+        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect, isBatching: isBatching)
         let isTried = state.withLock { state in
             state.updateTime = time
             if trial != nil, state.loaded != nil {
@@ -277,6 +289,7 @@ package final class ServeWorker: HTTPResponder {
         desk.offer(offer.engine, trial: isTried ? trial : nil)
         if let words = offer.words { say(words) }
         say("model \"\(modelName)\", version \(loaded.version)")
+        ResidentMemory.giveBack()
     }
 
     private static func trial(_ settings: WorkerSettings) throws -> CanaryTrial? {
