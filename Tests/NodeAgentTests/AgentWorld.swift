@@ -83,7 +83,7 @@ final class AgentWorld: Sendable {
     private func listen(_ agent: NodeAgent) async throws {
         let ports = reports.withLock { $0.ports }
         let server = try await HTTPServer.start(
-            host: "127.0.0.1", anyOf: ports, tls: nil, responder: Responder(door: agent.workerDoor))
+            host: "127.0.0.1", anyOf: ports, tls: nil, patience: .seconds(30), responder: Responder(door: agent.workerDoor))
         reports.withLock { $0 = (server, [server.port]) }
         agent.takeReports(at: "http://127.0.0.1:\(server.port)")
     }

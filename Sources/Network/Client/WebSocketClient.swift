@@ -94,6 +94,7 @@ package final class WebSocketClient: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     made(channel)
                     let pipeline = channel.pipeline.syncOperations
+                    try pipeline.keepFromChildren()
                     if let end { try pipeline.addHandler(end.handler()) }
                     let upgrader = NIOTypedWebSocketClientUpgrader<Outcome>(
                         maxFrameSize: limits.messageBytesMax, enableAutomaticErrorHandling: false,
