@@ -107,6 +107,9 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
     /// What all versions have answered, those that are gone included.
     package var counts: VersionCounts { all.withLock { $0 } }
 
+    /// What the newer version has answered since its trial began; nil while none is on trial.
+    package var trialCounts: VersionCounts? { state.withLock { $0.trial == nil ? nil : $0.newer }?.onTrial.withLock { $0 } }
+
     /// Why versions were rolled back, by version.
     package var rolledBack: [String: String] { state.withLock { $0.refused } }
 

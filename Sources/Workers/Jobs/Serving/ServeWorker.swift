@@ -29,8 +29,10 @@ package final class ServeWorker: HTTPResponder {
         var loaded: Loaded?
         /// A newer version, which answers a share of the requests.
         var candidate: Loaded?
-        /// What became of the last trial.
+        /// What became of the last trial, and which version passed it or did not.
         var trial = ""
+        var passed = ""
+        var rejected = ""
         var updates = 0
         var inferences = 0
         var hard = 0
@@ -163,10 +165,12 @@ package final class ServeWorker: HTTPResponder {
             group.addTask { await self.follow() }
             group.addTask { await self.followLabels() }
             group.addTask {
-                var (last, told, ticks): (WorkerReport?, String?, Int) = (nil, nil, 0)
+                var (last, told, ticks): (WorkerReport?, [String]?, Int) = (nil, nil, 0)
                 while !Task.isCancelled {
-                    let version = self.state.withLock { $0.loaded?.version }
-                    // Another version is told at once.
+                    let version = self.state.withLock { state in
+                        state.loaded.map { [$0.version, state.candidate?.version ?? "", state.passed, state.rejected] }
+                    }
+                    // Another version is told at once, and how a trial begins and ends.
                     if version == nil || version != told || ticks >= seconds * Self.looksPerSecond {
                         let report = self.report
                         // Again even without news: the agent may have begun anew.
@@ -201,6 +205,12 @@ package final class ServeWorker: HTTPResponder {
         if trial != nil {
             report.ownerInfo["canaryVersion"] = .string(state.candidate?.version ?? "")
             report.ownerInfo["canaryResult"] = .string(state.trial)
+            report.ownerInfo["canaryPassed"] = .string(state.passed)
+            report.ownerInfo["canaryRefused"] = .string(state.rejected)
+            if let counts = desk.trialCounts {
+                report.ownerInfo["canaryRequests"] = .integer(Int64(counts.answered + counts.failed))
+                report.ownerInfo["canaryErrors"] = .integer(Int64(counts.failed))
+            }
         }
         if let middle = counts.latency.quantile(0.5), let tail = counts.latency.quantile(0.99) {
             report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
@@ -277,12 +287,13 @@ package final class ServeWorker: HTTPResponder {
         let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect, isBatching: isBatching)
         let isTried = state.withLock { state in
             state.updateTime = time
-            if trial != nil, state.loaded != nil {
+            // Whoever goes back does so at once: what served before needs no trial.
+            if trial != nil, let old = state.loaded, !Self.isBack(from: old.version, to: loaded.version) {
                 state.candidate = loaded
                 return true
             }
             if state.loaded != nil { state.updates += 1 }
-            state.loaded = loaded
+            (state.loaded, state.candidate) = (loaded, nil)
             return false
         }
         quality.begin()
@@ -290,6 +301,12 @@ package final class ServeWorker: HTTPResponder {
         if let words = offer.words { say(words) }
         say("model \"\(modelName)\", version \(loaded.version)")
         ResidentMemory.giveBack()
+    }
+
+    /// Whether a version is the one that serves, or an older one.
+    private static func isBack(from old: String, to new: String) -> Bool {
+        guard let old = Int64(old), let new = Int64(new) else { return old == new }
+        return new <= old
     }
 
     private static func trial(_ settings: WorkerSettings) throws -> CanaryTrial? {
@@ -310,8 +327,8 @@ package final class ServeWorker: HTTPResponder {
             case .takesOver:
                 state.loaded = candidate
                 state.updates += 1
-                state.trial = "version \(version) took over"
-            case .rollsBack(let why): state.trial = "version \(version) was rolled back: \(why)"
+                (state.trial, state.passed) = ("version \(version) took over", version)
+            case .rollsBack(let why): (state.trial, state.rejected) = ("version \(version) was rolled back: \(why)", version)
             }
             return state.trial
         }
