@@ -69,6 +69,20 @@ import Testing
         }
     }
 
+    @Test func `a Pod that waits for minutes costs its node nothing meanwhile`() async throws {
+        try await AgentWorld.with { world in
+            try await world.apply("image", ["containers": [["name": "c", "image": "nginx:1.27"]]])
+            try await world.wait("image", "waited") { $0.first["state"]?["waiting"]?["reason"] == "ErrImagePull" }
+            world.clock.goForward(.seconds(600))
+            // Whatever falls due by it is done.
+            try await Task.sleep(for: .seconds(1))
+            let before = world.clock.asked
+            try await Task.sleep(for: .seconds(2))
+            let asked = world.clock.asked - before
+            #expect(asked < 50, "the agent has asked for the time \(asked) times while nothing was to do")
+        }
+    }
+
     @Test func `a DaemonSet's Pod made for a container engine waits, says why, and keeps no other Pod from running`() async throws {
         try await AgentWorld.with { world in
             // As network plugins have it: no command, mounts of the machine, its network, another program of the kernel's.

@@ -26,6 +26,7 @@ final class AgentWorld: Sendable {
     private let reports = Mutex<(server: HTTPServer?, ports: [Int])>((nil, KeptPort.choices()))
     private let agents = Mutex<[(agent: NodeAgent, runtime: ProcessRuntime, task: Task<Void, any Error>)]>([])
     private static let begin = ContinuousClock.now
+    let clock = Clock()
 
     init(takesReports: Bool = false) async throws {
         self.takesReports = takesReports
@@ -39,6 +40,26 @@ final class AgentWorld: Sendable {
     }
 
     static func now() -> Moment { Moment(time: Timestamp(seconds: Int64(time(nil))), uptime: begin.duration(to: .now)) }
+
+    /// The agent's.
+    final class Clock: Sendable {
+        private let state = Mutex<(asked: Int, ahead: Duration)>((0, .zero))
+
+        func now() -> Moment {
+            var moment = AgentWorld.now()
+            state.withLock {
+                $0.asked += 1
+                moment.uptime += $0.ahead
+            }
+            return moment
+        }
+
+        /// Sets the uptime forward.
+        func goForward(_ time: Duration) { state.withLock { $0.ahead += time } }
+
+        /// How often the agent has asked for the time.
+        var asked: Int { state.withLock { $0.asked } }
+    }
 
     /// Starts an agent on this world's folder; one at a time.
     ///
@@ -59,7 +80,8 @@ final class AgentWorld: Sendable {
         let runtime = try ProcessRuntime(settings)
         var configuration = NodeAgent.Configuration(
             nodeName: Self.node, address: "127.0.0.1", client: other ?? client, runtime: runtime,
-            facts: MachineFacts(folder: folder.path, runtimeVersion: runtime.version, programVersion: "test"), now: { Self.now() },
+            facts: MachineFacts(folder: folder.path, runtimeVersion: runtime.version, programVersion: "test"),
+            now: { [clock] in clock.now() },
             random: { .random(in: 0 ... .max) }, report: { _ in })
         configuration.renewsLease = true
         configuration.tokens = tokens

@@ -164,9 +164,9 @@ actor PodWorker {
             if !record.isRunning { (health[id], _) = (nil, watched.remove(id)) }
             plan.observe(record, at: now)
         }
-        if plan.isPrepared, now >= refreshAt {
+        if now >= refreshAt {
             refreshAt = now + Self.refreshPeriod
-            needsRefresh = true
+            needsRefresh = plan.isPrepared
         }
     }
 
