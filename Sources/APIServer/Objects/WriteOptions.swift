@@ -23,6 +23,8 @@ package struct WriteOptions: Sendable {
     package var isForced = false
     /// Keys that stood twice in the body.
     package var duplicates: [String] = []
+    /// Looks at what a patch makes, before it is written; nil if all of it is permitted. Called again for each newer state.
+    var permits: (@Sendable (JSON) throws(APIStatus) -> Void)?
 
     /// A plain write: no dry run, no manager, nothing forced.
     package init(user: User) { self.user = user }
