@@ -8,7 +8,9 @@ import Testing
     @Test func `nobody without a name gets more than health and version`() async throws {
         let api = try await TestAPI()
         for path in ["/livez", "/readyz", "/version"] { #expect(try await api.send("GET", path, as: .some(nil)).status == 200) }
-        for path in ["/", "/api", "/apis", "/api/v1", "/openapi/v3", "/api/v1/nodes", "/metrics", datasets] {
+        for path in [
+            "/", "/healthz", "/livez/ping", "/api", "/apis", "/api/v1", "/openapi/v2", "/openapi/v3", "/api/v1/nodes", "/metrics", datasets,
+        ] {
             #expect(try await api.send("GET", path, as: .some(nil)).status == 403, "\(path)")
         }
         #expect(

@@ -251,6 +251,10 @@ import Testing
         for target in [datasets + "/a?dryRun=all", datasets + "?dryRun=Yes", datasets + "/a?gracePeriodSeconds=soon"] {
             #expect(try await api.send("DELETE", target).status == 400, "\(target)")
         }
+        let bodies: [JSON] = [["dryRun": ["Yes"]], ["dryRun": ["All", "Some"]]]
+        for body in bodies {
+            #expect(try await api.send("DELETE", datasets + "/a", body).status == 400, "\(body)")
+        }
         // As with a real server, a collection is deleted namespace by namespace.
         #expect(try await api.send("DELETE", "/apis/sedna.io/v1alpha1/datasets").status == 405)
         #expect(try await api.send("POST", "/apis/sedna.io/v1alpha1/datasets", dataset("b")).status == 405)
