@@ -95,6 +95,39 @@ import Testing
         }
     }
 
+    /// CVE-2026-62371, CVE-2026-62182: fields of objects were put into lines for a shell.
+    @Test func `words of a Pod and of what it names reach its program as they are, and no shell`() async throws {
+        try await AgentWorld.with { world in
+            let trace = "/tmp/skerry-test-trace-\(UInt64.random(in: 0 ... .max))"
+            let words = ["$(touch \(trace))", "`touch \(trace)`", "; touch \(trace)", "| touch \(trace) #", "'\"\n touch \(trace)\n"]
+            let all = words.joined(separator: " ")
+            try await world.client.create(
+                .configMap,
+                [
+                    "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "config", "namespace": "default"],
+                    "data": ["key": .string(all)],
+                ])
+            let asked: JSON = ["exec": ["command": .array(["/usr/bin/test", "-n"].map { .string($0) } + [.string(all)])]]
+            func container(_ name: String, _ command: [String]) -> JSON {
+                [
+                    "name": .string(name), "image": .string(words[1]), "command": .array(command.map { .string($0) }),
+                    "env": [["name": "KEY", "valueFrom": ["configMapKeyRef": ["name": "config", "key": "key"]]]],
+                    "lifecycle": ["postStart": asked],
+                ]
+            }
+            try await world.apply(
+                "words",
+                [
+                    "restartPolicy": "Never", "initContainers": [container("args", ["/usr/bin/printf", "%s"] + words)],
+                    "containers": [container("env", ["/usr/bin/printenv", "KEY"])],
+                ])
+            try await world.wait("words", "succeeded") { $0.phase == "Succeeded" }
+            #expect(try await world.logs("words", container: "args") == words.joined())
+            #expect(try await world.logs("words", container: "env") == all + "\n")
+            #expect(access(trace, F_OK) != 0)
+        }
+    }
+
     @Test func `init containers run in order, and share volumes with the others`() async throws {
         try await AgentWorld.with { world in
             let mount: JSON = [["name": "v", "mountPath": "/tmp/skerry-test-volume"]]
@@ -178,6 +211,50 @@ import Testing
             let again = try await world.wait("probed", "was started again") { $0.first["restartCount"] == 1 }
             #expect(again.first["lastState"]?["terminated"]?["exitCode"] == 0)
             #expect(Set(try await world.events("probed")).isSuperset(of: ["Unhealthy", "Killing"]))
+        }
+    }
+
+    @Test func `a startup probe holds the others back, HTTP makes ready or not, and a port that is closed ends the container`() async throws
+    {
+        try await AgentWorld.with { world in
+            let port = Int64(KeptPort.choices()[0])
+            let script = """
+                import http.server, os, threading, time
+                server = http.server.ThreadingHTTPServer(("127.0.0.1", \(port)), http.server.SimpleHTTPRequestHandler)
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+                open("ready", "w").close()
+                while not os.path.exists("deaf"): time.sleep(0.05)
+                server.shutdown()
+                server.server_close()
+                time.sleep(1000)
+                """
+            func probe(_ handler: String, _ more: JSON, failures: Int64 = 1) -> JSON {
+                [.init(handler): more, "periodSeconds": 1, "timeoutSeconds": 30, "failureThreshold": .integer(failures)]
+            }
+            try await world.apply(
+                "probed",
+                [
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [
+                        [
+                            "name": "c", "image": "none", "command": ["python3", "-c", .string(script)],
+                            "startupProbe": probe("exec", ["command": ["test", "-e", "begun"]], failures: 10_000),
+                            "readinessProbe": probe("httpGet", ["path": "/ready", "port": .integer(port), "host": "127.0.0.1"]),
+                            "livenessProbe": probe("tcpSocket", ["port": .integer(port), "host": "127.0.0.1"]),
+                        ]
+                    ],
+                ])
+            try await world.wait(forEvent: "Unhealthy", about: "probed")
+            let pod = try await world.wait("probed", "ran") { $0.first["state"]?["running"] != nil }
+            #expect(pod.first["started"] == false && !pod.isTrue("Ready") && pod.first["restartCount"] == 0)
+            let id = ContainerID(pod: pod["metadata"]?["uid"]?.string ?? "", container: "c", attempt: 0)
+            let work = "\(world.runtime.folder(id))/work"
+            close(open("\(work)/begun", O_CREAT | O_WRONLY, 0o644))
+            try await world.wait("probed", "had started and was ready") { $0.first["started"] == true && $0.isTrue("Ready") }
+            unlink("\(work)/ready")
+            try await world.wait("probed", "was not ready, and ran") { !$0.isTrue("Ready") && $0.first["restartCount"] == 0 }
+            close(open("\(work)/deaf", O_CREAT | O_WRONLY, 0o644))
+            try await world.wait("probed", "was started again") { $0.first["restartCount"] == 1 }
         }
     }
 

@@ -20,6 +20,8 @@ struct EdgeAgent {
     private static let model = ResourceKind(group: "sedna.io", version: "v1alpha1", kind: "Model", plural: "models")
 
     private let agent: NodeAgent
+    /// What its workers serve.
+    private let models = ModelProxy()
     private let local: LocalAPI
     private let pods: LocalPods
     private let files: EdgeFiles
@@ -28,9 +30,10 @@ struct EdgeAgent {
     /// - Parameters:
     ///   - membership: the name that the cloud knows this machine by, and the way to it.
     ///   - folder: of the edge; the files of its Pods lie in `pods` below it.
-    init(_ membership: EdgeMembership, hub: EdgeHub, folder: String) async throws {
+    ///   - bandwidth: what files may take of the link; nil for all of it.
+    init(_ membership: EdgeMembership, hub: EdgeHub, folder: String, bandwidth: ByteRate? = nil) async throws {
         let node = membership.identity.node
-        files = try EdgeFiles(folder: folder, hub: hub, membership, now: { Self.environment.now().seconds })
+        files = try EdgeFiles(folder: folder, hub: hub, membership, bandwidth: bandwidth, now: { Self.environment.now().seconds })
         let version = Skerry.configuration.version
         let settings = ProcessRuntime.Settings(
             folder: folder + "/pods", worker: [programPath(), "worker"], controlGroup: controlGroupName(folder), programVersion: version)
@@ -57,6 +60,7 @@ struct EdgeAgent {
             }
             return try await asker.ask(service, question)
         }
+        configuration.judge = { [models] model, question in await models.judge(model, question) }
         configuration.own = (pods.client, LocalPods.namespace)
         agent = NodeAgent(configuration)
         let verbs = EdgeVerbs(node: node, cloud: membership.identity.address, version: version, hub: hub, agent: agent)
@@ -87,7 +91,8 @@ struct EdgeAgent {
         var limits = HTTPLimits()
         limits.bodyBytesMax = 32 << 20
         let server = try await HTTPServer.start(
-            host: host, port: port, tls: nil, limits: limits, responder: WorkerResponder(door: agent.workerDoor, others: local))
+            host: host, port: port, tls: nil, limits: limits,
+            responder: WorkerResponder(door: agent.workerDoor, others: local, models: models))
         agent.takeReports(at: "http://\(host.contains(":") ? "[\(host)]" : host):\(server.port)")
         return server
     }
