@@ -201,21 +201,31 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         timer = nil
         deadline = nil
         state = .closing
-        WebSocketUpgrade.perform(context, request, peer, response.upgradeLimits ?? limits.webSocket, load) { headers in
-            guard let headers, !self.isDraining else {
-                peer.closed(code: 1006)
-                self.state = .idle
-                let text = "a WebSocket is asked for by GET with Upgrade: websocket, Sec-WebSocket-Version: 13 and Sec-WebSocket-Key\n"
-                return self.send(
-                    context, HTTPResponse(status: 400, headers: ["Sec-WebSocket-Version": "13"], body: .bytes(Array(text.utf8))),
-                    isKept: false)
-            }
-            var all = headers
-            for (name, value) in response.headers.fields { all.add(name: name, value: value) }
-            context.write(
-                self.wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: all))), promise: nil)
-            context.writeAndFlush(self.wrapOutboundOut(.end(nil)), promise: nil)
+        let upgradeLimits = response.upgradeLimits ?? limits.webSocket
+        if let name = response.upgradeProtocol {
+            let connection = BareConnection(peer: peer, limits: upgradeLimits, load: load)
+            return BareUpgrade.perform(context, request, name, connection) { switchProtocols(context, response, peer, $0) }
         }
+        WebSocketUpgrade.perform(context, request, peer, upgradeLimits, load) { self.switchProtocols(context, response, peer, $0) }
+    }
+
+    /// - Parameter headers: nil for a request that was no proper handshake.
+    private func switchProtocols(
+        _ context: ChannelHandlerContext, _ response: HTTPResponse, _ peer: any WebSocketPeer, _ headers: NIOHTTP1.HTTPHeaders?
+    ) {
+        guard let headers, !isDraining else {
+            peer.closed(code: 1006)
+            state = .idle
+            let text =
+                response.upgradeProtocol.map { "\($0) is asked for with Upgrade: \($0) and Connection: Upgrade\n" }
+                ?? "a WebSocket is asked for by GET with Upgrade: websocket, Sec-WebSocket-Version: 13 and Sec-WebSocket-Key\n"
+            let version: HTTPHeaders = response.upgradeProtocol == nil ? ["Sec-WebSocket-Version": "13"] : [:]
+            return send(context, HTTPResponse(status: 400, headers: version, body: .bytes(Array(text.utf8))), isKept: false)
+        }
+        var all = headers
+        for (name, value) in response.headers.fields { all.add(name: name, value: value) }
+        context.write(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: all))), promise: nil)
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
 
     private func head(_ response: HTTPResponse, isKept: Bool) -> HTTPResponseHead {

@@ -80,6 +80,9 @@ package struct HTTPResponse: Sendable {
     /// What takes the connection over as a WebSocket; status and body are then not sent, and a request that did not ask for it properly is
     /// answered by 400.
     package var upgrade: (any WebSocketPeer)?
+    /// The protocol that `upgrade` speaks instead of WebSockets, as the header `Upgrade` names it: bare bytes, which the peer gets and gives
+    /// in binary messages. Nil for a WebSocket.
+    package var upgradeProtocol: String?
     /// Bounds of that WebSocket; nil for the server's.
     package var upgradeLimits: WebSocketLimits?
 

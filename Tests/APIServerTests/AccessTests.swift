@@ -8,7 +8,9 @@ import Testing
     @Test func `nobody without a name gets more than health and version`() async throws {
         let api = try await TestAPI()
         for path in ["/livez", "/readyz", "/version"] { #expect(try await api.send("GET", path, as: .some(nil)).status == 200) }
-        for path in ["/", "/api", "/apis", "/api/v1", "/openapi/v3", "/api/v1/nodes", "/metrics", datasets] {
+        for path in [
+            "/", "/healthz", "/livez/ping", "/api", "/apis", "/api/v1", "/openapi/v2", "/openapi/v3", "/api/v1/nodes", "/metrics", datasets,
+        ] {
             #expect(try await api.send("GET", path, as: .some(nil)).status == 403, "\(path)")
         }
         #expect(
@@ -108,6 +110,25 @@ import Testing
         let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles"
         let everything: JSON = ["metadata": ["name": "all"], "rules": [["verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]]]]
         #expect(try await api.send("POST", roles, everything, as: user).status == 403)
+        // A patch is measured by what it makes, in each of its forms.
+        func patch(_ name: String, _ type: String, _ body: JSON) async throws -> Int {
+            try await api.send("PATCH", "\(roles)/\(name)?fieldManager=carol&force=true", body, type: "application/\(type)", as: user)
+                .status
+        }
+        func rules(_ resource: JSON) -> JSON { [["verbs": ["get"], "apiGroups": [""], "resources": [resource]]] }
+        func applied(_ name: JSON, _ resource: JSON) -> JSON {
+            ["apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": ["name": name], "rules": rules(resource)]
+        }
+        #expect(try await patch("mine", "apply-patch+yaml", applied("mine", "nodes")) == 403)
+        #expect(try await patch("mine", "apply-patch+yaml", applied("mine", "pods")) == 201)
+        #expect(try await patch("mine", "merge-patch+json", ["metadata": ["labels": ["a": "b"]]]) == 200)
+        #expect(try await patch("mine", "strategic-merge-patch+json", ["rules": rules("configmaps")]) == 200)
+        #expect(try await patch("mine", "merge-patch+json", ["rules": rules("*")]) == 403)
+        #expect(try await patch("mine", "strategic-merge-patch+json", ["rules": rules("nodes")]) == 403)
+        #expect(try await patch("mine", "json-patch+json", [["op": "add", "path": "/rules/0/verbs/-", "value": "escalate"]]) == 403)
+        #expect(try await patch("mine", "apply-patch+yaml", applied("mine", "nodes")) == 403)
+        let left = try await api.send("GET", roles + "/mine").json
+        #expect(left["rules"] == rules("configmaps") && left["metadata"]?["labels"] == ["a": "b"])
     }
 
     /// Two nodes, everything that belongs to each, every verb: what is the other's is never granted.

@@ -24,6 +24,8 @@ import Testing
             plain += try await api.send("GET", "/apis/\(version)").json["resources"]?.array ?? []
         }
         #expect(plain.filter { !($0["name"]?.string?.contains("/") ?? true) }.count == BuiltInKinds.all.count)
+        let ofPods = plain.compactMap { $0["name"]?.string }.filter { $0.hasPrefix("pods/") }.map { String($0.dropFirst(5)) }
+        #expect(Set(ofPods) == ["attach", "binding", "eviction", "exec", "log", "portforward", "status"])
     }
 
     @Test func `every kind's document says what apply looks for and gives each field a text`() async throws {

@@ -251,6 +251,10 @@ import Testing
         for target in [datasets + "/a?dryRun=all", datasets + "?dryRun=Yes", datasets + "/a?gracePeriodSeconds=soon"] {
             #expect(try await api.send("DELETE", target).status == 400, "\(target)")
         }
+        let bodies: [JSON] = [["dryRun": ["Yes"]], ["dryRun": ["All", "Some"]]]
+        for body in bodies {
+            #expect(try await api.send("DELETE", datasets + "/a", body).status == 400, "\(body)")
+        }
         // As with a real server, a collection is deleted namespace by namespace.
         #expect(try await api.send("DELETE", "/apis/sedna.io/v1alpha1/datasets").status == 405)
         #expect(try await api.send("POST", "/apis/sedna.io/v1alpha1/datasets", dataset("b")).status == 405)
@@ -271,7 +275,13 @@ import Testing
                     "openAPIV3Schema": [
                         "type": "object",
                         "properties": [
-                            "spec": ["type": "object", "properties": ["n": ["type": "integer", "default": 3], "s": ["type": "string"]]]
+                            "spec": [
+                                "type": "object",
+                                "properties": [
+                                    "n": ["type": "integer", "default": 3, "minimum": 1, "maximum": .decimal("9.5")],
+                                    "s": ["type": "string", "pattern": "^[a-z]+$", "maxLength": 5, "nullable": true],
+                                ],
+                            ]
                         ],
                     ]
                 ],
@@ -294,8 +304,12 @@ import Testing
         #expect(other["apiVersion"] == "example.org/v2")
         #expect(other["spec"] == ["s": "x", "n": 3])
         #expect(try await api.send("POST", widgets, ["metadata": ["name": "bad"], "spec": ["n": "text"]]).status == 422)
-        #expect(
-            try await api.send("GET", "/openapi/v3/apis/example.org/v1").json["components"]?["schemas"]?["org.example.v1.Widget"] != nil)
+        let document = try await api.send("GET", "/openapi/v3/apis/example.org/v1").json
+        let fields = document["components"]?["schemas"]?["org.example.v1.Widget"]?["properties"]?["spec"]?["properties"]
+        #expect(fields?["n"] == ["type": "integer", "default": 3, "minimum": 1, "maximum": .decimal("9.5")])
+        #expect(fields?["s"] == ["type": "string", "nullable": true, "maxLength": 5, "pattern": "^[a-z]+$"])
+        let older = try await api.send("GET", "/openapi/v2").json["definitions"]?["org.example.v1.Widget"]?["properties"]?["spec"]
+        #expect(older?["properties"]?["s"] == ["type": "string", "maxLength": 5, "pattern": "^[a-z]+$"])
         #expect(try await api.send("DELETE", definitions + "/widgets.example.org").status == 200)
         #expect(try await api.send("GET", widgets).status == 404)
     }

@@ -13,7 +13,7 @@ import Testing
     import Foundation
 #endif
 
-/// Stock `kubectl port-forward` (SPDY within a WebSocket) to a process in a Pod, in the cloud's own node and at an edge over the hub.
+/// Stock `kubectl port-forward` (SPDY within a WebSocket, or by itself) to a process in a Pod, in the cloud's own node and at an edge over the hub.
 @Suite(
     .enabled(if: Cloud.kubectl != nil && ServingProgram.find("python3") != nil, "kubectl or python3 is not installed"),
     .timeLimit(.minutes(8)))
@@ -81,7 +81,8 @@ struct KubectlPortForwardTests {
         return answer
     }
 
-    private func check(_ cloud: Cloud, pod: String, node: String) async throws {
+    /// - Parameter client: the kubectl that forwards; nil for the first of PATH.
+    private func check(_ cloud: Cloud, pod: String, node: String, by client: String? = nil) async throws {
         try cloud.write("\(pod).yaml", Self.pod(pod, node: node))
         #expect(await cloud.kubectl("apply -f \(cloud.folder)/\(pod).yaml").status == 0)
         let ready = await cloud.kubectl("wait pod/\(pod) --for=condition=Ready --timeout=60s")
@@ -92,7 +93,7 @@ struct KubectlPortForwardTests {
             return !port.isEmpty
         }
         let forward = ServingProgram(
-            Cloud.kubectl!, ["port-forward", "pod/\(pod)", ":\(port)"],
+            client ?? Cloud.kubectl!, ["port-forward", "pod/\(pod)", ":\(port)"],
             environment: ["KUBECONFIG": "\(cloud.folder)/admin.kubeconfig", "HOME": cloud.folder], folder: cloud.folder)
         try await Edge.until("a forwarded port: \(forward.output) \(forward.error)") {
             forward.output.contains("Forwarding from 127.0.0.1:")
@@ -119,6 +120,8 @@ struct KubectlPortForwardTests {
     @Test func `a port of a Pod in the cloud's own process is forwarded, many connections at a time`() async throws {
         try await Cloud.with(node: true) { cloud in
             try await check(cloud, pod: "echo", node: "cloud-0")
+            // The oldest asks for SPDY itself.
+            if let oldest = Cloud.otherKubectls.first { try await check(cloud, pod: "echo", node: "cloud-0", by: oldest) }
             // Nobody listens there: the reason comes to kubectl, which then ends.
             let dead = ServingProgram(
                 Cloud.kubectl!, ["port-forward", "pod/echo", ":1"],

@@ -56,6 +56,20 @@ import Testing
             #expect(ran.output == "out\n")
             #expect(ran.error.contains("err\n"))
             #expect(ran.status == 3)
+            // Below 1.30 by SPDY, from then on by WebSocket.
+            for client in Set([Cloud.otherKubectls.first, Cloud.otherKubectls.last].compactMap(\.self)) {
+                let ran = await cloud.kubectl(["exec", "web", "--", "/bin/sh", "-c", "echo out; echo err >&2; exit 3"], by: client)
+                #expect(ran.output == "out\n" && ran.error.contains("err\n") && ran.status == 3, "\(client): \(ran)")
+                try cloud.write("taken", String(repeating: "a line of a file\n", count: 20_000))
+                let copied = await cloud.kubectl(["cp", "\(cloud.folder)/taken", "web:\(cloud.folder)/given"], by: client)
+                #expect(copied.status == 0, "\(client): \(copied.error)")
+                let (taken, given) = try (
+                    String(contentsOfFile: "\(cloud.folder)/taken", encoding: .utf8),
+                    String(contentsOfFile: "\(cloud.folder)/given", encoding: .utf8)
+                )
+                #expect(given == taken, "\(client): \(given.utf8.count) bytes")
+                try FileManager.default.removeItem(atPath: "\(cloud.folder)/given")
+            }
             let missing = await cloud.kubectl("logs web -c nobody")
             #expect(missing.status == 1 && missing.error.contains("container nobody is not valid for pod web"))
             #expect(await cloud.kubectl("get node cloud-0 -o jsonpath={.status.conditions[?(@.type==\"Ready\")].status}").output == "True")

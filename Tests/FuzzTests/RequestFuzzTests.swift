@@ -23,12 +23,14 @@ import Testing
         "&dryRun=All", "&fieldValidation=Strict", "&force=true", "&fieldManager=m", "&propagationPolicy=Foreground",
         "&gracePeriodSeconds=", "&sendInitialEvents=true", "&allowWatchBookmarks=true", " in (", " notin (", "==", "!=", "!",
         "/status", "/scale", "/binding", "/log", "/exec", "f:metadata", "k:{\"name\":\"a\"}", "v:1", "fieldsV1", "FieldsV1", "manager",
-        "application/json", ";as=Table;v=v1;g=meta.k8s.io", "application/vnd.kubernetes.protobuf",
+        "application/json", ";as=Table;v=v1;g=meta.k8s.io", "application/vnd.kubernetes.protobuf", "application/yaml", "\n  ", "- ", "|\n",
+        "&a ",
+        "*a", "<<: ",
     ]
 
     /// Those that `SKERRY_FUZZ_TARGETS` names, by commas; all without it.
     private static let targets: [String] = {
-        let all = ["json", "patch-json", "patch-merge", "patch-strategic", "patch-apply", "selectors", "protobuf", "table"]
+        let all = ["json", "patch-json", "patch-merge", "patch-strategic", "patch-apply", "yaml", "selectors", "protobuf", "table"]
         guard let chosen = getenv("SKERRY_FUZZ_TARGETS").map({ String(cString: $0) }), !chosen.isEmpty else { return all }
         return all.filter(chosen.split(separator: ",").map(String.init).contains)
     }()

@@ -27,7 +27,8 @@ private struct Upgrading: HTTPResponder {
     let peer = Echo()
     func respond(to request: HTTPRequest) async -> HTTPResponse {
         var response = HTTPResponse(status: 200, headers: ["X-For": "a peer"])
-        if request.path == "/socket" { response.upgrade = peer }
+        if request.path == "/socket" || request.path == "/bare" { response.upgrade = peer }
+        if request.path == "/bare" { response.upgradeProtocol = "SPDY/3.1" }
         return response
     }
 }
@@ -98,6 +99,32 @@ private struct Upgrading: HTTPResponder {
             let client = PlainClient(port: server.port)
             client.send(Array(Self.handshake.utf8) + frame(1, Array("early".utf8)))
             #expect(await client.receive(until: "early").hasSuffix("early"))
+        }
+    }
+
+    @Test func `a connection of another protocol carries bytes as they are, from the first behind the head to the last`() async throws {
+        try await withServer { server, responder in
+            let head = "POST /bare HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n\r\n"
+            let client = PlainClient(port: server.port)
+            client.send(Array(head.utf8) + Array("early".utf8))
+            let answer = await client.receive(until: "early")
+            #expect(answer.hasPrefix("HTTP/1.1 101 ") && answer.hasSuffix("\r\n\r\nearly"), "\(answer)")
+            #expect(answer.contains("Upgrade: SPDY/3.1\r\n") && answer.contains("X-For: a peer\r\n"), "\(answer)")
+            let large = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+            client.send(large)
+            let echo = await client.receive(atLeast: large.count)
+            #expect(echo == large, "\(echo.count) bytes")
+            // What was sent before the end arrives before it.
+            responder.peer.socket.withLock { socket in
+                _ = socket?.send(.binary(Array("last".utf8)))
+                socket?.close()
+            }
+            #expect(await client.receiveAll() == Array("last".utf8))
+            #expect(await responder.peer.waitForEnd() == 1000)
+            let other = PlainClient(port: server.port)
+            other.send(head.replacing("Upgrade: SPDY/3.1", with: "Upgrade: websocket"))
+            let refusal = String(decoding: await other.receiveAll(), as: UTF8.self)
+            #expect(refusal.hasPrefix("HTTP/1.1 400 ") && refusal.contains("SPDY/3.1 is asked for"), "\(refusal)")
         }
     }
 

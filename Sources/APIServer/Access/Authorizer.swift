@@ -5,7 +5,7 @@ import Resources
 struct Authorizer {
     let service: ObjectService
     /// What everybody may ask, without a name.
-    private static let open: Set<String> = ["/livez", "/readyz", "/healthz", "/version"]
+    private static let open: Set<String> = ["/livez", "/readyz", "/version"]
 
     func allows(_ user: User, _ request: AccessRequest, fieldSelector: FieldSelector) throws(APIStatus) -> Bool {
         if user.isMaster { return true }

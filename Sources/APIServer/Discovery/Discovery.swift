@@ -7,8 +7,10 @@ struct Discovery {
     /// Subresources by kind, beyond `status` and `scale`.
     private static let extra: [String: [(name: String, kind: (String, String, String), verbs: [String])]] = [
         "pods": [
-            ("binding", ("", "v1", "Binding"), ["create"]), ("eviction", ("policy", "v1", "Eviction"), ["create"]),
+            ("attach", ("", "v1", "PodAttachOptions"), ["create", "get"]), ("binding", ("", "v1", "Binding"), ["create"]),
+            ("eviction", ("policy", "v1", "Eviction"), ["create"]),
             ("exec", ("", "v1", "PodExecOptions"), ["create", "get"]), ("log", ("", "v1", "Pod"), ["get"]),
+            ("portforward", ("", "v1", "PodPortForwardOptions"), ["create", "get"]),
         ], "namespaces": [("finalize", ("", "v1", "Namespace"), ["update"])],
         "serviceaccounts": [("token", ("authentication.k8s.io", "v1", "TokenRequest"), ["create"])],
     ]

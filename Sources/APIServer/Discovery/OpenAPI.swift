@@ -159,8 +159,28 @@ struct OpenAPI {
         case .atomic: result["x-kubernetes-map-type"] = "atomic"
         default: break
         }
+        if schema.isNullable { result["nullable"] = true }
+        if schema.isEmbeddedResource { result["x-kubernetes-embedded-resource"] = true }
+        if schema.keepsUnknown { result["x-kubernetes-preserve-unknown-fields"] = true }
+        if let bounds = schema.bounds { Self.add(bounds, to: &result) }
         if let key = schema.patchMergeKey { result["x-kubernetes-patch-merge-key"] = .string(key) }
         if !schema.patchStrategy.isEmpty { result["x-kubernetes-patch-strategy"] = .string(schema.patchStrategy) }
         return result
+    }
+
+    /// What values must keep to, so that clients can say so before they send any.
+    private static func add(_ bounds: SchemaBounds, to result: inout JSON) {
+        func number(_ value: Double?) -> JSON? { value.map { Int64(exactly: $0).map { .integer($0) } ?? .decimal("\($0)") } }
+        result["minimum"] = number(bounds.minimum)
+        result["maximum"] = number(bounds.maximum)
+        if bounds.isMinimumExclusive { result["exclusiveMinimum"] = true }
+        if bounds.isMaximumExclusive { result["exclusiveMaximum"] = true }
+        result["multipleOf"] = number(bounds.multipleOf)
+        let counts: [(String, Int64?)] = [
+            ("minLength", bounds.lengthMin), ("maxLength", bounds.lengthMax), ("minItems", bounds.itemsMin), ("maxItems", bounds.itemsMax),
+            ("minProperties", bounds.propertiesMin), ("maxProperties", bounds.propertiesMax),
+        ]
+        for (key, count) in counts { result[key] = count.map { .integer($0) } }
+        result["pattern"] = bounds.pattern.map { .string($0) }
     }
 }

@@ -34,6 +34,7 @@ extension ObjectService {
             }
             let (read, found) = try admission(definition).read(patched, options)
             warnings.list = found
+            try options.permits?(read)
             return unversioned(read, like: old, patch)
         }
         return WriteResult(object: object, warnings: warnings.list)
@@ -115,15 +116,17 @@ extension ObjectService {
                 var live = old
                 live[path: ["metadata", "managedFields"]] = nil
                 var fields = ManagedFields(old["metadata"]?["managedFields"])
+                var result: JSON
                 do throws(ManagedFields.Conflicts) {
-                    var result = try fields.apply(
+                    result = try fields.apply(
                         wanted, to: live, author: author, isForced: options.isForced, schema: definition.schema, walk: walk, time: time)
-                    result[path: ["metadata", "managedFields"]] = fields.json
-                    if wanted["metadata"]?["resourceVersion"] == nil { result[path: ["metadata", "resourceVersion"]] = nil }
-                    return result
                 } catch {
                     throw .applyConflicts(error.conflicts)
                 }
+                try options.permits?(result)
+                result[path: ["metadata", "managedFields"]] = fields.json
+                if wanted["metadata"]?["resourceVersion"] == nil { result[path: ["metadata", "resourceVersion"]] = nil }
+                return result
             }
             return WriteResult(object: object, warnings: warnings)
         }
@@ -144,6 +147,7 @@ extension ObjectService {
         } catch {
             throw .applyConflicts(error.conflicts)
         }
+        try options.permits?(object)
         try checkNamespace(definition, namespace)
         var new = admission.fresh(object)
         try admission.check(new, old: nil)

@@ -23,6 +23,8 @@ package struct WriteOptions: Sendable {
     package var isForced = false
     /// Keys that stood twice in the body.
     package var duplicates: [String] = []
+    /// Looks at what a patch makes, before it is written; nil if all of it is permitted. Called again for each newer state.
+    var permits: (@Sendable (JSON) throws(APIStatus) -> Void)?
 
     /// A plain write: no dry run, no manager, nothing forced.
     package init(user: User) { self.user = user }
@@ -68,7 +70,7 @@ package struct DeleteOptions: Sendable {
     /// In the background, without preconditions.
     package init() {}
 
-    /// - Throws: `APIStatus` 400 for a propagation policy that is none, or a grace period below zero.
+    /// - Throws: `APIStatus` 400 for a propagation policy that is none, a grace period below zero, or a dry run of what is not all.
     package init(_ body: JSON?) throws(APIStatus) {
         if let text = body?["propagationPolicy"]?.string {
             guard let policy = Propagation(rawValue: text) else {
@@ -83,6 +85,10 @@ package struct DeleteOptions: Sendable {
         if let seconds = gracePeriodSeconds, seconds < 0 { throw .badRequest("gracePeriodSeconds: must be greater than or equal to 0") }
         uid = body?["preconditions"]?["uid"]?.string
         resourceVersion = body?["preconditions"]?["resourceVersion"]?.string
-        isDryRun = body?["dryRun"]?.array?.contains("All") ?? false
+        let dryRun = body?["dryRun"]?.array ?? []
+        if let other = dryRun.first(where: { $0 != "All" }) {
+            throw .badRequest("dryRun: Unsupported value: \(other.text): supported values: \"All\"")
+        }
+        isDryRun = !dryRun.isEmpty
     }
 }

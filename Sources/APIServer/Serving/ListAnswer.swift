@@ -98,7 +98,9 @@ extension ObjectView {
             return try service.store.list(definition.collection, prefix: prefix, at: revision, after: after, limit: limit)
         } catch .compacted {
             throw .expired(
-                "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results."
+                after == nil
+                    ? "The resourceVersion for the provided list is too old."
+                    : "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter."
             )
         } catch .future(let newest) {
             throw .badRequest("the resource version \(revision ?? 0) does not exist yet, the newest is \(newest)")

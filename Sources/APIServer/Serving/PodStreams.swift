@@ -16,8 +16,8 @@ extension ResourceCall {
         guard let node = pod["spec"]?["nodeName"]?.string, !node.isEmpty else {
             throw .badRequest("pod \(path.name) does not have a host assigned")
         }
-        if path.subresource == "portforward", wantedProtocols.contains(PortForwardTunnel.protocolName) {
-            return tunnel(to: node, calls)
+        if path.subresource == "portforward", wantsSPDY || wantedProtocols.contains(PortForwardTunnel.protocolName) {
+            return try tunnel(to: node, calls)
         }
         let call = try podCall(pod)
         if case .logs = call { return try await answerLog(call, node, calls) }
@@ -85,20 +85,46 @@ extension ResourceCall {
         }
     }
 
-    /// The connection becomes a WebSocket that carries any number of connections to the Pod's ports.
-    private func tunnel(to node: String, _ calls: any NodeCalls) -> HTTPResponse {
-        var response = HTTPResponse(status: 101, headers: ["Sec-WebSocket-Protocol": PortForwardTunnel.protocolName])
+    /// kubectl below 1.30, and newer ones behind a proxy that refuses WebSockets, ask for SPDY itself.
+    private var wantsSPDY: Bool { request.headers[all: "upgrade"].contains { $0.lowercased() == "spdy/3.1" } }
+
+    /// The answer that turns the connection into SPDY, of the newest of Kubernetes' protocols that both sides know.
+    private func spdy(_ version: String, _ peer: any WebSocketPeer) -> HTTPResponse {
+        var response = HTTPResponse(status: 101, headers: ["X-Stream-Protocol-Version": version])
+        (response.upgrade, response.upgradeProtocol) = (peer, "SPDY/3.1")
+        return response
+    }
+
+    private func checkSPDY(_ version: String) throws(APIStatus) {
+        let offered = request.headers[all: "x-stream-protocol-version"].flatMap { $0.split(separator: ",").map { $0.filter { $0 != " " } } }
+        guard offered.contains(version) else {
+            throw .badRequest("unable to upgrade: X-Stream-Protocol-Version: \(version) is needed over SPDY/3.1, found \(offered)")
+        }
+    }
+
+    /// The connection carries any number of connections to the Pod's ports, by SPDY within a WebSocket or by itself.
+    private func tunnel(to node: String, _ calls: any NodeCalls) throws(APIStatus) -> HTTPResponse {
         let target = PodTarget(namespace: namespace, pod: path.name)
-        response.upgrade = PortForwardTunnel { port throws(APIStatus) in try await calls.open(.portForward(target, port: port), on: node) }
+        let tunnel = PortForwardTunnel { port throws(APIStatus) in try await calls.open(.portForward(target, port: port), on: node) }
+        if wantsSPDY {
+            try checkSPDY(PortForwardTunnel.bareProtocolName)
+            return spdy(PortForwardTunnel.bareProtocolName, tunnel)
+        }
+        var response = HTTPResponse(status: 101, headers: ["Sec-WebSocket-Protocol": PortForwardTunnel.protocolName])
+        response.upgrade = tunnel
         return response
     }
 
     /// The connection becomes a WebSocket that carries the call's channels.
     private func upgraded(_ call: NodeCall, _ node: String, _ calls: any NodeCalls) async throws(APIStatus) -> HTTPResponse {
+        if wantsSPDY, let channels = SPDYChannels.channels(of: call) {
+            try checkSPDY(SPDYChannels.protocolName)
+            return spdy(SPDYChannels.protocolName, SPDYChannels(try await opened(call, node, calls), channels))
+        }
         let wanted = wantedProtocols
         guard let chosen = ["v5.channel.k8s.io", "v4.channel.k8s.io"].first(where: { wanted.contains($0) }) else {
             throw .badRequest(
-                "unable to upgrade: a WebSocket with subprotocol v5.channel.k8s.io or v4.channel.k8s.io is needed, found \(wanted); use kubectl 1.30 or newer"
+                "unable to upgrade: a WebSocket with subprotocol v5.channel.k8s.io or v4.channel.k8s.io is needed, or SPDY/3.1, found \(wanted)"
             )
         }
         let stream = try await opened(call, node, calls)

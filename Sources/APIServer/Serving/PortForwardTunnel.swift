@@ -2,12 +2,14 @@ import Network
 import Resources
 import Synchronization
 
-/// `kubectl port-forward`: SPDY/3.1 in the binary messages of a WebSocket. For each connection the client opens two streams that bear the
+/// `kubectl port-forward`: SPDY/3.1 in the binary messages of a WebSocket, or on the connection itself. For each connection the client opens two streams that bear the
 /// same `requestid` and the `port`: `error`, on which it is told why the connection failed, and `data`. Each such pair is one call to the
 /// node.
 final class PortForwardTunnel: WebSocketPeer {
     /// The WebSocket's subprotocol.
     static let protocolName = "SPDY/3.1+portforward.k8s.io"
+    /// The same without a WebSocket, where the connection itself speaks SPDY.
+    static let bareProtocolName = "portforward.k8s.io"
 
     /// One connection on its way through the tunnel.
     private struct Pair {
