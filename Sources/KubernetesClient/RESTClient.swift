@@ -65,6 +65,17 @@ package struct RESTClient: ObjectClient {
     /// - Throws: the server's refusal; 503 for a server that cannot be reached.
     package func bytes(_ path: String) async throws(APIStatus) -> [UInt8] { try await send(try request("GET", path)).body }
 
+    /// What the server says to a request at a path that is no object's, with whatever status.
+    ///
+    /// - Parameter type: media type of the body; empty for none.
+    /// - Throws: 503 for a server that cannot be reached.
+    package func ask(_ method: String, _ path: String, type: String = "", _ body: [UInt8] = []) async throws(APIStatus) -> HTTPAnswer {
+        var asked = try request(method, path)
+        asked.body = body
+        if !type.isEmpty { asked.headers.add("Content-Type", type) }
+        return try await send(asked)
+    }
+
     /// `gitVersion` of the server, as `v1.32.4`.
     package func version() async throws(APIStatus) -> String {
         guard let version = try await object(request("GET", "/version"))["gitVersion"]?.string else {

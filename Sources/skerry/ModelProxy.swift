@@ -24,6 +24,16 @@ final class ModelProxy: HTTPResponder {
         state.withLock { $0.addresses.take(report, of: String(words[3])) }
     }
 
+    /// The answer of the worker that serves a model, nil without one: for whoever wants to know what rows are worth.
+    func judge(_ model: String, _ question: JSON) async -> JSON? {
+        let request = HTTPRequest(
+            method: "POST", path: "\(Self.folder)/models/\(model)/infer", headers: ["Content-Type": "application/json"],
+            body: question.bytes())
+        let answer = await respond(to: request)
+        guard answer.status == 200, case .bytes(let bytes) = answer.body else { return nil }
+        return try? JSONParser.parse(bytes, limits: .init(depthMax: 64, bytesMax: Self.bodyBytesMax))
+    }
+
     func respond(to request: HTTPRequest) async -> HTTPResponse {
         let parts = request.path.split(separator: "/").map(String.init)
         let isRead = request.method == "GET" || request.method == "HEAD"

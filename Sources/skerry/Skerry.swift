@@ -9,7 +9,8 @@ struct Skerry: ParsableCommand {
         subcommands: [
             CloudCommand.self, EdgeCommand.self, TokenCommand.self,
             DemoCommand.self, ModelCommand.self, DatasetCommand.self, KnowledgeCommand.self,
-            StatusCommand.self, LogsCommand.self, PredictCommand.self, VersionCommand.self, CompletionCommand.self, BenchCommand.self,
+            StatusCommand.self, TopCommand.self, DoctorCommand.self, LogsCommand.self, PredictCommand.self, VersionCommand.self,
+            CompletionCommand.self, BenchCommand.self,
             ShippedModelsCommand.self,
             WorkerCommand.self,
         ])

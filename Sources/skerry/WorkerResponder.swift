@@ -8,7 +8,7 @@ struct WorkerResponder: HTTPResponder {
     /// Nil where nothing else is answered.
     let others: (any HTTPResponder)?
     /// Models of this node, whose workers' reports pass here.
-    let models = ModelProxy()
+    let models: ModelProxy
 
     func respond(to request: HTTPRequest) async -> HTTPResponse {
         if request.path.hasPrefix(WorkerDoor.labelsFolder) {

@@ -40,7 +40,35 @@ import Testing
         let listed = await label("-o csv")
         #expect(listed.output == "room,warmth,vote\n2,25,\n3,30,\n")
 
+        // From anywhere, through the cloud, which keeps no row.
+        func far(_ words: String) async -> ServingProgram.Result {
+            let words = "dataset label rooms --kubeconfig \(folder)/admin.kubeconfig \(words)".split(separator: " ").map(String.init)
+            return await Edge.skerry(words, in: folder).wait()
+        }
+        let seen = await far("-o csv")
+        #expect(seen.output == "room,warmth,vote\n2,25,\n3,30,\n", "\(seen.error)")
+        try cloud.write("far.csv", "room,warmth,vote\n2,25,cold\n")
+        let given = await far("--csv \(folder)/far.csv")
+        #expect(given.output == "dataset/rooms: 1 label taken\n", "\(given.error)")
+        let stranger = await Edge.skerry(
+            ["dataset", "label", "halls", "--kubeconfig", "\(folder)/admin.kubeconfig"], in: folder
+        ).wait()
+        #expect(stranger.status == 1 && stranger.error.contains("datasets.sedna.io \"halls\" not found"), "\(stranger.error)")
+        try cloud.write("rooms.csv", "room,warmth,vote\n1,20,cold\n2,25,\n3,30,\n")
+
+        // A job's budget bounds what is asked for.
+        let wish = #"{"job":"j","model":"none","budget":1,"from":0}"#
+        let wished = await cloud.kubectl(["annotate", "dataset", "rooms", "jobs.skerry.io/asks-labels=" + wish])
+        #expect(wished.status == 0, "\(wished.error)")
+        try await Edge.until("the edge to ask for one row") { await far("-o csv").output == "room,warmth,vote\n2,25,\n" }
+        #expect(await far("").error.contains("job j asks for 1 labels a round; 0 given, 1 left: the oldest first"))
+        let unwished = await cloud.kubectl("annotate dataset rooms jobs.skerry.io/asks-labels-")
+        #expect(unwished.status == 0, "\(unwished.error)")
+        try await Edge.until("the edge to list all") { await label("-o csv").output == "room,warmth,vote\n2,25,\n3,30,\n" }
+
         await cloud.stop()
+        let away = await far("")
+        #expect(away.status == 1 && away.error.contains("127.0.0.1"), "\(away.error)")
         try cloud.write("labels.json", "[{\"room\": 2, \"warmth\": 25, \"vote\": \"warm\"}]")
         let taken = await label("--json \(folder)/labels.json")
         #expect(taken.output == "dataset/rooms: 1 label taken\n", "\(taken.error)")

@@ -51,10 +51,10 @@ package struct KindRegistry: Sendable {
         return byResource[groupVersion]?[definition.plural] ?? definition
     }
 
-    /// Every kind once, in the version in which it is stored, that has objects of its own.
+    /// Every kind once, in the version in which it is stored, that has objects of its own: what can be watched.
     package var stored: [KindDefinition] {
         groupVersions.flatMap { definitions(groupVersion: $0.group.isEmpty ? $0.version : "\($0.group)/\($0.version)") }
-            .filter { $0.verbs.contains("list") && stored($0).groupVersion == $0.groupVersion }
+            .filter { $0.verbs.contains("watch") && stored($0).groupVersion == $0.groupVersion }
     }
 }
 

@@ -84,6 +84,7 @@ struct IncrementalJob: RoundJob {
         var word = "infer"
         if model.serving > 0, deployed?["hotUpdateEnabled"]?.bool == true {
             inputs.mountServing(deployedModel, pollPeriod: deployed?["pollPeriodSeconds"]?.integer ?? 60, &fittings)
+            CanaryWatch(spec["deploySpec"])?.add(to: &fittings)
         } else {
             // A cold update: another version is another Pod.
             word += "-v\(model.serving)"

@@ -9,6 +9,8 @@ struct JobWorld: Sendable {
     var models: [String: JSON]
     /// The job's own, by name.
     var pods: [String: JSON]
+    /// Names of all jobs that learn in rounds, in the job's namespace.
+    var jobs: Set<String>
     /// Names of all nodes.
     var nodes: Set<String>
     /// The node of the cloud, where training goes if the job says nothing; nil if there is none.
@@ -20,6 +22,9 @@ struct JobWorld: Sendable {
         datasets = named(view.all(.dataset, in: job.namespace))
         models = named(view.all(.model, in: job.namespace))
         pods = named(view.controlled(.pod, by: job.uid))
+        jobs = Set(
+            [ResourceKind.lifelongLearningJob, .incrementalLearningJob].flatMap { view.all($0, in: job.namespace) }
+                .filter { !$0.isBeingDeleted }.map(\.name))
         let nodes = view.all(.node)
         self.nodes = Set(nodes.map(\.name))
         cloudNode = nodes.first { $0.labels["node-role.kubernetes.io/cloud"] != nil }?.name

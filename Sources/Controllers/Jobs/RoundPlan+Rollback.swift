@@ -32,13 +32,16 @@ extension RoundPlan {
             finish(rollback)
             return true
         }
-        guard let rules = job["spec"]?["deploySpec"]?["rollback"]?.array, !rules.isEmpty, let deployed = status["previous"],
+        let rules = job["spec"]?["deploySpec"]?["rollback"]?.array ?? []
+        guard canBeTakenBack, let deployed = status["previous"],
             let version = deployed["version"]?.integer, let model = world.models[style.deployedModel],
             ModelVersions(model).serving == version
         else { return false }
         let live = LiveFigures(version: version, pods: Array(world.pods.values), known: status["live"])
         if live.json != status["live"] { status["live"] = live.json }
-        guard let breach = live.breach(of: rules) else { return false }
+        // A worker may refuse a version after others have gone on with it.
+        let refusal = canary == nil ? nil : CanaryWatch.refusal(of: version, Array(world.pods.values)).map { "on trial: \($0)" }
+        guard let breach = refusal ?? live.breach(of: rules) else { return false }
         let to = deployed["to"]?.integer ?? 0
         guard to > 0 ? ModelVersions(model).version(to) != nil : model.controller == nil else {
             // Told once: the same figures go on.
@@ -68,9 +71,7 @@ extension RoundPlan {
             }
         }
         let taken = world.models[style.deployedModel].flatMap { ModelVersions($0).version(rollback.from) }
-        if let digest = taken?["digest"] {
-            status["withdrawn"] = .array(((status["withdrawn"]?.array ?? []) + [digest]).suffix(Self.withdrawnMax))
-        }
+        if let digest = taken?["digest"] { withdraw(digest) }
         let message =
             "round \(rollback.round): version \(rollback.from) was taken back, version \(rollback.to) serves again: \(rollback.reason)"
         forget(rollback, message)
@@ -109,9 +110,16 @@ extension RoundPlan {
     /// Digests of models that are not deployed again.
     static let withdrawnMax = 32
 
+    /// Remembers a model that was taken back.
+    mutating func withdraw(_ digest: JSON) {
+        status["withdrawn"] = .array(((status["withdrawn"]?.array ?? []) + [digest]).suffix(Self.withdrawnMax))
+    }
+
+    private var canBeTakenBack: Bool { canary != nil || job["spec"]?["deploySpec"]?["rollback"]?.array?.isEmpty == false }
+
     /// What to go back to, should the new version do badly.
     mutating func remember(previous version: Int64, to: Int64, round: Int64, state: JSON?, learned: JSON?) {
-        guard job["spec"]?["deploySpec"]?["rollback"]?.array?.isEmpty == false else { return status["previous"] = nil }
+        guard canBeTakenBack else { return status["previous"] = nil }
         var before: JSON = ["version": .integer(version), "to": .integer(to), "round": .integer(round)]
         before["state"] = state
         before["learned"] = learned

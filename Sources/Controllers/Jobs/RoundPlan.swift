@@ -65,7 +65,7 @@ struct RoundPlan: Sendable {
     var job: JSON { style.job }
     var pods: WorkerPods { WorkerPods(job: job) }
 
-    private mutating func lookAgain(_ seconds: Int64) { again = min(again ?? .max, max(1, seconds)) }
+    mutating func lookAgain(_ seconds: Int64) { again = min(again ?? .max, max(1, seconds)) }
 
     private mutating func decide() {
         if rollBack() {
@@ -79,6 +79,7 @@ struct RoundPlan: Sendable {
         }
         serve()
         tidy()
+        markDatasets()
     }
 
     // MARK: Between rounds
@@ -266,6 +267,12 @@ struct RoundPlan: Sendable {
             return fail(work, "NoDecision", "the round has no decision; it begins again")
         }
         guard ruling.deploys else {
+            let entry = world.models[style.deployedModel].map { ModelVersions($0) }
+            if let entry, let version = entry.version(of: job, round: work.round) {
+                if takesBack(version, of: entry) { return }
+                addUnrecorded(work)
+                return endRefused(work, version, ruling.reason)
+            }
             addUnrecorded(work)
             status.setDone(.deploy, false, "Kept", ruling.reason)
             status.set(.deploy, .completed, "Kept", "round \(work.round) changes nothing: \(ruling.reason)")
@@ -283,6 +290,7 @@ struct RoundPlan: Sendable {
             steps.append(.updateStatus(.model, versions.model))
             return status.set(.deploy, .running, "Deploying", "model \(style.deployedModel) gets version \(versions.serving)")
         }
+        guard passesTrial(version, of: versions, work) else { return }
         let number = version["version"]?.integer ?? 0
         remember(
             previous: number, to: version["parent"]?.integer ?? 0, round: work.round, state: status["state"], learned: status["learned"])
@@ -362,7 +370,14 @@ struct RoundPlan: Sendable {
     }
 
     private mutating func suspend() {
-        if let work = status.work { cancel(work, "the job is suspended") }
+        if let work = status.work {
+            // A version on trial goes with its round.
+            let entry = world.models[style.deployedModel].map { ModelVersions($0) }
+            if work.stage == .deploy, let entry, let version = entry.version(of: job, round: work.round), takesBack(version, of: entry) {
+                return
+            }
+            cancel(work, "the job is suspended")
+        }
         status.set(.train, .waiting, "Suspended", "spec.suspend is true: no round begins")
     }
 

@@ -126,6 +126,7 @@ struct LifelongJob: RoundJob {
         return nodes.map { node in
             var fittings = WorkerPods.Fittings(node: node)
             inputs.mountServing(deployedModel, pollPeriod: spec["deploySpec"]?["model"]?["pollPeriodSeconds"]?.integer ?? 1, &fittings)
+            CanaryWatch(spec["deploySpec"])?.add(to: &fittings)
             if inputs.variable("ADAPT", of: "deploySpec")?.lowercased() == "true" {
                 inputs.mountLabels(datasets.first { world.node(of: $0) == node }, &fittings)
             }

@@ -4,10 +4,11 @@ package import Resources
 package protocol ModelNotary: Sendable {
     /// The public key that it signs with now, in PEM, and its id.
     func current() async -> (id: String, pem: String)
-    /// Makes a new key, from now on the current one.
+    /// Makes a new key, from now on the current one; nothing happens if the current one is another already.
     ///
+    /// - Parameter id: of the key that is to be replaced.
     /// - Throws: 503 if it cannot be kept.
-    func rotate() async throws(APIStatus)
+    func rotate(from id: String) async throws(APIStatus)
     /// Whether the cloud has a file.
     func has(_ digest: String) async -> Bool
     /// Signs files by their digests.

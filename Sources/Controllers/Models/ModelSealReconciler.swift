@@ -29,7 +29,7 @@ struct ModelSealReconciler: Reconciler {
         return { () async throws(APIStatus) in
             // Signed by a key that nodes do not know, a version would wait for nothing: first the key.
             let keys = try await publish(keys)
-            return try await seal(model, ModelKeys.all(keys), now)
+            return try await seal(model, keys, now)
         }
     }
 
@@ -40,7 +40,12 @@ struct ModelSealReconciler: Reconciler {
     /// - Returns: the list as it is then.
     @discardableResult
     private func publish(_ known: JSON?) async throws(APIStatus) -> JSON {
-        if known?.annotation(ModelKeys.rotateAnnotation) != nil { try await notary.rotate() }
+        // Only the key that the list names is replaced: one that was made already, and is not in the list as this view has it, stays.
+        let named = known?.annotation(ModelKeys.currentAnnotation)
+        if known?.annotation(ModelKeys.rotateAnnotation) != nil {
+            let id = await notary.current().id
+            if named == ModelKeys.entry(id: id, isOwn: true) { try await notary.rotate(from: id) }
+        }
         let (id, pem) = await notary.current()
         let entry = ModelKeys.entry(id: id, isOwn: true)
         guard var list = known else {
@@ -55,19 +60,26 @@ struct ModelSealReconciler: Reconciler {
                     "data": .object(JSONObject([(entry, .string(pem))])),
                 ])
         }
-        list[path: ["data", entry]] = .string(pem)
-        list[path: ["metadata", "annotations", ModelKeys.currentAnnotation]] = .string(entry)
-        list[path: ["metadata", "annotations", ModelKeys.rotateAnnotation]] = nil
+        // Of several clouds beside one server the last to come signs; the others leave it at that.
+        if list["data"]?[entry] == nil || named == nil {
+            list[path: ["data", entry]] = .string(pem)
+            list[path: ["metadata", "annotations", ModelKeys.currentAnnotation]] = .string(entry)
+            // A list that named no key has none to be replaced yet: it is, once it does.
+            if named != nil { list[path: ["metadata", "annotations", ModelKeys.rotateAnnotation]] = nil }
+        }
         return list == known ? list : try await client.update(Self.configMap, list)
     }
 
     // MARK: Versions
 
     /// Signs what is unsigned, and anew what an earlier key of the cloud has signed.
-    private func seal(_ model: JSON, _ keys: [String: String], _ now: Timestamp) async throws(APIStatus) -> Requeue {
+    private func seal(_ model: JSON, _ list: JSON, _ now: Timestamp) async throws(APIStatus) -> Requeue {
         var entry = ModelVersions(model)
+        let keys = ModelKeys.all(list)
         let current = ModelKeys.entry(id: await notary.current().id, isOwn: true)
+        let signsAnew = list.annotation(ModelKeys.currentAnnotation) == current
         var (faults, waiting): ([String], [String]) = ([], [])
+        var refused: [Int64] = []
         for version in entry.versions {
             let number = version["version"]?.integer ?? 0
             let files = ModelVersions.allFiles(version)
@@ -75,8 +87,9 @@ struct ModelSealReconciler: Reconciler {
                 switch await notary.verdict(signature, files: files, keys: keys) {
                 case .fault(let sentence):
                     faults.append("version \(number): \(sentence)")
+                    refused.append(number)
                     continue
-                case .signed(let by): if by == current || !by.hasPrefix(ModelKeys.ownPrefix) { continue }
+                case .signed(let by): if by == current || !by.hasPrefix(ModelKeys.ownPrefix) || !signsAnew { continue }
                 }
             }
             var missing: String?
@@ -89,6 +102,7 @@ struct ModelSealReconciler: Reconciler {
                 entry.sign(number, try await notary.sign(model: "\(item(model))", files: files))
             }
         }
+        entry.refuse(refused)
         var changed = entry.model
         var conditions = changed["status"]?["conditions"]?.array ?? []
         let (status, reason, message) = Self.summary(faults, waiting)

@@ -31,6 +31,8 @@ package actor NodeAgent {
         package var files: NodeFiles?
         /// Asks the cloud worker of a joint inference service; nil for nobody, and then edge workers answer alone.
         package var upward: (@Sendable (ObjectKey, [UInt8]) async throws(APIStatus) -> [UInt8])?
+        /// Asks the worker that serves a model on this node, by the Open Inference Protocol; nil for nobody, or where it does not answer.
+        package var judge: (@Sendable (String, JSON) async -> JSON?)?
         /// Both clocks.
         package var now: @Sendable () -> Moment
         /// Spreads what many agents would else do at once, and makes names differ.
@@ -319,6 +321,12 @@ package actor NodeAgent {
 
     /// The worker of a Pod by its name.
     func worker(_ key: ObjectKey) -> PodWorker? { workers.values.first { $0.key == key } }
+
+    /// See `Configuration.judge`.
+    nonisolated var judge: (@Sendable (String, JSON) async -> JSON?)? { configuration.judge }
+
+    /// Of all Pods that are here.
+    var podWorkers: [PodWorker] { workers.values.sorted { $0.key < $1.key } }
 
     /// The calls that may be made to this node's Pods.
     package nonisolated var calls: any NodeCallHandler { PodCalls(agent: self, runtime: context.runtime) }

@@ -16,6 +16,7 @@ struct PodCalls: NodeCallHandler {
             case .exec(let target, let query): try await serveExec(target, query, stream)
             case .attach(let target, let query): try await serveAttach(target, query, stream)
             case .portForward(let target, let port): try await forward(target, port, stream)
+            case .question(let question): try await answer(question, stream)
             }
             stream.close(nil)
         } catch { stream.close(error) }
@@ -50,6 +51,29 @@ struct PodCalls: NodeCallHandler {
             throw .badRequest("container \(container.name) in pod \(target.pod) is not running")
         }
         return (latest.id, container)
+    }
+
+    // MARK: Questions
+
+    private func answer(_ question: NodeQuestion, _ stream: any CallStream) async throws(APIStatus) {
+        try await stream.send(.data(.stdout, []))
+        var body: [UInt8] = []
+        reading: while let frame = try await stream.receive() {
+            switch frame {
+            case .data(_, let bytes): body += bytes
+            case .end: break reading
+            }
+            guard body.count <= NodeQuestion.bytesMax else {
+                throw APIStatus(
+                    code: 413, reason: "RequestEntityTooLarge",
+                    message: "a question of more than \(NodeQuestion.bytesMax) bytes; ask in parts")
+            }
+        }
+        var rest = await agent.answer(question, body).bytes()[...]
+        while !rest.isEmpty {
+            try await stream.send(.data(.stdout, Array(rest.prefix(CallFrame.bytesMax))))
+            rest = rest.dropFirst(CallFrame.bytesMax)
+        }
     }
 
     // MARK: Logs

@@ -20,8 +20,6 @@ actor DatasetKeeper {
 
     /// A key that says which column of a Dataset is the label; `spec.label` does too.
     static let labelAnnotation = "jobs.skerry.io/label"
-    /// How many rows have been learned from, written by controllers.
-    static let trainedAnnotation = "jobs.skerry.io/trained-rows"
 
     private struct Entry {
         var object: JSON
@@ -98,7 +96,7 @@ actor DatasetKeeper {
         guard let entry = entries[key] else { return }
         var looked: Faulty?
         do throws(DatasetFault) {
-            let wish = try Self.wish(entry.object)
+            let wish = try Self.wish(entry.object, version: entry.version)
             let facts = try Self.facts(wish.path)
             if entry.fault == nil, let whole = entry.whole, whole.wish == wish, entry.facts == facts {
                 return await write(key)
@@ -117,7 +115,7 @@ actor DatasetKeeper {
         await write(key)
     }
 
-    private static func wish(_ object: JSON) throws(DatasetFault) -> DatasetReading.Wish {
+    private static func wish(_ object: JSON, version: Int64) throws(DatasetFault) -> DatasetReading.Wish {
         let name = ObjectKey(object).name
         let url = object["spec"]?["url"]?.string ?? ""
         guard url.hasPrefix("/"), !url.contains("\0") else {
@@ -131,7 +129,9 @@ actor DatasetKeeper {
         }
         let annotations = object["metadata"]?["annotations"]
         let label = object["spec"]?["label"]?.string ?? annotations?[labelAnnotation]?.string
-        let trained = annotations?[trainedAnnotation]?.string.flatMap { Int64($0) }
+        let mark = annotations?[TrainedRows.annotation]?.string.flatMap { TrainedRows($0) }
+        // What was learned from another file says nothing of the rows of this one.
+        let trained = mark.flatMap { $0.version == nil || $0.version == version ? $0.count : nil }
         return .init(path: url, format: format, label: format == .csv ? label : nil, trainedRows: format == .csv ? trained : nil)
     }
 

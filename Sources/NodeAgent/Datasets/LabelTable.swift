@@ -22,24 +22,71 @@ struct LabelTable: Sendable {
         self.label = place
     }
 
+    /// Rows that wait for a label, and how many have got one.
+    struct Queue: Equatable {
+        /// The oldest first, each once.
+        var rows: [[String]] = []
+        /// Labels of rows that had waited, which stand at `from` or behind.
+        var answered = 0
+    }
+
     /// The rows that wait, the oldest first, each once.
-    func waiting(in lines: some Sequence<Substring>) -> [[String]] {
+    ///
+    /// - Parameters:
+    ///   - from: rows before this one, from 0, were answered for earlier rounds.
+    ///   - listedMax: rows that are listed.
+    func queue(in lines: some Sequence<Substring>, from: Int64 = 0, listedMax: Int = listedMax) -> Queue {
         var (waiting, order): ([[String]: [String]], [[String]]) = ([:], [])
+        var queue = Queue(), place: Int64 = -1
         for line in lines {
+            place += 1
             let row = Self.fields(String(line))
             guard row.count == columns.count else { continue }
             let key = Array(row[..<label] + row[(label + 1)...])
             if !Self.isMissing(row[label]) {
-                waiting[key] = nil
+                if waiting.removeValue(forKey: key) != nil, place >= from { queue.answered += 1 }
             } else if waiting.updateValue(row, forKey: key) == nil {
                 order.append(key)
             }
         }
-        var listed: [[String]] = []
-        for key in order where listed.count < Self.listedMax {
-            if let row = waiting.removeValue(forKey: key) { listed.append(row) }
+        for key in order where queue.rows.count < listedMax {
+            if let row = waiting.removeValue(forKey: key) { queue.rows.append(row) }
         }
-        return listed
+        return queue
+    }
+
+    /// The rows in the order of what a label of them is worth: those that no task fits first, then those of which the model is least sure; of equals
+    /// the oldest.
+    ///
+    /// - Parameter worth: of each row.
+    static func ranked(_ rows: [[String]], by worth: [Double]) -> [[String]] {
+        guard worth.count == rows.count else { return rows }
+        return rows.indices.sorted { (-worth[$0], $0) < (-worth[$1], $1) }.map { rows[$0] }
+    }
+
+    /// A question of the Open Inference Protocol about rows: every column but the label, as text.
+    func question(about rows: some Collection<[String]>) -> JSON {
+        let inputs = columns.indices.filter { $0 != label }.map { place -> JSON in
+            [
+                "name": .string(columns[place]), "datatype": "BYTES", "shape": [.integer(Int64(rows.count))],
+                "data": .array(rows.map { Self.isMissing($0[place]) ? .null : .string($0[place]) }),
+            ]
+        }
+        return ["inputs": .array(inputs)]
+    }
+
+    /// What labels of rows are worth by an answer of the Open Inference Protocol; nil for one that does not say.
+    static func worth(_ answer: JSON, count: Int) -> [Double]? {
+        func output(_ name: String) -> [JSON]? { answer["outputs"]?.array?.first { $0["name"]?.string == name }?["data"]?.array }
+        guard let probabilities = output("probabilities")?.map({ $0.number ?? 0 }), count > 0, probabilities.count % count == 0,
+            !probabilities.isEmpty
+        else { return nil }
+        let classes = probabilities.count / count
+        let unseen = output("unseen")?.map { $0.bool == true }
+        return (0..<count).map { row in
+            let surest = probabilities[row * classes..<(row + 1) * classes].max() ?? 0
+            return (unseen?.count == count && unseen![row] ? 1 : 0) + 1 - surest
+        }
     }
 
     /// Lines to append for rows that were given a label.

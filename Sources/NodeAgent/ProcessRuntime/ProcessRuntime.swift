@@ -613,6 +613,12 @@ package final class ProcessRuntime: ContainerRuntime {
             .sorted { (Int($0.dropFirst(4)) ?? 0) > (Int($1.dropFirst(4)) ?? 0) }.map { "\(folder)/\($0)" }
     }
 
+    func program(of id: ContainerID) -> ContainerProgram? {
+        guard let start = state.withLock({ $0.starts[id] }), start.program.isAlive else { return nil }
+        return ContainerProgram(
+            process: pid_t(truncatingIfNeeded: start.program.id), group: ControlGroups.processes(groups.folders(Self.word(id))))
+    }
+
     func execute(_ command: [String], tty: Bool, in id: ContainerID) throws(APIStatus) -> any RuntimeProcess {
         guard let start = state.withLock({ $0.starts[id] }), start.program.isAlive else {
             throw APIStatus(code: 409, reason: "Conflict", message: "container \(id.container) is not running")

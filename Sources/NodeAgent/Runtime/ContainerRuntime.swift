@@ -207,6 +207,9 @@ protocol ContainerRuntime: Sendable {
     /// Files of a life's log, the oldest first, in the form of the container runtime interface.
     func logFiles(_ id: ContainerID) -> [String]
 
+    /// The process of a life; nil of one that has ended.
+    func program(of id: ContainerID) -> ContainerProgram?
+
     /// Runs a command where the container runs.
     func execute(_ command: [String], tty: Bool, in id: ContainerID) throws(APIStatus) -> any RuntimeProcess
 

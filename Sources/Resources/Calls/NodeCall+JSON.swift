@@ -3,9 +3,15 @@
 extension NodeCall {
     /// The call as one object; read again by `init(_:)`.
     package var json: JSON {
+        if case .question(let question) = self {
+            return [
+                "call": "question", "method": .string(question.method), "path": .string(question.path), "type": .string(question.type),
+            ]
+        }
         var body: JSON = ["namespace": .string(target.namespace), "pod": .string(target.pod)]
         if !target.container.isEmpty { body["container"] = .string(target.container) }
         switch self {
+        case .question: break
         case .logs(_, let query):
             body["call"] = "logs"
             for (name, value) in [("follow", query.follows), ("previous", query.previous), ("timestamps", query.timestamps)] where value {
@@ -37,6 +43,13 @@ extension NodeCall {
     ///
     /// - Throws: 400 that names the field, for anything that is no call.
     package init(_ json: JSON) throws(APIStatus) {
+        if json["call"] == "question" {
+            guard let method = json["method"]?.string, ["GET", "POST"].contains(method), let path = json["path"]?.string,
+                path.hasPrefix("/"), path.utf8.count <= 1024
+            else { throw .badRequest("call question: found no method and path in \(json.text.prefix(200))") }
+            self = .question(NodeQuestion(method: method, path: path, type: json["type"]?.string ?? ""))
+            return
+        }
         guard let namespace = json["namespace"]?.string, let pod = json["pod"]?.string, !pod.isEmpty else {
             throw .badRequest("call: found no namespace and pod in \(json.text.prefix(200))")
         }
@@ -60,7 +73,7 @@ extension NodeCall {
                 throw .badRequest("call portForward: port: found \(json["port"]?.text ?? "none"); must be 1 to 65535")
             }
             self = .portForward(target, port: Int(port))
-        default: throw .badRequest("call: found \(json["call"]?.text ?? "none"); known are logs, exec, attach, portForward")
+        default: throw .badRequest("call: found \(json["call"]?.text ?? "none"); known are logs, exec, attach, portForward, question")
         }
     }
 }

@@ -15,7 +15,7 @@ package struct PodTarget: Sendable, Hashable {
     }
 }
 
-/// What somebody asks of a node about a Pod that runs there: a request whose answer is a stream of bytes.
+/// What somebody asks of a node, mostly about a Pod that runs there: a request whose answer is a stream of bytes.
 package enum NodeCall: Sendable, Hashable {
     /// What a container has printed.
     case logs(PodTarget, LogQuery)
@@ -25,13 +25,35 @@ package enum NodeCall: Sendable, Hashable {
     case attach(PodTarget, AttachQuery)
     /// One connection to a port of a Pod; 1 to 65535.
     case portForward(PodTarget, port: Int)
+    /// Something that only the node knows, or has.
+    case question(NodeQuestion)
 
-    /// The Pod and container that are meant.
+    /// The Pod and container that are meant; without names where none is.
     package var target: PodTarget {
         switch self {
         case .logs(let target, _), .exec(let target, _), .attach(let target, _), .portForward(let target, _): target
+        case .question: PodTarget(namespace: "", pod: "")
         }
     }
+}
+
+/// A question to a node's agent, as a request of HTTP. Its body comes as frames on standard input; the answer's is JSON, `status` and `body`, on
+/// standard output.
+package struct NodeQuestion: Sendable, Hashable {
+    /// `GET` or `POST`.
+    package var method: String
+    /// Of the agent's own: `/usage`, or `/datasets/NAMESPACE/NAME/labels`.
+    package var path: String
+    /// Media type of the body; empty for none.
+    package var type: String
+
+    /// Bytes of a question's body, and of an answer.
+    package static let bytesMax = 4 << 20
+    /// What the node and its Pods use.
+    package static let usagePath = "/usage"
+
+    /// Nothing is checked; a node answers 404 for a path it does not know.
+    package init(method: String, path: String, type: String = "") { (self.method, self.path, self.type) = (method, path, type) }
 }
 
 /// Which lines of a log, and how.

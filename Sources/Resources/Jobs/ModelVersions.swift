@@ -147,6 +147,27 @@ package struct ModelVersions: Sendable {
             })
     }
 
+    /// What the signature of a version is worth, as the cloud has found.
+    package enum Seal: Sendable, Hashable {
+        /// There is none.
+        case none
+        /// There is one, and nothing is known against it.
+        case held
+        /// It does not hold, or nobody trusts the key.
+        case refused
+    }
+
+    /// - Parameter version: one of `versions`.
+    package func seal(_ version: JSON) -> Seal {
+        guard version["signature"]?.string != nil else { return .none }
+        return (model["status"]?["refused"]?.array ?? []).contains { $0.integer == version["version"]?.integer } ? .refused : .held
+    }
+
+    /// Says of which versions the signature does not hold; of all others it does.
+    package mutating func refuse(_ numbers: [Int64]) {
+        model[path: ["status", "refused"]] = numbers.isEmpty ? nil : .array(numbers.map { .integer($0) })
+    }
+
     private mutating func serve(_ number: Int64) {
         model[path: ["status", "previous"]] = .integer(serving)
         model[path: ["status", "serving"]] = .integer(number)

@@ -1,7 +1,8 @@
 /// The kinds this program knows without being taught, as contract section 3 lists them.
 package enum BuiltInKinds {
     /// Every one of them, each once; served without any definition.
-    package static let all: [KindDefinition] = core + apps + other + permissions + reviews + sedna + knowledge + [customResourceDefinition]
+    package static let all: [KindDefinition] =
+        core + apps + other + permissions + reviews + sedna + knowledge + [customResourceDefinition] + metrics
 
     /// What the names of Kubernetes' shared schemas begin with: `ObjectMeta`, `ListMeta`, `DeleteOptions`.
     package static let metaPrefix = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -379,6 +380,15 @@ package enum BuiltInKinds {
         sedna("ObjectSearchService", "objectsearchservices", "objs", serviceStateColumns),
         sedna("ObjectTrackingService", "objecttrackingservices", "objt", serviceStateColumns),
     ]
+
+    /// What nodes and Pods use, for `kubectl top`: measured when somebody asks, and never stored.
+    private static let metrics: [KindDefinition] = [("NodeMetrics", "nodes"), ("PodMetrics", "pods")].map { name, plural in
+        kind("metrics.k8s.io", "v1beta1", name, plural, "io.k8s.metrics.v1beta1") {
+            $0.isTyped = false
+            $0.isNamespaced = plural == "pods"
+            $0.verbs = ["get", "list"]
+        }
+    }
 
     /// What jobs have learned, for `kubectl get`: made by the cloud of its knowledge base, read by everybody else.
     private static func knowledge(

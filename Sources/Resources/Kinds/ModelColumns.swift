@@ -31,9 +31,14 @@ extension KindDefinition.Column {
         version["job"]?.string.map(ModelVersions.jobName)
     }
 
-    /// Whether it has a signature.
-    static let servingSigned = ofServing("Signed", isWide: true, "Whether the version that serves is signed.") { version, _ in
-        (version["signature"]?.string).map { _ in "True" } ?? "False"
+    /// Whether it has a signature that holds.
+    static let servingSigned = ofServing("Signed", isWide: true, "Whether a trusted key has signed the version that serves.") {
+        version, entry in
+        switch entry.seal(version) {
+        case .none: "False"
+        case .held: "True"
+        case .refused: "Refused"
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 /// Checks of Sedna's kinds beyond their fields: every field is honoured, or refused with the reason.
-enum SednaRules {
+package enum SednaRules {
     static let formats = ["csv", "txt"]
     /// Algorithms of `hardExampleMining`, with the parameters each takes and the range of their numbers.
     static let filters: [String: [String: ClosedRange<Double>]] = [
@@ -45,6 +45,7 @@ enum SednaRules {
         if let socs = spec["device_soc_versions"]?.array, !socs.isEmpty {
             errors.append(.forbidden("spec.device_soc_versions", "models are not chosen by accelerator here; make one Model for each"))
         }
+        errors += ModelStreams.read(spec, at: "spec").errors
         return errors + versionErrors(new, old)
     }
 
@@ -174,11 +175,36 @@ enum SednaRules {
         for (place, rule) in (spec["deploySpec"]?["rollback"]?.array ?? []).enumerated() {
             errors += rollbackErrors(rule, at: "spec.deploySpec.rollback[\(place)]")
         }
-        if spec["deploySpec"]?["canary"] != nil {
+        errors += canaryErrors(spec["deploySpec"])
+        return errors
+    }
+
+    /// Bounds of `canaryRequests` and `canarySeconds`, and what counts where they are left out.
+    package static let canaryBounds: [(field: String, range: ClosedRange<Int64>, default: Int64)] = [
+        ("canaryRequests", 1...1_000_000, 200), ("canarySeconds", 1...604_800, 600),
+    ]
+
+    private static func canaryErrors(_ deploy: JSON?) -> [FieldError] {
+        let path = "spec.deploySpec"
+        var errors: [FieldError] = []
+        for (field, range, _) in canaryBounds {
+            guard let value = deploy?[field]?.integer else { continue }
+            if deploy?["canary"] == nil {
+                errors.append(.forbidden("\(path).\(field)", "there is no trial without spec.deploySpec.canary, the share of the requests"))
+            } else if !range.contains(value) {
+                errors.append(
+                    .invalid("\(path).\(field)", .integer(value), "must be from \(range.lowerBound) to \(range.upperBound)"))
+            }
+        }
+        guard let canary = deploy?["canary"] else { return errors }
+        if !((canary.number ?? 0) > 0 && (canary.number ?? 0) < 1) {
+            errors.append(.invalid("\(path).canary", canary, "must be a share of the requests, above 0 and below 1"))
+        }
+        if let hot = deploy?["model"], hot["hotUpdateEnabled"]?.bool == false {
             errors.append(
                 .forbidden(
-                    "spec.deploySpec.canary",
-                    "a new version takes over at each node at once; leave the share out, and keep bad versions back by gate and rollback"))
+                    "\(path).canary",
+                    "two versions serve side by side only in a worker that is updated hot; set \(path).model.hotUpdateEnabled"))
         }
         return errors
     }

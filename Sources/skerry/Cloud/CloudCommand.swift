@@ -115,6 +115,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         let keeper = ServiceClient(service, user: User(name: "system:skerry:join", groups: ["system:masters"]))
         let hub = Self.hub(service)
         let joint = JointCalls(client: keeper, calls: hub)
+        let questions = NodeQuestions(calls: hub)
         let ownNode =
             node
             ? try CloudNode(
@@ -129,10 +130,11 @@ struct CloudServeCommand: AsyncParsableCommand {
                 HubDoor(hub: hub),
                 try JoinDoor(client: keeper, authority: authority, now: Self.environment.now),
                 ArtifactDoor(service: service, store: artifacts), JointDoor(calls: joint),
+                LabelDoor(service: service, questions: questions),
                 SnapshotDoor(path: CloudKnowledge.path, type: "application/vnd.sqlite3", service: service) { () async throws(APIStatus) in
                     try await knowledge.snapshot()
                 },
-            ], calls: hub)
+            ] + MetricsDoor.all(service: service, questions: questions), calls: hub)
         let identity = try Self.serverIdentity(authority, [host] + settings.alsoKnownAs, now)
         let server = try await HTTPServer.start(host: host, port: port, tls: identity, limits: Self.limits(settings.http), responder: api)
         podTokens.server = (["0.0.0.0", "::"].contains(host) ? "127.0.0.1" : host, server.port)

@@ -23,6 +23,8 @@ struct CloudNode {
     /// The label by which jobs find where to train.
     static let role = "node-role.kubernetes.io/cloud"
     private let agent: NodeAgent
+    /// What its workers serve.
+    private let models = ModelProxy()
     /// The API of its agent: the node's copy of its objects.
     private let hub: EdgeHub
     private let dialer: OwnNodeDialer
@@ -62,6 +64,7 @@ struct CloudNode {
         configuration.tokens = tokens
         configuration.modelTrust = NodeModelTrust(client: configuration.client)
         configuration.upward = upward
+        configuration.judge = { [models] model, question in await models.judge(model, question) }
         agent = NodeAgent(configuration)
     }
 
@@ -92,7 +95,8 @@ struct CloudNode {
         let ports = (known.map { [$0] } ?? []) + KeptPort.choices(ephemeral: ephemeral) + [0]
         do {
             let server = try await HTTPServer.start(
-                host: "127.0.0.1", anyOf: ports, tls: nil, responder: WorkerResponder(door: agent.workerDoor, others: nil))
+                host: "127.0.0.1", anyOf: ports, tls: nil,
+                responder: WorkerResponder(door: agent.workerDoor, others: nil, models: models))
             agent.takeReports(at: "http://127.0.0.1:\(server.port)")
             if server.port != known { keep(server.port, in: file) }
             return server

@@ -30,7 +30,7 @@ struct ForeignCluster {
     }
 
     /// Joins, files and the hub go on the cloud's own port; its nodes are the foreign server's Nodes, and write there in their own name.
-    private func serve(_ doors: Doors, time: @escaping @Sendable () -> Timestamp) async throws -> (HTTPServer, CloudHub, LeftoverKeeper) {
+    private func serve(_ doors: Doors, time: @escaping @Sendable () -> Timestamp) async throws -> Served {
         let hub = CloudHub(
             client: client,
             nodeClient: { [client] node in client.acting(as: "system:node:\(node)", groups: ["system:nodes", "system:authenticated"]) },
@@ -47,7 +47,18 @@ struct ForeignCluster {
             host: doors.host, port: doors.port, tls: doors.identity, limits: doors.limits, responder: responder)
         writeError("nodes join by https://\(doors.host):\(server.port); its authority is \(doors.directory.path)/ca.crt")
         let keeper = LeftoverKeeper(client: client, tokens: JoinTokens(client), artifacts: files, now: time, report: { writeError($0) })
-        return (server, hub, keeper)
+        return Served(
+            server: server, hub: hub, keeper: keeper, notary: try CloudNotary(doors.directory, artifacts: files),
+            knowledge: try CloudKnowledge(path: doors.directory.knowledge, artifacts: files, now: time))
+    }
+
+    /// What a cloud with a port of its own has beside the foreign server: files, so that it can sign them and remember rounds.
+    private struct Served {
+        let server: HTTPServer
+        let hub: CloudHub
+        let keeper: LeftoverKeeper
+        let notary: CloudNotary
+        let knowledge: CloudKnowledge
     }
 
     /// Runs until SIGTERM.
@@ -58,17 +69,17 @@ struct ForeignCluster {
         writeError("running beside \(access), Kubernetes \(try await client.version())")
         let left = ClusterControllers.all(client).map(\.name)
         writeError("not run here, since a Kubernetes has its own: \(left.joined(separator: ", "))")
-        let served = if let doors { try await serve(doors, time: time) } else { nil as (HTTPServer, CloudHub, LeftoverKeeper)? }
+        let served = if let doors { try await serve(doors, time: time) } else { nil as Served? }
         let nodes = Task {
             await withTaskGroup(of: Void.self) { group in
-                group.addTask { await served?.1.run() }
-                group.addTask { await served?.2.run() }
+                group.addTask { await served?.hub.run() }
+                group.addTask { await served?.keeper.run() }
                 group.addTask { await HeapKeeper.run() }
             }
         }
         let work = Task {
             await makeKinds()
-            let own = OwnControllers.all(client)
+            let own = OwnControllers.all(client, recorder: served?.knowledge, notary: served?.notary)
             writeError(own.isEmpty ? "no controllers of jobs in this version" : "controllers: \(own.map(\.name).joined(separator: ", "))")
             await ReconcileRunner(
                 client: client, reconcilers: own, clock: ContinuousClock(), time: time, random: random, report: { writeError($0) }
@@ -80,7 +91,7 @@ struct ForeignCluster {
         nodes.cancel()
         await work.value
         await nodes.value
-        await served?.0.stop()
+        await served?.server.stop()
         await client.close()
     }
 

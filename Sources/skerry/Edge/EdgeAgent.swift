@@ -20,6 +20,8 @@ struct EdgeAgent {
     private static let model = ResourceKind(group: "sedna.io", version: "v1alpha1", kind: "Model", plural: "models")
 
     private let agent: NodeAgent
+    /// What its workers serve.
+    private let models = ModelProxy()
     private let local: LocalAPI
     private let pods: LocalPods
     private let files: EdgeFiles
@@ -63,6 +65,7 @@ struct EdgeAgent {
             }
             return try await asker.ask(service, question)
         }
+        configuration.judge = { [models] model, question in await models.judge(model, question) }
         configuration.own = (pods.client, LocalPods.namespace)
         agent = NodeAgent(configuration)
         let verbs = EdgeVerbs(node: node, cloud: membership.identity.address, version: version, hub: hub, agent: agent)
@@ -93,7 +96,8 @@ struct EdgeAgent {
         var limits = HTTPLimits()
         limits.bodyBytesMax = 32 << 20
         let server = try await HTTPServer.start(
-            host: host, port: port, tls: nil, limits: limits, responder: WorkerResponder(door: agent.workerDoor, others: local))
+            host: host, port: port, tls: nil, limits: limits,
+            responder: WorkerResponder(door: agent.workerDoor, others: local, models: models))
         agent.takeReports(at: "http://\(host.contains(":") ? "[\(host)]" : host):\(server.port)")
         return server
     }

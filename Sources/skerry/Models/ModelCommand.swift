@@ -23,7 +23,7 @@ enum ModelRows {
             return [
                 ObjectKey(entry.model).name, String(entry.serving), String(entry.versions.count), short(digest),
                 version?["size"]?.integer.map(ModelVersions.sizeText) ?? "", figure(version, "accuracy"),
-                version?["job"]?.string.map(ModelVersions.jobName) ?? "", version?["signature"] == nil ? "no" : "yes",
+                version?["job"]?.string.map(ModelVersions.jobName) ?? "", seal(version, entry),
                 age(version?["createdAt"] ?? entry.model["metadata"]?["creationTimestamp"], now),
             ]
         }
@@ -41,7 +41,7 @@ enum ModelRows {
                 version["parent"]?.text ?? "", short(version["digest"]?.string ?? ""),
                 version["size"]?.integer.map(ModelVersions.sizeText) ?? "", figure(version, "accuracy"),
                 version["job"]?.string.map(ModelVersions.jobName) ?? "", version["round"]?.text ?? "",
-                String(1 + ModelVersions.files(version).count), version["signature"] == nil ? "no" : "yes", age(version["createdAt"], now),
+                String(1 + ModelVersions.files(version).count), seal(version, entry), age(version["createdAt"], now),
             ]
         }
         return table
@@ -56,6 +56,14 @@ enum ModelRows {
         for (name, value) in version["metrics"]?.object ?? [:] { table.rows.append(["metrics.\(name)", value.string ?? value.text]) }
         for (name, digest) in ModelVersions.files(version).sorted(by: { $0.key < $1.key }) { table.rows.append(["files.\(name)", digest]) }
         return table
+    }
+
+    private static func seal(_ version: JSON?, _ entry: ModelVersions) -> String {
+        switch version.map({ entry.seal($0) }) ?? ModelVersions.Seal.none {
+        case .none: "no"
+        case .held: "yes"
+        case .refused: "refused"
+        }
     }
 
     private static func short(_ digest: String) -> String { digest.hasPrefix("sha256:") ? String(digest.dropFirst(7).prefix(12)) : digest }

@@ -12,6 +12,8 @@ package final class ServeWorker: HTTPResponder {
     /// Between two looks at the model's files.
     private static let lookEvery = Duration.milliseconds(200)
     private static let looksPerSecond = 5
+    /// Looks after which a file that could not be loaded, and has not changed, is tried again.
+    private static let looksAfterFailure = 15
     /// Between two looks at the file of rows.
     private static let followEvery = Duration.milliseconds(300)
     /// Rows that are kept for labels, and predictions; more are dropped.
@@ -27,8 +29,10 @@ package final class ServeWorker: HTTPResponder {
         var loaded: Loaded?
         /// A newer version, which answers a share of the requests.
         var candidate: Loaded?
-        /// What became of the last trial.
+        /// What became of the last trial, and which version passed it or did not.
         var trial = ""
+        var passed = ""
+        var rejected = ""
         var updates = 0
         var inferences = 0
         var hard = 0
@@ -56,14 +60,22 @@ package final class ServeWorker: HTTPResponder {
     private let trial: CanaryTrial?
     /// Whether the model's own answer is the worker's: nothing is added to it here.
     private let isDirect: Bool
+    /// Rows of sources that the Model names.
+    private let streams: WorkerStreams?
+    /// What earlier lives of this worker have come to.
+    private let lives: VersionLives?
+    /// Whether requests that arrive together may be answered together.
+    private let isBatching: Bool
 
     /// - Parameters:
     ///   - onnxRuntime: where its library may lie, best first.
+    ///   - mosquitto: where libmosquitto may lie, best first; for rows by MQTT.
     ///   - now: the time, for reports.
     ///   - say: writes a line for people.
     /// - Throws: `WorkerInputError` for variables that cannot be worked with.
     package init(
-        _ settings: WorkerSettings, onnxRuntime: [String], now: @escaping @Sendable () -> Timestamp,
+        _ settings: WorkerSettings, onnxRuntime: [String], mosquitto: [String] = ["libmosquitto.so.1"],
+        now: @escaping @Sendable () -> Timestamp,
         say: @escaping @Sendable (String) -> Void
     ) throws {
         self.settings = settings
@@ -82,6 +94,27 @@ package final class ServeWorker: HTTPResponder {
         let begin = ContinuousClock.now
         joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
         isDirect = adaptation == nil && joint == nil
+        isBatching = try Self.isBatching(settings)
+        lives = try VersionLives(settings, now: now, say: say)
+        streams = try WorkerStreams(settings, modelName: modelName, libraries: mosquitto, say: say)
+    }
+
+    /// Where libmosquitto may lie, best first.
+    ///
+    /// - Parameters:
+    ///   - chosen: the one and only candidate, if given.
+    ///   - roots: folders that may hold a `.deps`.
+    package static func mosquittoCandidates(chosen: String?, roots: [String]) -> [String] {
+        MosquittoLibrary.candidates(chosen: chosen, roots: roots)
+    }
+
+    private static func isBatching(_ settings: WorkerSettings) throws -> Bool {
+        switch settings["INFERENCE_BATCHING"] ?? "auto" {
+        case "auto": true
+        case "off": false
+        case let text:
+            throw WorkerInputError("INFERENCE_BATCHING=\(text.prefix(40)): give auto, which answers together what gains from it, or off")
+        }
     }
 
     /// Rows of a stream by the names of a table's columns.
@@ -115,6 +148,7 @@ package final class ServeWorker: HTTPResponder {
             say("\(error)")
             return error is WorkerInputError ? .refused : .failed
         }
+        lives?.end()
         server.stop()
         for _ in 0..<60 where !server.hasEnded { try? await Task.sleep(for: .milliseconds(5)) }
         server.end()
@@ -131,10 +165,12 @@ package final class ServeWorker: HTTPResponder {
             group.addTask { await self.follow() }
             group.addTask { await self.followLabels() }
             group.addTask {
-                var (last, told, ticks): (WorkerReport?, String?, Int) = (nil, nil, 0)
+                var (last, told, ticks): (WorkerReport?, [String]?, Int) = (nil, nil, 0)
                 while !Task.isCancelled {
-                    let version = self.state.withLock { $0.loaded?.version }
-                    // Another version is told at once.
+                    let version = self.state.withLock { state in
+                        state.loaded.map { [$0.version, state.candidate?.version ?? "", state.passed, state.rejected] }
+                    }
+                    // Another version is told at once, and how a trial begins and ends.
                     if version == nil || version != told || ticks >= seconds * Self.looksPerSecond {
                         let report = self.report
                         // Again even without news: the agent may have begun anew.
@@ -145,7 +181,10 @@ package final class ServeWorker: HTTPResponder {
                     do { try await Task.sleep(for: Self.lookEvery) } catch { return }
                 }
             }
+            let pumping = Task { await self.pump() }
             await terminated()
+            // Not waited for: it may be with a broker that does not answer.
+            pumping.cancel()
             group.cancelAll()
         }
     }
@@ -162,15 +201,24 @@ package final class ServeWorker: HTTPResponder {
             "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
             "address": .string(address.withLock { $0 }), "modelName": .string(modelName), "errors": .integer(Int64(counts.failed)),
         ]
+        if let lives { report.ownerInfo["incident"] = .string(lives.incident) }
         if trial != nil {
             report.ownerInfo["canaryVersion"] = .string(state.candidate?.version ?? "")
             report.ownerInfo["canaryResult"] = .string(state.trial)
+            report.ownerInfo["canaryPassed"] = .string(state.passed)
+            report.ownerInfo["canaryRefused"] = .string(state.rejected)
+            if let counts = desk.trialCounts {
+                report.ownerInfo["canaryRequests"] = .integer(Int64(counts.answered + counts.failed))
+                report.ownerInfo["canaryErrors"] = .integer(Int64(counts.failed))
+            }
         }
         if let middle = counts.latency.quantile(0.5), let tail = counts.latency.quantile(0.99) {
             report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
             report.ownerInfo["latencyP99Micros"] = .integer(Int64(tail / 1000))
         }
-        for info in [quality.info, adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
+        for info in [quality.info, adaptation?.info, joint?.info, streams?.info] {
+            for (name, value) in info ?? [:] { report.ownerInfo[name] = value }
+        }
         return report
     }
 
@@ -178,46 +226,87 @@ package final class ServeWorker: HTTPResponder {
 
     /// Takes in what is new; a version that cannot be loaded is told once, and the one before goes on.
     private func watch() async {
-        var taken: ModelSource.Version?
-        var told = ""
+        var (taken, told, inUse): (ModelSource.Version?, String, VersionRecord.Key?) = (nil, "", nil)
+        var failed: (version: ModelSource.Version, looks: Int)?
         while !Task.isCancelled {
             desk.releaseRetired()
             do {
-                if let version = try source.look(), version != taken {
-                    let library = try ONNXRuntime(candidates: runtime)
-                    let judge = try version.load(settings, library)
-                    adaptation?.begin(judge)
-                    try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
-                    // Labels that came while it was loaded.
-                    adapt()
-                    (taken, told) = (version, "")
+                if let last = failed, last.looks > 0, try source.look() == last.version {
+                    failed!.looks -= 1
+                } else if let version = try source.look(), version != taken {
+                    failed = (version, Self.looksAfterFailure)
+                    let decision = lives?.decide(version) ?? .load
+                    if decision == .load {
+                        try load(version, replacing: &inUse)
+                        lives?.tell("")
+                    } else {
+                        try standIn(for: version, &inUse)
+                    }
+                    // One that is to be tried again is looked at again.
+                    if decision != .wait { taken = version }
+                    (failed, told) = (nil, "")
                 }
+                if let taken { try lives?.look(taken) }
             } catch {
                 let words = "\(error)"
                 if words != told { say("the model is not taken: \(words)") }
                 told = words
+                if inUse == nil, let version = try? source.look() { try? standIn(for: version, &inUse) }
             }
             do { try await Task.sleep(for: Self.lookEvery) } catch { return }
         }
     }
 
+    /// - Parameter inUse: what serves, to be remembered again where this one cannot be loaded.
+    private func load(_ version: ModelSource.Version, replacing inUse: inout VersionRecord.Key?, as key: VersionRecord.Key? = nil) throws {
+        let key = key ?? VersionLives.key(version)
+        lives?.use(key)
+        do {
+            let judge = try version.load(settings, try ONNXRuntime(candidates: runtime))
+            adaptation?.begin(judge)
+            try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
+            // Labels that came while it was loaded.
+            adapt()
+            inUse = key
+        } catch {
+            lives?.use(inUse)
+            throw error
+        }
+    }
+
+    /// Has the last good version serve in the place of one that crashes, or cannot be loaded, while nothing else does.
+    private func standIn(for version: ModelSource.Version, _ inUse: inout VersionRecord.Key?) throws {
+        guard let lives, let other = lives.instead(of: version), inUse == nil else { return }
+        try load(other.version, replacing: &inUse, as: other.key)
+        lives.tell("\(lives.fault(of: version)); version \(other.version.number) serves in its place")
+        say(lives.incident)
+    }
+
     private func take(_ loaded: Loaded) throws {
         let time = now().text
-        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect)
+        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect, isBatching: isBatching)
         let isTried = state.withLock { state in
             state.updateTime = time
-            if trial != nil, state.loaded != nil {
+            // Whoever goes back does so at once: what served before needs no trial.
+            if trial != nil, let old = state.loaded, !Self.isBack(from: old.version, to: loaded.version) {
                 state.candidate = loaded
                 return true
             }
             if state.loaded != nil { state.updates += 1 }
-            state.loaded = loaded
+            (state.loaded, state.candidate) = (loaded, nil)
             return false
         }
         quality.begin()
         desk.offer(offer.engine, trial: isTried ? trial : nil)
         if let words = offer.words { say(words) }
         say("model \"\(modelName)\", version \(loaded.version)")
+        ResidentMemory.giveBack()
+    }
+
+    /// Whether a version is the one that serves, or an older one.
+    private static func isBack(from old: String, to new: String) -> Bool {
+        guard let old = Int64(old), let new = Int64(new) else { return old == new }
+        return new <= old
     }
 
     private static func trial(_ settings: WorkerSettings) throws -> CanaryTrial? {
@@ -238,8 +327,8 @@ package final class ServeWorker: HTTPResponder {
             case .takesOver:
                 state.loaded = candidate
                 state.updates += 1
-                state.trial = "version \(version) took over"
-            case .rollsBack(let why): state.trial = "version \(version) was rolled back: \(why)"
+                (state.trial, state.passed) = ("version \(version) took over", version)
+            case .rollsBack(let why): (state.trial, state.rejected) = ("version \(version) was rolled back: \(why)", version)
             }
             return state.trial
         }
@@ -334,6 +423,20 @@ package final class ServeWorker: HTTPResponder {
             judged.marks[row].isFromCloud = decided.isFromCloud[row]
         }
         return (judged, classes, version)
+    }
+
+    /// Answers rows of the sources that the Model names.
+    private func pump() async {
+        guard let streams else { return }
+        await streams.run(
+            WorkerStreams.Asker(
+                form: { self.state.withLock { $0.loaded.map { $0.judge.isTabular ? .columns : .inputs } } },
+                version: { self.state.withLock { $0.loaded?.version ?? "" } },
+                judge: { table in
+                    let (judged, classes, version) = try await self.decide(table)
+                    let answers = RowTable(judged, classes: classes, lines: table.lines)
+                    return (answer: answers, version: version)
+                }, port: { self.address.withLock { $0.split(separator: ":").last.flatMap { Int($0) } } ?? 0 }))
     }
 
     // MARK: - Labels
