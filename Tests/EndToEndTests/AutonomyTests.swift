@@ -235,4 +235,47 @@ import Testing
             throw error
         }
     }
+
+    /// A damaged file, as worn-out flash leaves it, and no cloud in reach to ask what it held.
+    @Test func `an edge whose copy is damaged sets it aside, restarts no Pod, and is equal to its cloud once that is in reach`()
+        async throws
+    {
+        let scene = try await Scene()
+        do {
+            try await scene.api().create(
+                Self.configMap, ["metadata": ["namespace": "default", "name": "settings"], "data": ["round": "0"]])
+            try await scene.pod("web", "echo life >> \(scene.folder)/lives; exec sleep 100000")
+            try await Edge.until("web runs: \(scene.edge.program.error)") { await scene.status("web")?["state"]?["running"] != nil }
+            let first = await scene.status("web")
+            try await scene.relay.cut()
+            await scene.edge.kill()
+            let damaged = Data(repeating: 0xff, count: 40_000)
+            for end in ["", "-wal"] { try damaged.write(to: URL(filePath: "\(scene.folder)/edge/edge.db\(end)")) }
+            scene.edge = try await Edge.start(scene.folder)
+            try await Edge.until("it says what it does: \(scene.edge.program.error)") {
+                scene.edge.program.error.contains("edge.db is damaged") && scene.edge.program.error.contains("Pods stay as they are")
+            }
+            // Killed before it knows anything, the next one knows that it does not.
+            await scene.edge.kill()
+            scene.edge = try await Edge.start(scene.folder)
+            try await Edge.until("it knows that it knows nothing: \(scene.edge.program.error)") {
+                scene.edge.program.error.contains("Pods stay as they are")
+            }
+            try await scene.relay.mend()
+            let change = ObjectPatch(.merge, ["data": ["round": "1"]])
+            _ = try await scene.api().patch(Self.configMap, Self.settings, change, part: .whole)
+            try await Edge.until("round 1 and web on the node: \(scene.edge.program.error)") {
+                guard try await scene.atEdge("configmaps/settings")?["data"]?["round"] == "1" else { return false }
+                return try await scene.atEdge("pods/web")?["status"]?["containerStatuses"]?.array?.first?["containerID"]
+                    == first?["containerID"]
+            }
+            // The agent is at work again: it ends another Pod that comes now.
+            _ = try await cycle(1, .cut, scene)
+            #expect(scene.lines("lives") == ["life"], "the Pod web was begun again")
+            try await scene.end()
+        } catch {
+            scene.abandon()
+            throw error
+        }
+    }
 }

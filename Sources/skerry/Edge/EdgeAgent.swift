@@ -40,7 +40,12 @@ struct EdgeAgent {
         let runtime = try ProcessRuntime(settings)
         let begin = ContinuousClock.now
         socket = try AgentSocket(folder: folder, isMade: true)
-        pods = try await LocalPods(.file(folder + "/local.db"), node: node, environment: Self.environment)
+        let own = folder + "/local.db"
+        pods = try await DamagedCopy.replaced(own) { error in
+            writeError("\(own) is damaged (\(error.message)) and kept as \(own).damaged; deploy this node's own Pods again")
+        } open: {
+            try await LocalPods(.file(own), node: node, environment: Self.environment)
+        }
         var configuration = NodeAgent.Configuration(
             nodeName: node, address: machineAddress(), client: hub, runtime: runtime,
             facts: MachineFacts(

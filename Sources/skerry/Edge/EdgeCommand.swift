@@ -56,7 +56,7 @@ struct EdgeRunCommand: AsyncParsableCommand {
             EdgeMembership.Environment(
                 now: { Int64(time(nil)) }, report: { writeError($0) }, userAgent: "skerry/\(Skerry.configuration.version)"))
         writeError("node \(membership.identity.node) of \(membership.identity.address)")
-        let node = try EdgeNode(folder: dataDir, membership)
+        let node = try await EdgeNode(folder: dataDir, membership)
         let agent = try await EdgeAgent(membership, hub: node.hub, folder: dataDir, bandwidth: bandwidth)
         let (host, port) = CloudSettings.address(listen)!
         let owner = try await agent.listenToOwner()
@@ -66,7 +66,10 @@ struct EdgeRunCommand: AsyncParsableCommand {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await membership.run() }
                 group.addTask { await node.run(calls: agent.calls) }
-                group.addTask { await agent.run() }
+                group.addTask {
+                    await node.awaitCopy()
+                    if !Task.isCancelled { await agent.run() }
+                }
                 group.addTask { await HeapKeeper.run() }
             }
         }
