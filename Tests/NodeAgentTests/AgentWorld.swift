@@ -178,8 +178,8 @@ final class AgentWorld: Sendable {
         return (String(decoding: out, as: UTF8.self), String(decoding: err, as: UTF8.self), status)
     }
 
-    func logs(_ pod: String, _ query: LogQuery = LogQuery()) async throws(APIStatus) -> String {
-        try await call(.logs(PodTarget(namespace: "default", pod: pod), query)).out
+    func logs(_ pod: String, container: String = "", _ query: LogQuery = LogQuery()) async throws(APIStatus) -> String {
+        try await call(.logs(PodTarget(namespace: "default", pod: pod, container: container), query)).out
     }
 
     /// Waits until something has been told of a Pod: that is done after its status says so.
