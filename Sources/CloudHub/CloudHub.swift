@@ -266,11 +266,10 @@ package final class CloudHub: Sendable {
 
     /// Why a session may not go on: its Node is gone, or has another certificate now; nil if it may.
     private func refusal(_ session: NodeSession) -> String? {
-        let ref = ObjectRef(.node, ObjectKey(name: session.node))
-        guard case .object(_, let bytes) = lookUp(session.node, ref) else { return "node \"\(session.node)\" was removed from this cloud" }
-        guard let certificate = session.certificate, let object = try? JSONParser.parse(bytes),
-            !NodeIdentityRecord(object).accepts(certificate)
-        else { return nil }
+        guard let record = catalog.withLock({ $0.identity(of: session.node) }) else {
+            return "node \"\(session.node)\" was removed from this cloud"
+        }
+        guard let certificate = session.certificate, !record.accepts(certificate) else { return nil }
         return "node \"\(session.node)\" has another certificate now; come back with that"
     }
 
@@ -341,7 +340,7 @@ package final class CloudHub: Sendable {
             let writer = ReportWriter(client: nodeClient(session.node))
             while !Task.isCancelled, let (reports, isLeaseDue) = session.takeWork() {
                 if isLeaseDue { await renew(session, writer) }
-                for report in reports { await write(report, session, writer) }
+                if !reports.isEmpty { session.settle(await write(reports, writer)) }
             }
             finished(session)
         }
@@ -353,10 +352,28 @@ package final class CloudHub: Sendable {
         }
     }
 
-    private func write(_ report: Report, _ session: NodeSession, _ writer: ReportWriter) async {
+    /// Writes the reports of a session, those on one object in their order, the others at the same time: they share a commit, and one
+    /// message answers them all.
+    private func write(_ reports: [Report], _ writer: ReportWriter) async -> [(Report, ReportResult.Outcome, UInt64?)] {
+        if reports.count == 1 { return [await write(reports[0], writer)] }
+        return await withTaskGroup(of: [(Report, ReportResult.Outcome, UInt64?)].self) { group in
+            for same in Dictionary(grouping: reports, by: \.ref).values {
+                group.addTask {
+                    var results: [(Report, ReportResult.Outcome, UInt64?)] = []
+                    for report in same { results.append(await self.write(report, writer)) }
+                    return results
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+    }
+
+    /// - Returns: also what stands for the object's status now; nil without an object.
+    private func write(_ report: Report, _ writer: ReportWriter) async -> (Report, ReportResult.Outcome, UInt64?) {
         let (outcome, object) = await writer.apply(report)
         if let object { deliver(catalog.withLock { $0.wrote(report.ref.kind, object) }) }
-        session.settle([(report, outcome, object.map { Stamp($0) })])
+        // Most reports expect no status, and working it out costs as much as writing it.
+        return (report, outcome, object.map { report.expected == 0 ? 0 : Stamp.status($0) })
     }
 
     private func finished(_ session: NodeSession) {

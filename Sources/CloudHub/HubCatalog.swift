@@ -24,6 +24,8 @@ package struct HubCatalog: Sendable {
     private var needs: [String: [ObjectRef: Int]] = [:]
     private var needers: [ObjectRef: Set<String>] = [:]
     private var claims: [ObjectRef: NodeNeeds] = [:]
+    /// By node: which certificates hold. Asked at each change of a Node, whose text need not be read again for it.
+    private var identities: [String: NodeIdentityRecord] = [:]
     /// Up to where a kind's watch has told.
     private var cursors: [ResourceKind: UInt64] = [:]
     /// What the list that is under way has not held so far.
@@ -50,6 +52,9 @@ package struct HubCatalog: Sendable {
         guard needs[node]?[ref] != nil, let entry = entries[ref] else { return .absent }
         return .object(entry.stamp, entry.bytes)
     }
+
+    /// Which certificates of a node hold; nil for a node that does not exist.
+    package func identity(of node: String) -> NodeIdentityRecord? { identities[node] }
 
     // MARK: Told by the API
 
@@ -117,6 +122,7 @@ package struct HubCatalog: Sendable {
         let stamp = Stamp(object)
         // Written into a buffer that grew; kept in one that fits.
         entries[ref] = Entry(stamp: stamp, bytes: Array(object.bytes()[...]), revision: revision)
+        if kind == .node { identities[ref.key.name] = NodeIdentityRecord(object) }
         var marks = claim(ref, NodeNeeds(ref, object))
         if stamp != old?.stamp { for node in needers[ref] ?? [] { marks.insert(Mark(node: node, ref: ref)) } }
         return marks.sorted { ($0.node, $0.ref) < ($1.node, $1.ref) }
@@ -124,6 +130,7 @@ package struct HubCatalog: Sendable {
 
     private mutating func remove(_ ref: ObjectRef) -> [Mark] {
         guard entries.removeValue(forKey: ref) != nil else { return [] }
+        if ref.kind == .node { identities[ref.key.name] = nil }
         var marks = Set((needers[ref] ?? []).map { Mark(node: $0, ref: ref) })
         marks.formUnion(claim(ref, nil))
         return marks.sorted { ($0.node, $0.ref) < ($1.node, $1.ref) }

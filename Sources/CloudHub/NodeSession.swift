@@ -208,7 +208,7 @@ final class NodeSession: LinkPeer {
     /// No worker does anything for this session any more.
     var isIdle: Bool { state.withLock { !$0.isInWork } }
 
-    func settle(_ results: [(Report, ReportResult.Outcome, Stamp?)]) {
+    func settle(_ results: [(Report, ReportResult.Outcome, UInt64?)]) {
         change { session, now in
             var effects = session.settle(results, now: now)
             effects += pumped(&session, now)

@@ -301,22 +301,23 @@ package struct HubSession: Sendable {
 
     /// Tells the edge what became of reports.
     ///
-    /// - Parameter results: with the object's stamp where there is one now.
-    package mutating func settle(_ settled: [(Report, ReportResult.Outcome, Stamp?)], now: Duration) -> [Effect] {
+    /// - Parameter settled: with what stands for the object's status (`Stamp.status`) where there is an object now; for a report that expects
+    ///   no status any number will do.
+    package mutating func settle(_ settled: [(Report, ReportResult.Outcome, UInt64?)], now: Duration) -> [Effect] {
         guard isLive else { return [] }
         var effects: [Effect] = []
         var results: [ReportResult] = []
-        for (report, outcome, stamp) in settled {
+        for (report, outcome, status) in settled {
             reportCount -= 1
             reportBytes -= report.body.count
             var outcome = outcome
             if case .done = outcome {
                 let number = report.ref.number(seed: seed)
-                let isExpected = report.expected != 0 && stamp?.status == report.expected && held[number] != nil && phase == .live
+                let isExpected = report.expected != 0 && status == report.expected && held[number] != nil && phase == .live
                 if isExpected {
                     held[number]!.status = report.expected
                 } else {
-                    mark(report.ref, isForced: held[number] != nil && stamp != nil)
+                    mark(report.ref, isForced: held[number] != nil && status != nil)
                 }
                 outcome = .done(isExpected: isExpected)
             } else if case .refused = outcome, held[report.ref.number(seed: seed)] != nil {

@@ -6,26 +6,61 @@ package struct SessionOptions: Sendable {
     package var threadCount: Int
     /// Whether idle threads burn processor time while they wait.
     package var isSpinning: Bool
+    /// Whether a model of trees and a few operators is compiled, checked against ONNX Runtime, and asked without it from then on.
+    package var isCompiling: Bool
 
     /// Traps without a thread.
-    package init(threadCount: Int = 1, isSpinning: Bool = false) {
+    package init(threadCount: Int = 1, isSpinning: Bool = false, isCompiling: Bool = true) {
         precondition(threadCount > 0, "a session needs a thread")
         self.threadCount = threadCount
         self.isSpinning = isSpinning
+        self.isCompiling = isCompiling
     }
 }
 
-/// A loaded model. One thread at a time may use a session and its tensors.
+/// A loaded model. One thread at a time may use its tensors.
 package final class InferenceSession {
     /// Read from the file itself, not asked of ONNX Runtime.
     package let signature: ModelSignature
+    /// Who computes; decided when it was loaded.
+    package private(set) var evaluator = ModelEvaluator.onnxRuntime(because: "nothing else was wanted")
     let runtime: ONNXRuntime
-    let session: OpaquePointer
+    /// Nil of a compiled model, which does not need it any more.
+    private(set) var session: OpaquePointer?
+    private var compiled: CompiledModel?
 
     /// Loads a screened model. Blocks for some milliseconds.
     ///
     /// - Throws: `.refused` with ONNX Runtime's reason.
     package init(_ runtime: ONNXRuntime, _ file: ModelFile, options: SessionOptions = SessionOptions()) throws(InferenceError) {
+        self.runtime = runtime
+        signature = file.signature
+        session = try Self.load(runtime, file, options)
+        if options.isCompiling { try compile(file) }
+    }
+
+    /// Takes the compiled model, if there is one and it answers as ONNX Runtime does; then ONNX Runtime's is released.
+    private func compile(_ file: ModelFile) throws(InferenceError) {
+        let graph = try Graph(file), made: CompiledModelMaker
+        do throws(CompiledModelMaker.Unknown) {
+            made = try CompiledModelMaker(graph, signature)
+        } catch {
+            evaluator = .onnxRuntime(because: error.reason)
+            return
+        }
+        let model = CompiledModel(made, signature)
+        var check = CompiledCheck(model, keys: made.keys)
+        if let difference = try check.difference(self) {
+            evaluator = .onnxRuntime(because: difference)
+            return
+        }
+        compiled = model
+        evaluator = .compiled(checkedRows: CompiledCheck.singleRows + CompiledCheck.blockRows)
+        runtime.api.ReleaseSession(session)
+        session = nil
+    }
+
+    private static func load(_ runtime: ONNXRuntime, _ file: ModelFile, _ options: SessionOptions) throws(InferenceError) -> OpaquePointer {
         let api = runtime.api
         var settings: OpaquePointer?
         try runtime.check(api.CreateSessionOptions(&settings), "CreateSessionOptions")
@@ -39,12 +74,13 @@ package final class InferenceSession {
         var made: OpaquePointer?
         try runtime.check(
             api.CreateSessionFromArray(runtime.environment, file.bytes, file.bytes.count, settings!, &made), "CreateSession")
-        session = made!
-        self.runtime = runtime
-        signature = file.signature
+        return made!
     }
 
-    deinit { runtime.api.ReleaseSession(session) }
+    deinit { if let session { runtime.api.ReleaseSession(session) } }
+
+    /// Whether it answers without ONNX Runtime.
+    package var isCompiled: Bool { compiled != nil }
 
     /// Memory for a number of rows, bound once and used for many runs.
     ///
@@ -57,6 +93,16 @@ package final class InferenceSession {
     /// - Parameter tensors: of this session.
     package func run(_ tensors: BoundTensors) throws(InferenceError) {
         precondition(tensors.session === self, "tensors of another session")
+        if let compiled, let frame = tensors.frame { return compiled.run(frame, tensors.pointers, rows: tensors.rowCount) }
+        try runByRuntime(tensors)
+    }
+
+    fileprivate func frame(_ memories: [UnsafeMutableRawPointer]) -> CompiledModel.Frame? {
+        compiled.map { CompiledModel.Frame($0, memories) }
+    }
+
+    /// - Parameter tensors: known to ONNX Runtime.
+    func runByRuntime(_ tensors: BoundTensors) throws(InferenceError) {
         let status = runtime.api.Run(
             session, nil, tensors.inputNames, tensors.inputValues, signature.inputs.count, tensors.outputNames, signature.outputs.count,
             tensors.outputValues)
@@ -73,10 +119,13 @@ package final class BoundTensors {
     fileprivate let outputNames: UnsafeMutablePointer<UnsafePointer<CChar>?>
     fileprivate let inputValues: UnsafeMutablePointer<OpaquePointer?>
     fileprivate let outputValues: UnsafeMutablePointer<OpaquePointer?>
-    private var memories: [UnsafeMutableRawPointer] = []
+    /// Of the inputs, then of the outputs.
+    private(set) var pointers: [UnsafeMutableRawPointer] = []
+    fileprivate private(set) var frame: CompiledModel.Frame?
     private let specs: [TensorSpec]
 
-    fileprivate init(_ session: InferenceSession, rows: Int) throws(InferenceError) {
+    /// - Parameter isKnownToRuntime: nil: where ONNX Runtime is who computes.
+    init(_ session: InferenceSession, rows: Int, isKnownToRuntime: Bool? = nil) throws(InferenceError) {
         precondition(rows > 0, "tensors need a row")
         self.session = session
         rowCount = rows
@@ -88,17 +137,20 @@ package final class BoundTensors {
         inputValues.initialize(repeating: nil, count: specs.count)
         outputNames = inputNames + inputCount
         outputValues = inputValues + inputCount
-        for (index, spec) in specs.enumerated() { try bind(spec, at: index) }
+        let isKnown = isKnownToRuntime ?? !session.isCompiled
+        for (index, spec) in specs.enumerated() { try bind(spec, at: index, isKnown: isKnown) }
+        frame = session.frame(pointers)
     }
 
-    private func bind(_ spec: TensorSpec, at index: Int) throws(InferenceError) {
+    private func bind(_ spec: TensorSpec, at index: Int, isKnown: Bool) throws(InferenceError) {
         let (api, rows) = (session.runtime.api, spec.shape[0] ?? rowCount)
         guard spec.isOfRows else { throw .wrongTensor(name: spec.name, expected: "of rows of one size", found: "\(spec)") }
         guard rows == rowCount else { throw .wrongTensor(name: spec.name, expected: "of \(rowCount) rows", found: "\(spec)") }
         let byteCount = rowCount * spec.width * spec.type.byteCount
         let memory = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
         memory.initializeMemory(as: UInt8.self, repeating: 0, count: byteCount)
-        memories.append(memory)
+        pointers.append(memory)
+        guard isKnown else { return }
         let name = UnsafeMutablePointer<CChar>.allocate(capacity: spec.name.utf8.count + 1)
         for (place, byte) in spec.name.utf8.enumerated() { name[place] = CChar(bitPattern: byte) }
         name[spec.name.utf8.count] = 0
@@ -115,14 +167,14 @@ package final class BoundTensors {
             if let value = inputValues[index] { session.runtime.api.ReleaseValue(value) }
             inputNames[index]?.deallocate()
         }
-        for memory in memories { memory.deallocate() }
+        for memory in pointers { memory.deallocate() }
         inputNames.deallocate()
         inputValues.deallocate()
     }
 
     /// The memory of an input, then of the outputs, in the signature's order; valid while this object lives.
     package func bytes(at index: Int) -> UnsafeMutableRawBufferPointer {
-        UnsafeMutableRawBufferPointer(start: memories[index], count: rowCount * specs[index].width * specs[index].type.byteCount)
+        UnsafeMutableRawBufferPointer(start: pointers[index], count: rowCount * specs[index].width * specs[index].type.byteCount)
     }
 
     /// The memory of a float input or output, row-major; valid while this object lives.
@@ -136,7 +188,7 @@ package final class BoundTensors {
             preconditionFailure("the model has no \(type) tensor \"\(name)\"")
         }
         let count = rowCount * specs[index].width
-        return UnsafeMutableBufferPointer(start: memories[index].assumingMemoryBound(to: Element.self), count: count)
+        return UnsafeMutableBufferPointer(start: pointers[index].assumingMemoryBound(to: Element.self), count: count)
     }
 }
 

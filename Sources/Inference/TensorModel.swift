@@ -53,7 +53,18 @@ package final class TensorModel {
         if isOfRows, let rows = inputs.first?.shape.first, rows > 0, inputs.allSatisfy({ $0.shape[0] == rows }) {
             return try run(rows: rows, [inputs])
         }
+        if session.isCompiled { return try runUneven(inputs) }
         return try runFreely(inputs)
+    }
+
+    /// No row, or not the same number of rows for every input, of a model that ONNX Runtime does not know any more.
+    private func runUneven(_ inputs: [Tensor]) throws(InferenceError) -> [Tensor] {
+        let rows = inputs[0].shape[0]
+        for (spec, tensor) in zip(signature.inputs, inputs) where tensor.shape[0] != rows {
+            throw .wrongTensor(
+                name: spec.name, expected: "of \(rows) rows as \"\(signature.inputs[0].name)\"", found: "\(tensor.shape[0]) rows")
+        }
+        return signature.outputs.map { Tensor(type: $0.type, shape: [rows] + $0.shape.dropFirst().map { $0! }) }
     }
 
     /// Computes the outputs of several requests in one run; their rows follow each other.
@@ -96,12 +107,32 @@ package final class TensorModel {
             }
         }
         try session.run(tensors)
-        return signature.outputs.enumerated().map { place, spec in
+        return outputs(of: tensors)
+    }
+
+    /// Memory for a number of rows, for callers that fill it themselves and ask with it again and again.
+    ///
+    /// - Parameter rows: 1 or more; of a model of rows (`isOfRows`).
+    /// - Throws: `.tooManyRows`, or what ONNX Runtime says.
+    package func bound(rows: Int) throws(InferenceError) -> BoundTensors { try session.tensors(rows: rows) }
+
+    /// Computes the outputs in place.
+    ///
+    /// - Parameter tensors: of this model.
+    /// - Throws: `.refused` with ONNX Runtime's reason.
+    package func run(_ tensors: BoundTensors) throws(InferenceError) { try session.run(tensors) }
+
+    /// The outputs where they are computed: what they hold changes with every run.
+    package func outputs(of tensors: BoundTensors) -> [Tensor] {
+        signature.outputs.enumerated().map { place, spec in
             Tensor(
-                type: spec.type, shape: [rows] + spec.shape.dropFirst().map { $0! },
+                type: spec.type, shape: [tensors.rowCount] + spec.shape.dropFirst().map { $0! },
                 memory: TensorMemory(tensors.bytes(at: signature.inputs.count + place), owner: tensors))
         }
     }
+
+    /// Who computes.
+    package var evaluator: ModelEvaluator { session.evaluator }
 
     private func tensors(rows: Int) throws(InferenceError) -> BoundTensors {
         if let found = bound[rows] { return found }

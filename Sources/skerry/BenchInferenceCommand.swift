@@ -50,9 +50,11 @@ final class InferenceBench {
     private var turns = 0
 
     init(_ runtime: ONNXRuntime, _ file: ModelFile) throws {
-        session = try InferenceSession(runtime, file)
+        // Both by ONNX Runtime: what is around it is measured.
+        let options = SessionOptions(isCompiling: false)
+        session = try InferenceSession(runtime, file, options: options)
         tensors = try session.tensors(rows: 1)
-        let predictor = try TabularPredictor(runtime, file)
+        let predictor = try TabularPredictor(runtime, file, options: options)
         service = InferenceService(predictor, nanoseconds: monotonicNanoseconds)
         var generator = SeededGenerator(seed: 27)
         rows = (0..<512).map { _ in

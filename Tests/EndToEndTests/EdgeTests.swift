@@ -54,6 +54,10 @@ import Testing
         let ran = await first.kubectl(["exec", "web", "--", "/bin/sh", "-c", "echo out; exit 3"])
         #expect(ran.output == "out\n" && ran.status == 3, "\(ran.error)")
         #expect(await first.kubectl("get node e1 -o jsonpath={.status.conditions[?(@.type==\"Ready\")].status}").output == "True")
+        let conditions = await first.kubectl("get node e1 -o jsonpath={.status.conditions[*].type}").output.split(separator: " ")
+        #expect(
+            Set(conditions).isSuperset(of: ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure", "OnnxRuntimeReady", "TrainingReady"]),
+            "\(conditions)")
 
         let container = ".status.containerStatuses[0]"
         let state = "get pod web -o jsonpath={.status.phase},{\(container).containerID},{\(container).restartCount}"

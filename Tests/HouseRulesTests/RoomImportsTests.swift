@@ -28,7 +28,7 @@ import Testing
         // FoundationEssentials for JSON: it has no network and no processes.
         "KnowledgeBase": ["Storage", "Learning", "FoundationEssentials", "Foundation"],
         "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
-        "Inference": ["Learning", "COnnxRuntime"] + platform,
+        "Inference": ["Learning", "COnnxRuntime", "CVectors"] + platform,
         "Serving": ["CEpoll", "Inference", "Resources", "Synchronization"] + platform,
         "Workers": [
             "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Serving", "Storage", "ThermalComfort", "Training",

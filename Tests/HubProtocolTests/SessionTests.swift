@@ -265,7 +265,7 @@ struct Pair {
             if other { object[path: ["status", "by"]] = "somebody" }
             pair.objects[Pair.pod] = object
             let before = pair.changesSent
-            pair.perform(pair.hub.settle([(report, .done(isExpected: false), Stamp(object))], now: .zero))
+            pair.perform(pair.hub.settle([(report, .done(isExpected: false), Stamp.status(object))], now: .zero))
             pair.hub.mark(Pair.pod)
             pair.pump()
             pair.run()

@@ -214,6 +214,50 @@ import Testing
         }
     }
 
+    @Test func `a startup probe holds the others back, HTTP makes ready or not, and a port that is closed ends the container`() async throws
+    {
+        try await AgentWorld.with { world in
+            let port = Int64(KeptPort.choices()[0])
+            let script = """
+                import http.server, os, threading, time
+                server = http.server.ThreadingHTTPServer(("127.0.0.1", \(port)), http.server.SimpleHTTPRequestHandler)
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+                open("ready", "w").close()
+                while not os.path.exists("deaf"): time.sleep(0.05)
+                server.shutdown()
+                server.server_close()
+                time.sleep(1000)
+                """
+            func probe(_ handler: String, _ more: JSON, failures: Int64 = 1) -> JSON {
+                [.init(handler): more, "periodSeconds": 1, "timeoutSeconds": 30, "failureThreshold": .integer(failures)]
+            }
+            try await world.apply(
+                "probed",
+                [
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [
+                        [
+                            "name": "c", "image": "none", "command": ["python3", "-c", .string(script)],
+                            "startupProbe": probe("exec", ["command": ["test", "-e", "begun"]], failures: 10_000),
+                            "readinessProbe": probe("httpGet", ["path": "/ready", "port": .integer(port), "host": "127.0.0.1"]),
+                            "livenessProbe": probe("tcpSocket", ["port": .integer(port), "host": "127.0.0.1"]),
+                        ]
+                    ],
+                ])
+            try await world.wait(forEvent: "Unhealthy", about: "probed")
+            let pod = try await world.wait("probed", "ran") { $0.first["state"]?["running"] != nil }
+            #expect(pod.first["started"] == false && !pod.isTrue("Ready") && pod.first["restartCount"] == 0)
+            let id = ContainerID(pod: pod["metadata"]?["uid"]?.string ?? "", container: "c", attempt: 0)
+            let work = "\(world.runtime.folder(id))/work"
+            close(open("\(work)/begun", O_CREAT | O_WRONLY, 0o644))
+            try await world.wait("probed", "had started and was ready") { $0.first["started"] == true && $0.isTrue("Ready") }
+            unlink("\(work)/ready")
+            try await world.wait("probed", "was not ready, and ran") { !$0.isTrue("Ready") && $0.first["restartCount"] == 0 }
+            close(open("\(work)/deaf", O_CREAT | O_WRONLY, 0o644))
+            try await world.wait("probed", "was started again") { $0.first["restartCount"] == 1 }
+        }
+    }
+
     @Test func `a gRPC probe asks for the health of its service`() async throws {
         try await AgentWorld.with { world in
             let port = KeptPort.choices()[0]

@@ -209,7 +209,7 @@ struct HubSimulation {
             hub.sessions[node]!.reports.removeFirst()
             let (outcome, object) = cloud.apply(report, node: "edge-\(node)")
             if let object { hub.mark(hub.catalog.wrote(report.ref.kind, object)) }
-            perform(hub.sessions[node]!.pure.settle([(report, outcome, object.map { Stamp($0) })], now: now), node)
+            perform(hub.sessions[node]!.pure.settle([(report, outcome, object.map { Stamp.status($0) })], now: now), node)
         }
     }
 

@@ -28,6 +28,10 @@
         private var output: [UInt8] = []
         private var sent = 0
         private var head: LoopHead?
+        private static let keptHeadBytesMax = 1024
+        /// The head of the request before, and how it was read.
+        private var lastHead: LoopHead?
+        private var lastHeadBytes: [UInt8] = []
         private var searched = 0
         private var bodyStart = 0
         private var chunks: ChunkReader?
@@ -147,7 +151,7 @@
             guard end <= limits.headBytesMax else {
                 throw ServingRefusal(431, "the request's head has more than \(limits.headBytesMax) bytes")
             }
-            let found = try LoopHead(UnsafeBufferPointer(rebasing: bytes[..<end]))
+            let found = try known(UnsafeBufferPointer(rebasing: bytes[..<end]))
             if !found.keepsAlive { closesAfter = true }
             guard !found.isEncoded else { throw ServingRefusal(415, "the body is compressed; send it as it is") }
             stream = try handler.stream(for: found)
@@ -164,6 +168,18 @@
             }
             head = found
             return true
+        }
+
+        /// Clients that keep their connection send the same head again and again.
+        private func known(_ bytes: UnsafeBufferPointer<UInt8>) throws(ServingRefusal) -> LoopHead {
+            if let lastHead, lastHeadBytes.count == bytes.count,
+                lastHeadBytes.withUnsafeBufferPointer({ memcmp($0.baseAddress!, bytes.baseAddress!, bytes.count) == 0 })
+            {
+                return lastHead
+            }
+            let found = try LoopHead(bytes)
+            if bytes.count <= Self.keptHeadBytesMax { (lastHead, lastHeadBytes) = (found, Array(bytes)) }
+            return found
         }
 
         private func collect(_ head: LoopHead, _ limits: LoopLimits, _ room: Int) throws(ServingRefusal) -> LoopRequest? {

@@ -39,6 +39,8 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
     }
 
     private let name: String
+    /// Where most requests go.
+    private let inferPath: String
     private let state = Mutex(State())
     private let all = Mutex(VersionCounts())
     private let nanoseconds: @Sendable () -> UInt64
@@ -58,6 +60,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         tables: (@Sendable (RowTable) throws -> RowTable)? = nil, others: @escaping @Sendable (LoopHead, [UInt8]) async -> LoopResponse
     ) {
         (self.name, self.nanoseconds, self.onVerdict, self.tables, self.others) = (name, nanoseconds, onVerdict, tables, others)
+        inferPath = "/v2/models/\(name)/infer"
     }
 
     // MARK: - Versions
@@ -194,7 +197,13 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         let start = nanoseconds()
         var answers: [LoopAnswer?] = requests.map { _ in nil }
         var asked: [Asked] = []
+        let direct = state.withLock { $0.trial == nil ? $0.serving : nil }
         for (place, request) in requests.enumerated() {
+            // Requests that can be answered together are.
+            if let direct, requests.count == 1 || !direct.engine.isBatching, let response = answerDirectly(request, direct, start) {
+                answers[place] = .now(response)
+                continue
+            }
             do throws(ServingRefusal) {
                 switch try route(request.head) {
                 case .answer(let response): answers[place] = .now(response)
@@ -213,6 +222,18 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         }
         if !asked.isEmpty, state.withLock({ $0.trial != nil }) { judgeTrial() }
         return answers.map { $0! }
+    }
+
+    /// A row on the shortest way; nil for requests that are to be read as a whole.
+    private func answerDirectly(_ request: LoopRequest, _ served: Served, _ start: UInt64) -> LoopResponse? {
+        guard request.head.method == "POST", request.head.path == inferPath, let row = served.engine.directRow,
+            let call = row.read(request.body, headerLength: request.head.inferenceHeaderLength)
+        else { return nil }
+        do throws(InferenceError) {
+            return reply(served, call, rows: 1, try row.run(), start)
+        } catch {
+            return failure(served, error)
+        }
     }
 
     private func later(_ request: LoopRequest) -> LoopAnswer {
@@ -282,20 +303,28 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         do throws(InferenceError) {
             return reply(asked, try asked.served.engine.run([asked.tensors])[0], start)
         } catch {
-            let status = if case .refused = error { 500 } else { 400 }
-            if status == 500 { count(asked.served) { $0.failed += 1 } }
-            return LoopResponse(ServingRefusal(status, "model \"\(name)\": \(error)"))
+            return failure(asked.served, error)
         }
     }
 
+    private func failure(_ served: Served, _ error: InferenceError) -> LoopResponse {
+        let status = if case .refused = error { 500 } else { 400 }
+        if status == 500 { count(served) { $0.failed += 1 } }
+        return LoopResponse(ServingRefusal(status, "model \"\(name)\": \(error)"))
+    }
+
     private func reply(_ asked: Asked, _ outputs: [NamedTensor], _ start: UInt64) -> LoopResponse {
+        reply(asked.served, asked.call, rows: asked.tensors.first?.shape.first ?? 1, outputs, start)
+    }
+
+    private func reply(_ served: Served, _ call: InferCall, rows: Int, _ outputs: [NamedTensor], _ start: UInt64) -> LoopResponse {
         var body: [UInt8] = []
         body.reserveCapacity(512)
         do throws(ServingRefusal) {
-            let length = try InferReply.write(outputs, for: asked.call, modelName: name, version: asked.served.version, into: &body)
+            let length = try InferReply.write(outputs, for: call, modelName: name, version: served.version, into: &body)
             let time = nanoseconds() - start
-            let (label, rows) = (Self.label(outputs), asked.tensors.first?.shape.first ?? 1)
-            count(asked.served) {
+            let label = Self.label(outputs)
+            count(served) {
                 $0.answered += 1
                 $0.rows += rows
                 $0.latency.add(time)

@@ -13,6 +13,8 @@ package protocol ServedEngine: AnyObject {
     var parameters: JSON? { get }
     /// Whether requests that have arrived together are answered by one run, which was seen to give the same and to be faster.
     var isBatching: Bool { get }
+    /// For requests of one row that can be answered without tensors of their own; nil where there is no such way.
+    var directRow: DirectRow? { get }
     /// What the model is to be asked, in the order of its inputs.
     ///
     /// - Returns: nil where the request does not bring the model's inputs but something else, which somebody else may understand.
@@ -31,17 +33,23 @@ package final class TensorEngine: ServedEngine {
     package let outputs: [TensorSpec]
     package let parameters: JSON?
     package private(set) var isBatching = false
+    package let directRow: DirectRow?
     private let model: TensorModel
 
+    private let mayBatch: Bool
+
     /// Not yet warm.
-    package init(_ model: TensorModel, version: String) {
-        (self.model, self.version) = (model, version)
+    ///
+    /// - Parameter mayBatch: false: each request is answered by itself, whatever is found out.
+    package init(_ model: TensorModel, version: String, mayBatch: Bool = true) {
+        self.mayBatch = mayBatch
+        (self.model, self.version, directRow) = (model, version, DirectRow(model))
         (inputs, outputs) = (model.signature.inputs, model.outputs)
-        let names = inputs.map(\.name)
         // Free text of the file's maker, without what is not for people.
         let about = model.signature.metadata.filter { $0.key != "features" && $0.key != "classes" && $0.value.count <= 1024 }
-        let pairs = about.sorted { $0.key < $1.key }.prefix(32).map { ($0.key, JSON.string($0.value)) }
-        parameters = pairs.isEmpty || names.isEmpty ? nil : .object(JSONObject(pairs))
+        var pairs = about.filter { $0.key != "evaluator" }.sorted { $0.key < $1.key }.prefix(32).map { ($0.key, JSON.string($0.value)) }
+        pairs.append(("evaluator", .string(model.evaluator.name)))
+        parameters = .object(JSONObject(pairs))
     }
 
     package func tensors(for call: InferCall) throws(ServingRefusal) -> [Tensor]? { try InputOrder.tensors(for: call, inputs) }
@@ -58,7 +66,7 @@ package final class TensorEngine: ServedEngine {
     /// - Throws: what ONNX Runtime says of the model.
     package func warmUp(_ nanoseconds: () -> UInt64) throws(InferenceError) -> WarmUp.Finding {
         let finding = try WarmUp(inputs).run(model, nanoseconds)
-        isBatching = finding.isBatching
+        isBatching = finding.isBatching && mayBatch
         return finding
     }
 }

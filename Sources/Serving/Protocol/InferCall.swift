@@ -35,6 +35,9 @@ package struct InferCall {
     /// Of inputs that came another way; all outputs are wanted.
     init(inputs: [NamedTensor]) { self.inputs = inputs }
 
+    /// Of an input that was read elsewhere; all outputs are wanted.
+    init(id: [UInt8]?, isBinary: Bool) { (self.id, self.isBinary) = (id, isBinary) }
+
     /// What is known of an input before its values are read.
     private struct Pending {
         var name = ""

@@ -117,8 +117,10 @@ final class BenchWatcher: Sendable {
         if let sent = number(behind: sentMark, in: line) { state.lagsSeconds.append(Double(now &- sent) / 1e9) }
     }
 
+    /// The digits behind the first place of a mark.
+    ///
     /// - Precondition: the mark has at least eight bytes.
-    private static func number(behind mark: [UInt8], in line: UnsafeRawBufferPointer) -> UInt64? {
+    static func number(behind mark: [UInt8], in line: UnsafeRawBufferPointer) -> UInt64? {
         guard let start = line.baseAddress, line.count >= mark.count else { return nil }
         let begin = mark.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
         for place in 0...(line.count - mark.count) where line.loadUnaligned(fromByteOffset: place, as: UInt64.self) == begin {

@@ -40,12 +40,25 @@ struct BenchHubCommand: AsyncParsableCommand {
         let folder = "\(dataDir)/skerry-bench-\(UInt64.random(in: 0 ... .max))"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
-        var files = rlimit(rlim_cur: 65_536, rlim_max: 65_536)
-        // A process without the right keeps the limit it has; then connecting says which one was too low.
-        if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files) != 0 { writeError("the limit of open files stays as it is") }
+        try allowFiles()
         var table = AlignedTable(["figure", "value", "unit"])
         try await HubBench(folder: folder, nodes: nodes, seconds: Double(seconds), rate: changes).measure(&table)
         try say(table.text(output))
+    }
+
+    /// Raises the limit of open files as far as this process may; the cloud inherits it.
+    private func allowFiles() throws {
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        let wanted = rlim_t(nodes + 1000)
+        var limit = rlimit()
+        guard getrlimit(resource, &limit) == 0 else { throw CloudError("the limit of open files cannot be read") }
+        guard limit.rlim_cur < wanted else { return }
+        limit.rlim_cur = min(limit.rlim_max, wanted)
+        guard limit.rlim_cur == wanted, setrlimit(resource, &limit) == 0 else {
+            throw CloudError(
+                "\(nodes) nodes need \(wanted) open files, this shell allows \(limit.rlim_max); ask for fewer --nodes, or raise it with ulimit -n"
+            )
+        }
     }
 }
 
@@ -60,7 +73,8 @@ private final class BenchAgent: LinkPeer {
         var isClosed = true
         var isDialling = false
         var dialAt: Duration = .zero
-        var arrivals: [Duration] = []
+        /// Numbers of the changes that have come, and when each did.
+        var arrivals: [(number: Int, at: Duration)] = []
         var bodies: [UInt64: [UInt8]] = [:]
         var reported = 0
         var reportsLeft = 0
@@ -87,12 +101,18 @@ private final class BenchAgent: LinkPeer {
         fingerprint = users.holder(der)?.fingerprint ?? ""
     }
 
-    private var now: Duration { .now - start }
+    var now: Duration { .now - start }
     var isSynced: Bool { state.withLock { $0.isSynced && $0.replica.heldCount > 0 } }
     var isClosed: Bool { state.withLock { $0.isClosed } }
     var reported: Int { state.withLock { $0.reported } }
     var unanswered: Int { state.withLock { $0.replica.outbox.unansweredCount } }
-    var arrivals: [Duration] { state.withLock { $0.arrivals } }
+    /// Numbers of the changes that have come since the last time, and when each did; then they are forgotten.
+    func takeArrivals() -> [(number: Int, at: Duration)] {
+        state.withLock { state in
+            defer { state.arrivals = [] }
+            return state.arrivals
+        }
+    }
 
     func connected(_ link: any Link) {
         state.withLock { state in
@@ -124,16 +144,31 @@ private final class BenchAgent: LinkPeer {
         state.withLock { state in
             guard var session = state.session else { return }
             Self.perform(session.receive(message, &state.replica, now: now), &state)
-            if state.replica.takeTouched().contains(ref) { state.arrivals.append(now) }
-            for case .removeReport(let id) in state.replica.takeOperations() {
-                state.bodies[id] = nil
-                state.reported += 1
-            }
+            _ = state.replica.takeTouched()
+            for operation in state.replica.takeOperations() { note(operation, &state) }
             refill(&state)
             Self.perform(session.stored(&state.replica, now: now), &state)
             let bodies = state.bodies
             Self.perform(session.pump(&state.replica, now: now) { bodies[$0] }, &state)
             state.session = session
+        }
+    }
+
+    /// The label that a change of the load carries: its number.
+    static let label = "bench-change"
+    private static let mark = Array("\"\(label)\":\"".utf8)
+
+    private func note(_ operation: EdgeReplica.Operation, _ state: inout State) {
+        switch operation {
+        case .putObject(ref, _, let bytes):
+            bytes.withUnsafeBytes { bytes in
+                guard let number = BenchWatcher.number(behind: Self.mark, in: bytes) else { return }
+                state.arrivals.append((Int(number), now))
+            }
+        case .removeReport(let id):
+            state.bodies[id] = nil
+            state.reported += 1
+        default: break
         }
     }
 
@@ -166,8 +201,6 @@ private final class BenchAgent: LinkPeer {
     }
 
     func stopReporting() { state.withLock { $0.reportsLeft = 0 } }
-
-    func forgetArrivals() { state.withLock { $0.arrivals = [] } }
 
     func closed() {
         state.withLock { state in
@@ -219,14 +252,15 @@ private struct HubBench: Sendable {
             try await client.create(.node, ["metadata": ["name": .string(agent.name), "annotations": annotations]])
         }
         try await Task.sleep(for: .seconds(2))
-        let (memory, cpu) = (cloud.memoryMB, cloud.cpuSeconds)
+        let memory = cloud.memoryMB
         add("memory of the cloud with \(nodes) Nodes and no links", memory, "MB")
         let serverPort = port
         let dialling = Task { await keepDialling(agents, port: serverPort) }
         let connecting = ContinuousClock.now
+        let joining = Usage(cloud)
         try await until { agents.allSatisfy(\.isSynced) }
         add("\(nodes) sessions, all in sync after", (.now - connecting) / .seconds(1), "s")
-        add("  CPU of the cloud", cloud.cpuSeconds - cpu, "s")
+        self.add(joining.soFar, per: nodes, "session", &table)
         // Until what the handshakes took is given back (`HeapKeeper`).
         try await Task.sleep(for: .seconds(22))
         add("  memory a session", (cloud.memoryMB - memory) * 1000 / Double(nodes), "kB")
@@ -249,19 +283,22 @@ private struct HubBench: Sendable {
 
     /// What the writers share.
     private final class Tally: Sendable {
-        /// Milliseconds.
-        let latencies = Mutex<[Double]>([])
         let next = Atomic(0)
+        /// When each change was asked for, by its number; nil for one that the API did not take.
+        let sent: Mutex<[Duration?]>
+
+        init(_ count: Int) { sent = Mutex([Duration?](repeating: nil, count: count)) }
     }
 
+    /// Changes are asked for at their times, whether those before have arrived or not; each is known again by its number.
     private func measureChanges(_ agents: [BenchAgent], _ client: RESTClient, _ cloud: BenchProcess, _ table: inout AlignedTable)
         async throws
     {
-        for agent in agents { agent.forgetArrivals() }
+        for agent in agents { _ = agent.takeArrivals() }
         let count = Int(Double(rate) * seconds)
-        let cpu = cloud.cpuSeconds
+        let used = Usage(cloud)
         let begin = ContinuousClock.now
-        let tally = Tally()
+        let tally = Tally(count)
         await withTaskGroup(of: Void.self) { group in
             for _ in 0..<64 {
                 group.addTask {
@@ -269,39 +306,92 @@ private struct HubBench: Sendable {
                         let due = begin + .seconds(Double(number) / Double(rate))
                         if due > .now { try? await Task.sleep(until: due) }
                         let agent = agents[number % agents.count]
-                        let before = agent.arrivals.count
-                        let sent = ContinuousClock.now
-                        let patch = ObjectPatch(.merge, ["metadata": ["labels": ["bench": .string("\(number)")]]])
+                        let sent = agent.now
+                        let patch = ObjectPatch(.merge, ["metadata": ["labels": [BenchAgent.label: .string("\(number)")]]])
                         guard (try? await client.patch(.node, agent.ref.key, patch, part: .whole)) != nil else { continue }
-                        while agent.arrivals.count == before, .now - sent < .seconds(10) { try? await Task.sleep(for: .milliseconds(1)) }
-                        tally.latencies.withLock { $0.append((.now - sent) / .milliseconds(1)) }
+                        tally.sent.withLock { $0[number] = sent }
                     }
                 }
             }
         }
         let took = (.now - begin) / .seconds(1)
-        let sorted = tally.latencies.withLock { $0.sorted() }
-        table.rows.append(["changes by the API, delivered", fixed(Double(sorted.count) / took, decimals: 0), "1/s"])
-        for (name, share) in [("p50", 0.5), ("p99", 0.99)] where !sorted.isEmpty {
-            let value = sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
+        let cpu = used.soFar
+        // What is late counts with its lateness; what has not come after ten seconds is lost.
+        try await Task.sleep(for: .milliseconds(500))
+        var latencies: [Double] = []
+        var arrived = [Duration?](repeating: nil, count: count)
+        let sent = tally.sent.withLock { $0 }
+        for _ in 0..<100 {
+            for agent in agents { for (number, at) in agent.takeArrivals() { arrived[number] = at } }
+            latencies = Self.latencies(sent, arrived, nodes: agents.count)
+            if latencies.count == sent.count(where: { $0 != nil }) { break }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        latencies.sort()
+        let accepted = sent.count { $0 != nil }
+        table.rows.append(["changes by the API, of \(count) at \(rate)/s, taken", fixed(Double(accepted) / took, decimals: 0), "1/s"])
+        table.rows.append(["  of them lost on the way to the node", String(accepted - latencies.count), ""])
+        for (name, share) in [("p50", 0.5), ("p99", 0.99)] where !latencies.isEmpty {
+            let value = latencies[min(latencies.count - 1, Int(Double(latencies.count) * share))]
             table.rows.append(["  from the request to the node, \(name)", fixed(value, decimals: 1), "ms"])
         }
-        table.rows.append(["  CPU of the cloud", fixed(cloud.cpuSeconds - cpu, decimals: 1), "s"])
+        add(cpu, per: accepted, "change", &table)
+    }
+
+    /// Milliseconds from a change's request to its arrival, or to that of a newer one of the same node, which the cloud sends in its place.
+    private static func latencies(_ sent: [Duration?], _ arrived: [Duration?], nodes: Int) -> [Double] {
+        var latencies: [Double] = []
+        // From the last change of each node back to its first.
+        var newest = [Duration?](repeating: nil, count: nodes)
+        for number in sent.indices.reversed() {
+            if let at = arrived[number] { newest[number % nodes] = newest[number % nodes].map { min($0, at) } ?? at }
+            if let sent = sent[number], let at = newest[number % nodes] { latencies.append((at - sent) / .milliseconds(1)) }
+        }
+        return latencies
+    }
+
+    /// Processor time of the cloud, and of this process with its agents and clients, from its making on.
+    private struct Usage {
+        let cloud: BenchProcess
+        let cloudBefore: Double
+        let ownBefore: Double
+
+        init(_ cloud: BenchProcess) {
+            self.cloud = cloud
+            cloudBefore = cloud.cpuSeconds
+            ownBefore = Self.own
+        }
+
+        private static var own: Double {
+            var usage = rusage()
+            getrusage(Int32(RUSAGE_SELF.rawValue), &usage)
+            return Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
+        }
+
+        /// In seconds.
+        var soFar: (cloud: Double, own: Double) { (cloud.cpuSeconds - cloudBefore, Self.own - ownBefore) }
+    }
+
+    private func add(_ cpu: (cloud: Double, own: Double), per count: Int, _ what: String, _ table: inout AlignedTable) {
+        table.rows.append(["  CPU of the cloud", fixed(cpu.cloud, decimals: 1), "s"])
+        table.rows.append(["  CPU of the cloud a \(what)", fixed(cpu.cloud * 1000 / Double(max(count, 1)), decimals: 3), "ms"])
+        table.rows.append(["  CPU of the simulated nodes and clients", fixed(cpu.own, decimals: 1), "s"])
     }
 
     private func measureReports(_ agents: [BenchAgent], _ cloud: BenchProcess, _ table: inout AlignedTable) async throws {
-        let cpu = cloud.cpuSeconds
+        let used = Usage(cloud)
         let begin = ContinuousClock.now
         let reporting = Array(agents.prefix(500))
         for agent in reporting { agent.report(1_000_000) }
         try await Task.sleep(for: .seconds(seconds))
         let count = reporting.reduce(0) { $0 + $1.reported }
         let took = (.now - begin) / .seconds(1)
+        let cpu = used.soFar
         for agent in reporting { agent.stopReporting() }
         table.rows.append([
             "reports of \(reporting.count) nodes, durable and acknowledged", fixed(Double(count) / took, decimals: 0), "1/s",
         ])
-        table.rows.append(["  CPU of the cloud", fixed(cloud.cpuSeconds - cpu, decimals: 1), "s"])
+        add(cpu, per: count, "report", &table)
         try await until { reporting.allSatisfy { $0.unanswered == 0 } }
     }
 

@@ -64,6 +64,8 @@ package final class ServeWorker: HTTPResponder {
     private let streams: WorkerStreams?
     /// What earlier lives of this worker have come to.
     private let lives: VersionLives?
+    /// Whether requests that arrive together may be answered together.
+    private let isBatching: Bool
 
     /// - Parameters:
     ///   - onnxRuntime: where its library may lie, best first.
@@ -92,6 +94,7 @@ package final class ServeWorker: HTTPResponder {
         let begin = ContinuousClock.now
         joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
         isDirect = adaptation == nil && joint == nil
+        isBatching = try Self.isBatching(settings)
         lives = try VersionLives(settings, now: now, say: say)
         streams = try WorkerStreams(settings, modelName: modelName, libraries: mosquitto, say: say)
     }
@@ -103,6 +106,15 @@ package final class ServeWorker: HTTPResponder {
     ///   - roots: folders that may hold a `.deps`.
     package static func mosquittoCandidates(chosen: String?, roots: [String]) -> [String] {
         MosquittoLibrary.candidates(chosen: chosen, roots: roots)
+    }
+
+    private static func isBatching(_ settings: WorkerSettings) throws -> Bool {
+        switch settings["INFERENCE_BATCHING"] ?? "auto" {
+        case "auto": true
+        case "off": false
+        case let text:
+            throw WorkerInputError("INFERENCE_BATCHING=\(text.prefix(40)): give auto, which answers together what gains from it, or off")
+        }
     }
 
     /// Rows of a stream by the names of a table's columns.
@@ -272,7 +284,7 @@ package final class ServeWorker: HTTPResponder {
 
     private func take(_ loaded: Loaded) throws {
         let time = now().text
-        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect)
+        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect, isBatching: isBatching)
         let isTried = state.withLock { state in
             state.updateTime = time
             // Whoever goes back does so at once: what served before needs no trial.
@@ -288,6 +300,7 @@ package final class ServeWorker: HTTPResponder {
         desk.offer(offer.engine, trial: isTried ? trial : nil)
         if let words = offer.words { say(words) }
         say("model \"\(modelName)\", version \(loaded.version)")
+        ResidentMemory.giveBack()
     }
 
     /// Whether a version is the one that serves, or an older one.

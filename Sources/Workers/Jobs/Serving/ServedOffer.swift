@@ -25,9 +25,11 @@ struct ServedOffer {
     /// What was found out about it, for people.
     let words: String?
 
-    /// - Parameter isDirect: false: requests of the model's inputs go the long way too, because something is added to its answers there.
+    /// - Parameters:
+    ///   - isDirect: false: requests of the model's inputs go the long way too, because something is added to its answers there.
+    ///   - isBatching: false: each request is answered by itself, whatever is found out.
     /// - Throws: what ONNX Runtime says of the first run.
-    init(_ judge: RowJudge, version: String, isDirect: Bool) throws {
+    init(_ judge: RowJudge, version: String, isDirect: Bool, isBatching: Bool) throws {
         guard let model = judge.tensorModel else {
             (engine, words) = (TabularEngine(judge, nil, version: version), nil)
             return
@@ -35,12 +37,13 @@ struct ServedOffer {
         if judge.isTabular {
             let made = TabularEngine(judge, isDirect ? model : nil, version: version)
             try made.warmUp()
-            (engine, words) = (made, nil)
+            (engine, words) = (made, "\(model.evaluator)")
         } else {
-            let made = TensorEngine(model, version: version)
+            let made = TensorEngine(model, version: version, mayBatch: isBatching)
             let finding = try made.warmUp(monotonic)
             let time = finding.singleNanoseconds.map { "\($0 / 1000) µs a run" } ?? "no inputs could be made up for a first run"
-            (engine, words) = (made, time + (finding.isBatching ? ", requests that arrive together are answered together" : ""))
+            let together = made.isBatching ? ", requests that arrive together are answered together" : ""
+            (engine, words) = (made, "\(time)\(together), \(model.evaluator)")
         }
     }
 }
@@ -52,6 +55,7 @@ final class TabularEngine: ServedEngine {
     let outputs: [TensorSpec]
     let parameters: JSON?
     let isBatching = false
+    let directRow: DirectRow?
     private let model: TensorModel?
     private let classes: [[UInt8]]
     private let places: [Int]
@@ -59,7 +63,8 @@ final class TabularEngine: ServedEngine {
     /// - Parameter model: nil: every request goes the long way.
     init(_ judge: RowJudge, _ model: TensorModel?, version: String) {
         (self.model, self.version) = (model, version)
-        classes = judge.classNames.map { Array($0.utf8) }
+        let classes = judge.classNames.map { Array($0.utf8) }
+        self.classes = classes
         inputs = [TensorSpec(name: "features", type: .float, shape: [nil, judge.featureNames.count])]
         outputs =
             classes.isEmpty
@@ -70,9 +75,36 @@ final class TabularEngine: ServedEngine {
             ]
         parameters = [
             "features": .array(judge.featureNames.map { .string($0) }), "classes": .array(judge.classNames.map { .string($0) }),
+            "evaluator": .string(model?.evaluator.name ?? "onnxruntime"),
         ]
         let names = classes.isEmpty ? ["value"] : ["probabilities", "label"]
-        places = names.map { name in model?.outputs.firstIndex { $0.name == name } ?? 0 }
+        let places = names.map { name in model?.outputs.firstIndex { $0.name == name } ?? 0 }
+        self.places = places
+        directRow = model.flatMap { Self.directRow($0, classes, places) }
+    }
+
+    /// Of a row of features alone: sites and persons are unknown.
+    private static func directRow(_ model: TensorModel, _ classes: [[UInt8]], _ places: [Int]) -> DirectRow? {
+        guard model.isOfRows, let input = model.signature.inputs.firstIndex(where: { $0.name == "features" && $0.type == .float }),
+            let row = try? BoundRow(model)
+        else { return nil }
+        let first = row.outputs[places[0]].tensor
+        guard !classes.isEmpty else {
+            let outputs = [NamedTensor("value", first)]
+            return DirectRow(name: "features", values: row.floats(input)) { () throws(InferenceError) in
+                try row.run()
+                return outputs
+            }
+        }
+        let label = row.outputs[places[1]].tensor
+        let answers = (classes + [[]]).map { name in
+            [NamedTensor("probabilities", first), NamedTensor("label", label), NamedTensor("class", Tensor(texts: [name], shape: [1]))]
+        }
+        return DirectRow(name: "features", values: row.floats(input)) { () throws(InferenceError) in
+            try row.run()
+            let found = Int(label.values(as: Int64.self)[0])
+            return answers[classes.indices.contains(found) ? found : classes.count]
+        }
     }
 
     func warmUp() throws(InferenceError) {

@@ -1,0 +1,256 @@
+package import Inference
+
+/// The shortest way through a model: a request that brings its one input of floats, one row, goes from the connection's buffer into memory that was
+/// bound when the model was loaded, and the outputs are written from where they are computed.
+///
+/// Used on the loop's thread alone.
+package final class DirectRow {
+    /// The input's name, as UTF-8.
+    private let name: [UInt8]
+    private let values: UnsafeMutableBufferPointer<Float>
+    private let answer: () throws(InferenceError) -> [NamedTensor]
+
+    /// - Parameters:
+    ///   - name: the input's.
+    ///   - values: its row; valid while `answer` is.
+    ///   - answer: computes the outputs from the row; they are valid until it is called again.
+    package init(name: String, values: UnsafeMutableBufferPointer<Float>, answer: @escaping () throws(InferenceError) -> [NamedTensor]) {
+        (self.name, self.values, self.answer) = (Array(name.utf8), values, answer)
+    }
+
+    /// Of a model with one input of floats, and a row of one size.
+    ///
+    /// - Returns: nil for other models.
+    package convenience init?(_ model: TensorModel) {
+        guard model.isOfRows, model.signature.inputs.count == 1, model.signature.inputs[0].type == .float,
+            model.signature.inputs[0].shape.count == 2,
+            let row = try? BoundRow(model)
+        else { return nil }
+        self.init(name: model.signature.inputs[0].name, values: row.floats(0)) { () throws(InferenceError) in
+            try row.run()
+            return row.outputs
+        }
+    }
+
+    /// Reads a request's row into its place.
+    ///
+    /// - Returns: what else the request says; nil for one that must be read by `InferCall`: it says more, brings something else, or is wrong.
+    func read(_ body: UnsafeRawBufferPointer, headerLength: Int?) -> InferCall? {
+        let length = headerLength ?? body.count
+        guard length <= body.count, let base = body.baseAddress else { return nil }
+        var reader = RowReader(base.assumingMemoryBound(to: UInt8.self), length)
+        return reader.read(name, values, behind: UnsafeRawBufferPointer(rebasing: body[length...]))
+    }
+
+    /// - Throws: what the model's runtime says.
+    func run() throws(InferenceError) -> [NamedTensor] { try answer() }
+}
+
+/// A model's inputs and outputs for one row, in memory of its own that is used again and again.
+package final class BoundRow {
+    /// In the order of the model's outputs; valid until the next run.
+    package let outputs: [NamedTensor]
+    private let model: TensorModel
+    private let tensors: BoundTensors
+
+    /// - Parameter model: of rows (`isOfRows`).
+    /// - Throws: as `TensorModel.bound`.
+    package init(_ model: TensorModel) throws(InferenceError) {
+        self.model = model
+        tensors = try model.bound(rows: 1)
+        outputs = zip(model.outputs, model.outputs(of: tensors)).map { NamedTensor($0.name, $1) }
+    }
+
+    /// The row of an input.
+    package func floats(_ index: Int) -> UnsafeMutableBufferPointer<Float> { tensors.bytes(at: index).bindMemory(to: Float.self) }
+
+    /// Computes the outputs.
+    ///
+    /// - Throws: what the model's runtime says.
+    package func run() throws(InferenceError) { try model.run(tensors) }
+}
+
+/// Reads what most requests look like; gives up at anything else.
+private struct RowReader {
+    private let bytes: UnsafePointer<UInt8>
+    private let end: Int
+    private var place = 0
+
+    private struct Found { var binarySize: Int? }
+
+    init(_ bytes: UnsafePointer<UInt8>, _ count: Int) { (self.bytes, end) = (bytes, count) }
+
+    mutating func read(_ name: [UInt8], _ values: UnsafeMutableBufferPointer<Float>, behind: UnsafeRawBufferPointer) -> InferCall? {
+        var (id, isBinary, hasInput, binarySize): ([UInt8]?, Bool, Bool, Int?) = (nil, false, false, nil)
+        guard takes(0x7b) else { return nil }
+        repeat {
+            guard let key = word(), takes(0x3a) else { return nil }
+            if isSame(key, "inputs") {
+                guard !hasInput, takes(0x5b), let found = input(name, values), takes(0x5d) else { return nil }
+                (hasInput, binarySize) = (true, found.binarySize)
+            } else if isSame(key, "id") {
+                guard id == nil, let text = word(), text.count <= 1024 else { return nil }
+                id = Array(text)
+            } else if isSame(key, "parameters") {
+                guard takes(0x7b), let inner = word(), isSame(inner, "binary_data_output"), takes(0x3a), let flag = flag(), takes(0x7d)
+                else {
+                    return nil
+                }
+                isBinary = flag
+            } else {
+                return nil
+            }
+        } while takes(0x2c)
+        guard takes(0x7d), hasInput, !isMore else { return nil }
+        if let binarySize {
+            guard binarySize == behind.count, binarySize == values.count * 4 else { return nil }
+            UnsafeMutableRawBufferPointer(values).copyMemory(from: behind)
+        } else if behind.count > 0 {
+            return nil
+        }
+        return InferCall(id: id, isBinary: isBinary)
+    }
+
+    /// One input: its name, its type, the shape of one row, and then its values, or how many bytes they have behind the JSON.
+    private mutating func input(_ name: [UInt8], _ values: UnsafeMutableBufferPointer<Float>) -> Found? {
+        var (hasName, hasType, hasShape, hasData, binarySize): (Bool, Bool, Bool, Bool, Int?) = (false, false, false, false, nil)
+        guard takes(0x7b) else { return nil }
+        repeat {
+            guard let key = word(), takes(0x3a) else { return nil }
+            if isSame(key, "name") {
+                guard !hasName, let text = word(), text.elementsEqual(name) else { return nil }
+                hasName = true
+            } else if isSame(key, "datatype") {
+                guard !hasType, let text = word(), isSame(text, "FP32") else { return nil }
+                hasType = true
+            } else if isSame(key, "shape") {
+                guard !hasShape, takes(0x5b), whole() == 1, takes(0x2c), whole() == values.count, takes(0x5d) else { return nil }
+                hasShape = true
+            } else if isSame(key, "data") {
+                guard !hasData, numbers(values) else { return nil }
+                hasData = true
+            } else if isSame(key, "parameters") {
+                guard binarySize == nil, takes(0x7b), let inner = word(), isSame(inner, "binary_data_size"), takes(0x3a),
+                    let size = whole(),
+                    takes(0x7d)
+                else { return nil }
+                binarySize = size
+            } else {
+                return nil
+            }
+        } while takes(0x2c)
+        guard takes(0x7d), hasName, hasType, hasShape, hasData != (binarySize != nil) else { return nil }
+        return Found(binarySize: binarySize)
+    }
+
+    // MARK: - Pieces
+
+    /// The next byte that is no space.
+    private mutating func next() -> UInt8? {
+        while place < end {
+            switch bytes[place] {
+            case 0x20, 0x0a, 0x0d, 0x09: place += 1
+            default: return bytes[place]
+            }
+        }
+        return nil
+    }
+
+    private var isMore: Bool {
+        var copy = self
+        return copy.next() != nil
+    }
+
+    private mutating func takes(_ byte: UInt8) -> Bool {
+        guard next() == byte else { return false }
+        place += 1
+        return true
+    }
+
+    /// A text of plain characters, without its quotes.
+    private mutating func word() -> UnsafeBufferPointer<UInt8>? {
+        guard takes(0x22) else { return nil }
+        let start = place
+        while place < end, bytes[place] != 0x22 {
+            guard bytes[place] >= 0x20, bytes[place] < 0x80, bytes[place] != 0x5c else { return nil }
+            place += 1
+        }
+        guard place < end else { return nil }
+        defer { place += 1 }
+        return UnsafeBufferPointer(start: bytes + start, count: place - start)
+    }
+
+    private func isSame(_ text: UnsafeBufferPointer<UInt8>, _ word: StaticString) -> Bool {
+        guard text.count == word.utf8CodeUnitCount else { return false }
+        for index in 0..<text.count where text[index] != word.utf8Start[index] { return false }
+        return true
+    }
+
+    private mutating func flag() -> Bool? {
+        for (word, value) in [("true" as StaticString, true), ("false", false)] {
+            guard next() != nil, end - place >= word.utf8CodeUnitCount,
+                isSame(UnsafeBufferPointer(start: bytes + place, count: word.utf8CodeUnitCount), word)
+            else { continue }
+            place += word.utf8CodeUnitCount
+            return value
+        }
+        return nil
+    }
+
+    private mutating func whole() -> Int? {
+        guard next() != nil else { return nil }
+        let start = place
+        var value = 0
+        while place < end, bytes[place] &- 0x30 < 10, place - start < 10 {
+            value = value &* 10 &+ Int(bytes[place] &- 0x30)
+            place += 1
+        }
+        guard place > start, bytes[start] != 0x30 || place == start + 1 else { return nil }
+        return value
+    }
+
+    private mutating func numbers(_ values: UnsafeMutableBufferPointer<Float>) -> Bool {
+        guard takes(0x5b) else { return false }
+        let isNested = takes(0x5b)
+        for index in 0..<values.count {
+            guard index == 0 || takes(0x2c), next() != nil, let value = number() else { return false }
+            values[index] = value
+        }
+        return takes(0x5d) && (!isNested || takes(0x5d))
+    }
+
+    private static let powers: [Double] = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15]
+
+    /// `null`, or a number of at most fifteen digits without an exponent: its quotient is the nearest double, as `JSONScanner` reads it.
+    private mutating func number() -> Float? {
+        if bytes[place] == 0x6e {
+            guard end - place >= 4, bytes[place + 1] == 0x75, bytes[place + 2] == 0x6c, bytes[place + 3] == 0x6c else { return nil }
+            place += 4
+            return .nan
+        }
+        let isNegative = bytes[place] == 0x2d
+        if isNegative { place += 1 }
+        let start = place
+        var digits: UInt64 = 0
+        while place < end, bytes[place] &- 0x30 < 10 {
+            digits = digits &* 10 &+ UInt64(bytes[place] &- 0x30)
+            place += 1
+        }
+        let wholeCount = place - start
+        guard wholeCount > 0, wholeCount == 1 || bytes[start] != 0x30 else { return nil }
+        var fraction = 0
+        if place < end, bytes[place] == 0x2e {
+            place += 1
+            let first = place
+            while place < end, bytes[place] &- 0x30 < 10 {
+                digits = digits &* 10 &+ UInt64(bytes[place] &- 0x30)
+                place += 1
+            }
+            fraction = place - first
+            guard fraction > 0 else { return nil }
+        }
+        guard wholeCount + fraction <= 15, place < end, bytes[place] | 0x20 != 0x65 else { return nil }
+        let value = Double(digits) / Self.powers[fraction]
+        return Float(isNegative ? -value : value)
+    }
+}
