@@ -282,10 +282,10 @@ struct JobFaultTests {
             await cloud.kubectl(reported).output.contains("\"modelVersion\":\"1\"")
         }
         // At once, so that both jobs find the same rows.
-        let more = Array(Self.rows(300..<420).joined().utf8)
-        let descriptor = open("\(folder)/data/rooms.csv", O_WRONLY | O_APPEND | O_CLOEXEC)
-        #expect(write(descriptor, more, more.count) == more.count)
-        close(descriptor)
+        let file = try #require(fopen("\(folder)/data/rooms.csv", "a"))
+        setvbuf(file, nil, _IOFBF, 1 << 16)
+        fputs(Self.rows(300..<420).joined(), file)
+        fclose(file)
         try await Self.ended("2", "calm", cloud)
         let trial = try await Self.condition("at 1 worker", "storm", cloud)
         #expect(trial.hasPrefix("Deploy Running OnTrial version 2 answers a share of 0.5"), "\(trial)")

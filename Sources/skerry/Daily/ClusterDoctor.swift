@@ -29,6 +29,8 @@ struct ClusterDoctor {
     var datasets: [JSON] = []
     /// What nodes say of themselves, by their names: `NodeMetrics`.
     var metrics: [String: JSON] = [:]
+    /// When nodes were asked: their clocks were looked at between this and now.
+    var asked: Timestamp
     /// Of this program, `0.1.0`.
     var version: String
     var now: Timestamp
@@ -79,7 +81,8 @@ struct ClusterDoctor {
                     remedy: "look at the log of its agent; an older program does not know them")
             ]
         }
-        let difference = told.seconds - now.seconds
+        // Ahead of the end of the question, or behind its beginning.
+        let difference = told > now ? told.seconds - now.seconds : min(0, told.seconds - asked.seconds)
         guard abs(difference) > Self.clockSecondsMax else { return [] }
         return [
             Finding(

@@ -79,12 +79,14 @@ struct DoctorCommand: AsyncParsableCommand {
 
     private func look(_ client: RESTClient) async throws -> ClusterDoctor {
         let query = ListQuery(limit: 500)
-        var doctor = ClusterDoctor(version: Skerry.configuration.version, now: Timestamp(seconds: ClusterOptions.now))
+        let now = Timestamp(seconds: ClusterOptions.now)
+        var doctor = ClusterDoctor(asked: now, version: Skerry.configuration.version, now: now)
         doctor.nodes = try await client.listAll(.node, query).items
         doctor.pods = try await client.listAll(.pod, query).items
         for (kind, short) in zip(KnownKinds.jobs, ["ll", "il", "ji"]) { doctor.jobs.append((short, try await list(client, kind))) }
         doctor.models = try await list(client, KnownKinds.model)
         doctor.datasets = try await list(client, KnownKinds.dataset)
+        doctor.asked = Timestamp(seconds: ClusterOptions.now)
         let metrics = try? JSONParser.parse(try await client.bytes(Usage.nodesPath), limits: .init(depthMax: 32, bytesMax: 64 << 20))
         for item in metrics?["items"]?.array ?? [] { doctor.metrics[ObjectKey(item).name] = item }
         doctor.now = Timestamp(seconds: ClusterOptions.now)
