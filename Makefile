@@ -1,6 +1,6 @@
 SWIFT_BUILD = swift build -c release --explicit-target-dependency-import-check error
 
-.PHONY: build install test test-xgboost-1.7 demo demo-soak format describe bench models prove-knowledge prove-storage fuzz simulate prove-interruption prove-inference
+.PHONY: build install test test-xgboost-1.7 demo demo-soak format describe bench models prove-knowledge prove-storage fuzz simulate prove-interruption prove-inference prove-autonomy
 
 build:
 	scripts/bootstrap
@@ -15,7 +15,7 @@ install: build
 
 # Suites of servers, which answer in time only while nothing else holds both cores; the others compute for minutes.
 # A few tests at once: with hundreds, each waits for all.
-SERVERS = ^DemoTests\.DemoCluster|^(APIServer|CloudHub|Controllers|EdgeAccess|FuzzTests|HouseRules|HubProtocol|Identity|KubernetesClient|Network|NodeAgent|Reconciliation|Resources|Simulation|Serving|Storage)[A-Za-z]*\.|^EndToEndTests\.(Cloud|Edge|FileTransfer|Hub|Job|Join|Kubectl|Model|Node|Python|Rollout|Sedna|WorkerPod)|^WorkersTests\.(Adaptation|JointWorker|NumberWorker|PythonExample|ServeSoak|ServeWorker|TrainWorker|Triton)
+SERVERS = ^DemoTests\.DemoCluster|^(APIServer|CloudHub|Controllers|EdgeAccess|FuzzTests|HouseRules|HubProtocol|Identity|KubernetesClient|Network|NodeAgent|Reconciliation|Resources|Simulation|Serving|Storage)[A-Za-z]*\.|^EndToEndTests\.(Autonomy|Cloud|Edge|FileTransfer|Hub|Job|Join|Kubectl|Model|Node|Python|Rollout|Sedna|WorkerPod)|^WorkersTests\.(Adaptation|JointWorker|NumberWorker|PythonExample|ServeSoak|ServeWorker|Stream|TrainWorker|Triton|VersionLives)
 
 # Everything CI runs. Release, because the tests work on the whole database.
 test:
@@ -71,6 +71,12 @@ simulate:
 	scripts/bootstrap
 	$(SWIFT_BUILD) --build-tests
 	env SKERRY_SEEDS=$${SEEDS:-10000} $${SEED:+SKERRY_SEED=$$SEED} swift test -c release --skip-build --filter SimulationTests
+
+# Cuts the link of an edge with running Pods, kills it, kills its cloud, begins it without a link, SKERRY_CUTS times in all; `make test` does a share.
+prove-autonomy:
+	scripts/bootstrap
+	$(SWIFT_BUILD) --build-tests
+	SKERRY_CUTS=$${SKERRY_CUTS:-200} swift test -c release --skip-build --filter 'AutonomyTests|EndToEndTests.HubTests'
 
 # A serving worker over a million requests, each answer checked, a hundred versions and a hundred kills; `make test` does a share.
 prove-inference:

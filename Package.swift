@@ -88,7 +88,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "ResourcesTests", dependencies: ["Resources"], swiftSettings: strict),
         .testTarget(name: "IdentityTests", dependencies: x509 + ["Identity", crypto], swiftSettings: strict),
-        .testTarget(name: "NetworkTests", dependencies: ["Network"], swiftSettings: strict),
+        .testTarget(name: "NetworkTests", dependencies: ["Network", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "APIServerTests",
             dependencies: ["APIServer", "Controllers", "Identity", "Network", "Reconciliation", "Resources", "Storage", "TestKit"],

@@ -156,7 +156,8 @@ package actor EdgeHub {
                 } catch {
                     if known.failure != error.description { environment.report("no link to the cloud: \(error)") }
                     known.failure = error.description
-                    wait = backoff.failed(random: environment.random(), asked: .seconds(Int64(error.retryAfterSeconds)))
+                    wait = backoff.failed(
+                        random: environment.random(), asked: .seconds(Int64(error.retryAfterSeconds)), isReached: error.isReached)
                 }
                 if wait > .zero, !Task.isCancelled { await environment.sleep(wait) }
             }

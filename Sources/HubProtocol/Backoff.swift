@@ -5,14 +5,18 @@ package struct Backoff: Sendable, Equatable {
     package var first: Duration
     /// The highest ceiling.
     package var limit: Duration
+    /// The highest ceiling while the other side is out of reach: asking again costs nobody else anything, and a link that is there again is
+    /// to be noticed within seconds.
+    package var unreachedLimit: Duration
     /// Failures in a row.
     package private(set) var failures = 0
 
-    /// - Precondition: `first` is positive and no longer than `limit`.
-    package init(first: Duration = .milliseconds(500), limit: Duration = .seconds(60)) {
-        precondition(first > .zero && first <= limit, "the first ceiling is positive and within the limit")
+    /// - Precondition: `first` is positive and no longer than the limits.
+    package init(first: Duration = .milliseconds(500), limit: Duration = .seconds(60), unreachedLimit: Duration = .seconds(3)) {
+        precondition(first > .zero && first <= min(limit, unreachedLimit), "the first ceiling is positive and within the limits")
         self.first = first
         self.limit = limit
+        self.unreachedLimit = unreachedLimit
     }
 
     /// A link stood.
@@ -23,10 +27,15 @@ package struct Backoff: Sendable, Equatable {
     /// - Parameters:
     ///   - random: any 64 bits, from outside.
     ///   - asked: the other side wants to be left alone so long; the wait is spread over the next half of that.
+    ///   - isReached: the other side had been there to answer, well or not. Failures to reach it raise the ceiling to `unreachedLimit` alone.
     /// - Returns: how long to wait.
-    package mutating func failed(random: UInt64, asked: Duration = .zero) -> Duration {
-        failures += 1
+    package mutating func failed(random: UInt64, asked: Duration = .zero, isReached: Bool = true) -> Duration {
         let share = Double(random >> 11) / Double(1 << 53)
+        guard isReached else {
+            if failures == 0 || ceiling < unreachedLimit { failures += 1 }
+            return min(ceiling, unreachedLimit) * share
+        }
+        failures += 1
         if asked > .zero { return asked + asked / 2 * share }
         return ceiling * share
     }

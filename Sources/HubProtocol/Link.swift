@@ -34,10 +34,13 @@ package struct LinkError: Error, Sendable, Equatable, CustomStringConvertible {
     package let description: String
     /// Seconds the other side asks to wait; 0 for no advice.
     package let retryAfterSeconds: Int
+    /// The other side was there, and gave no link; false where nobody could be asked.
+    package let isReached: Bool
 
     /// An error that is tried again.
-    package init(_ description: String, retryAfterSeconds: Int = 0) {
+    package init(_ description: String, retryAfterSeconds: Int = 0, isReached: Bool = true) {
         self.description = description
         self.retryAfterSeconds = retryAfterSeconds
+        self.isReached = isReached
     }
 }

@@ -25,14 +25,26 @@ package enum KeptPort {
 extension HTTPServer {
     /// Listens at the first of some ports that is free, and serves until `stop`.
     ///
-    /// - Parameter ports: at least one.
+    /// - Parameters:
+    ///   - ports: at least one.
+    ///   - patience: how long the last port may be another's. One that this process has just given up may for moments still be held by a program
+    ///     that it is starting.
     /// - Throws: `NetworkError` of the last port, when none of them can be used.
     package static func start(
-        host: String, anyOf ports: [Int], tls: TLSIdentity?, limits: HTTPLimits = HTTPLimits(), responder: any HTTPResponder
+        host: String, anyOf ports: [Int], tls: TLSIdentity?, limits: HTTPLimits = HTTPLimits(), patience: Duration = .zero,
+        responder: any HTTPResponder
     ) async throws -> HTTPServer {
         for port in ports.dropLast() {
             if let server = try? await start(host: host, port: port, tls: tls, limits: limits, responder: responder) { return server }
         }
-        return try await start(host: host, port: ports.last!, tls: tls, limits: limits, responder: responder)
+        let end = ContinuousClock.now + patience
+        while true {
+            do {
+                return try await start(host: host, port: ports.last!, tls: tls, limits: limits, responder: responder)
+            } catch {
+                guard ContinuousClock.now < end else { throw error }
+                try await Task.sleep(for: .milliseconds(20))
+            }
+        }
     }
 }

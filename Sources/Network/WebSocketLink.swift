@@ -81,7 +81,8 @@ package struct WebSocketDialer: LinkDialer {
     package func dial(_ peer: any LinkPeer) async throws(LinkError) -> any Link {
         let end = DialledEnd(peer)
         do throws(HTTPClientError) { try await client.connect(path: path, end) } catch {
-            throw LinkError(error.description, retryAfterSeconds: error.retryAfterSeconds)
+            throw LinkError(
+                error.description, retryAfterSeconds: error.retryAfterSeconds, isReached: ![.unreachable, .timedOut].contains(error.code))
         }
         guard let link = end.link else { throw LinkError("the WebSocket was closed before it was open") }
         return link

@@ -17,12 +17,13 @@ struct WorkerCommand: ParsableCommand {
 struct InferCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "infer",
-        abstract: "Serve the model at $MODEL_URL: over HTTP with $LC_SERVER, $INFERENCE_PORT or $INFER_DATASET_URL, else on standard input."
+        abstract:
+            "Serve the model at $MODEL_URL: over HTTP with $LC_SERVER, $INFERENCE_PORT, $INFER_DATASET_URL or $STREAMS, else on standard input."
     )
 
     func run() async throws {
         let variables = environment()
-        guard ["LC_SERVER", "INFERENCE_PORT", "INFER_DATASET_URL"].allSatisfy({ variables[$0] ?? "" == "" }) else {
+        guard ["LC_SERVER", "INFERENCE_PORT", "INFER_DATASET_URL", "STREAMS"].allSatisfy({ variables[$0] ?? "" == "" }) else {
             return try await serveModel()
         }
         let assignment = try InferenceAssignment(environment: variables)
@@ -36,6 +37,11 @@ struct InferCommand: AsyncParsableCommand {
 /// Where ONNX Runtime's library may lie, best first: the one chosen, then `.deps` here, beside the program and above its build folder.
 func onnxRuntimeCandidates() -> [String] {
     ONNXRuntime.candidates(chosen: getenv("SKERRY_ONNXRUNTIME_LIB").map { String(cString: $0) }, roots: dependencyRoots())
+}
+
+/// Where libmosquitto may lie, best first.
+func mosquittoCandidates() -> [String] {
+    ServeWorker.mosquittoCandidates(chosen: getenv("SKERRY_MOSQUITTO_LIB").map { String(cString: $0) }, roots: dependencyRoots())
 }
 
 /// Folders that may hold a `.deps`: the current one, the program's and those above its build folder.

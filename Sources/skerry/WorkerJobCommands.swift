@@ -36,7 +36,7 @@ func serveModel() async throws {
     let worker: ServeWorker
     do {
         worker = try ServeWorker(
-            WorkerSettings(variables: environment()), onnxRuntime: onnxRuntimeCandidates(),
+            WorkerSettings(variables: environment()), onnxRuntime: onnxRuntimeCandidates(), mosquitto: mosquittoCandidates(),
             now: { Timestamp(seconds: Int64(time(nil))) }, say: { writeError($0) })
     } catch {
         writeError("\(error)")

@@ -45,6 +45,52 @@ import Testing
         #expect(try await get() == 401)
     }
 
+    @Test func `who is to be another is never answered as themselves`() async throws {
+        let api = try await TestAPI()
+        func status(_ headers: [(String, String)], as user: [UInt8]? = nil) async throws -> Int {
+            try await api.send("GET", datasets, headers: headers, as: .some(user ?? api.admin())).status
+        }
+        #expect(try await status([("Impersonate-User", "bob")]) == 403)
+        #expect(try await status([("Impersonate-User", "bob"), ("Impersonate-Group", "system:masters")]) == 200)
+        for headers in [
+            [("Impersonate-Group", "readers")], [("Impersonate-User", "bob"), ("Impersonate-Uid", "1")], [("impersonate-extra-a", "b")],
+        ] {
+            #expect(try await status(headers) == 400, "\(headers)")
+        }
+        _ = try await api.create(
+            "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings",
+            [
+                "metadata": ["name": "r"], "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"],
+                "subjects": [["apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:serviceaccounts:default"]],
+            ])
+        // Who is a service account has its groups, and is so by the right to be service accounts, not users.
+        let account = ("Impersonate-User", "system:serviceaccount:default:any")
+        #expect(try await status([account]) == 200)
+        let carol = try api.certificate("carol", [])
+        _ = try await api.create(
+            "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles",
+            ["metadata": ["name": "be"], "rules": [["apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["impersonate"]]]])
+        #expect(try await status([account], as: carol) == 403)
+        _ = try await api.create(
+            "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings",
+            [
+                "metadata": ["name": "be"], "roleRef": ["apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "be"],
+                "subjects": [["apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "carol"]],
+            ])
+        #expect(try await status([account], as: carol) == 200)
+        #expect(try await status([("Impersonate-User", "system:serviceaccount:kube-system:any")], as: carol) == 403)
+    }
+
+    @Test func `who asks for more is told what is checked and where the API begins`() async throws {
+        let api = try await TestAPI()
+        func text(_ path: String) async throws -> String { String(decoding: try await api.send("GET", path).bytes, as: UTF8.self) }
+        #expect(try await text("/readyz") == "ok")
+        #expect(try await text("/readyz?verbose") == "[+]ping ok\n[+]store ok\nreadyz check passed\n")
+        let paths = try await api.send("GET", "/").json["paths"]?.array?.compactMap(\.string) ?? []
+        #expect(Set(paths).count == paths.count)
+        for path in paths { #expect(try await api.send("GET", path).status == 200, "\(path)") }
+    }
+
     @Test func `nobody grants what they may not do`() async throws {
         let api = try await TestAPI()
         let user = try api.certificate("carol", [])

@@ -97,6 +97,20 @@ import Testing
         }
     }
 
+    @Test func `where a file is cut is told to those who may read it`() async throws {
+        let scene = try await Scene()
+        #expect(try await scene.api.send("GET", scene.path + "/chunks").status == 404)
+        #expect(try await scene.put().status == 201)
+        let answer = try await scene.api.send("GET", scene.path + "/chunks")
+        let chunks = try #require(FileChunks(bytes: answer.bytes))
+        #expect(answer.status == 200 && chunks.size == Int64(Self.bytes.count) && chunks.chunks.count > 10)
+        #expect(try await scene.api.send("GET", scene.path + "/chunks").bytes == answer.bytes)
+        #expect(try await scene.api.send("PUT", scene.path + "/chunks", raw: [1]).status == 405)
+        #expect(try await scene.api.send("HEAD", scene.path + "/chunks").status == 405)
+        let node = try await scene.api.agent("n1")
+        #expect(try await scene.api.send("GET", scene.path + "/chunks", as: .some(node)).status == 403)
+    }
+
     @Test func `a file that is not what its name says is refused, and nothing of it is there`() async throws {
         let scene = try await Scene()
         var wrong = Self.bytes

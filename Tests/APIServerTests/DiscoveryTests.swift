@@ -52,6 +52,82 @@ import Testing
         #expect(kinds == BuiltInKinds.all.count { $0.verbs.contains("get") })
     }
 
+    @Test func `one document of the older form holds every path and schema, each reference leads somewhere, each list says of what`()
+        async throws
+    {
+        let api = try await TestAPI()
+        let answer = try await api.send("GET", "/openapi/v2")
+        let document = answer.json
+        #expect(document["swagger"] == "2.0")
+        let definitions = document["definitions"]?.object ?? [:]
+        func check(_ schema: JSON, _ place: String) {
+            if let reference = schema["$ref"]?.string {
+                let target = String(reference.dropFirst("#/definitions/".count))
+                #expect(reference.hasPrefix("#/definitions/") && definitions[target] != nil, "\(place) → \(reference)")
+            }
+            #expect(schema["type"] != "array" || schema["items"] != nil, "\(place)")
+            #expect(schema["allOf"] == nil && schema["anyOf"] == nil && schema["nullable"] == nil, "\(place)")
+            for key in ["items", "additionalProperties"] { if let inner = schema[key] { check(inner, place + "." + key) } }
+            for (name, property) in schema["properties"]?.object ?? [:] { check(property, place + "." + name) }
+        }
+        for (name, schema) in definitions { check(schema, name) }
+        var kinds = 0
+        for (path, operations) in document["paths"]?.object ?? [:] {
+            for (method, operation) in operations.object ?? [:] where method != "parameters" {
+                for parameter in operation["parameters"]?.array ?? [] where parameter["in"] == "body" {
+                    check(parameter["schema"] ?? [:], path)
+                }
+                #expect(operation["requestBody"] == nil, "\(method) \(path)")
+            }
+            guard let patch = operations["patch"] else { continue }
+            kinds += 1
+            // Who applies sends the form that stands here: a strategic patch of a custom kind would be refused.
+            let strategic: JSON = "application/strategic-merge-patch+json"
+            if path.hasPrefix("/apis/sedna.io") { #expect(patch["consumes"]?.array?.contains(strategic) == false, "\(path)") }
+            if path.hasPrefix("/apis/apps") { #expect(patch["consumes"]?.array?.contains(strategic) == true, "\(path)") }
+            #expect(patch["parameters"]?.array?.contains { $0["name"] == "fieldValidation" && $0["type"] == "string" } == true, "\(path)")
+            let places = (operations["parameters"]?.array ?? []).compactMap { $0["name"]?.string }
+            for name in places { #expect(path.contains("{\(name)}")) }
+            #expect(path.count { $0 == "{" } == places.count, "\(path)")
+        }
+        #expect(kinds == BuiltInKinds.all.count { $0.verbs.contains("get") })
+        let etag = try #require(answer.headers["ETag"])
+        let again = try await api.send("GET", "/openapi/v2", headers: [("If-None-Match", etag)])
+        #expect(again.status == 304 && again.bytes.isEmpty)
+    }
+
+    @Test func `the older document as protobuf says the same as its JSON`() async throws {
+        let api = try await TestAPI()
+        let answer = try await api.send("GET", "/openapi/v2", accept: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")
+        #expect(answer.headers["Content-Type"] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf")
+        let document = try await api.send("GET", "/openapi/v2").json
+        let message = try ProtobufMessage(answer.bytes)
+        #expect(message.texts(1) == ["2.0"])
+        let paths = try #require(message.messages(8).first).messages(2)
+        #expect(paths.flatMap { $0.texts(1) } == document["paths"]?.object?.keys)
+        let definitions = try #require(message.messages(9).first).messages(1)
+        #expect(definitions.flatMap { $0.texts(1) } == document["definitions"]?.object?.keys)
+        for (definition, (name, schema)) in zip(definitions, document["definitions"]?.object ?? [:]) {
+            let written = try #require(definition.messages(2).first)
+            #expect(written.texts(4) == [schema["description"]?.string].compactMap { $0 }, "\(name)")
+            let fields = try written.messages(25).flatMap { try $0.messages(1) }.flatMap { $0.texts(1) }
+            #expect(fields == schema["properties"]?.object?.keys ?? [], "\(name)")
+            let extensions = try written.messages(31).map { ($0.texts(1).first, try $0.messages(2).first?.texts(2).first) }
+            for (key, text) in extensions {
+                #expect(try key.flatMap { schema[$0] } == JSONParser.parse(Array((text ?? "").utf8)), "\(name)")
+            }
+            #expect(extensions.count == (schema.object?.keys ?? []).count { $0.hasPrefix("x-") }, "\(name)")
+        }
+        // A patch's parameters of the query, as kubectl looks for them: path item 8, parameter 8, 1, 2, 3 and its name 4.
+        let pod = try #require(paths.first { $0.texts(1) == ["/api/v1/namespaces/{namespace}/pods/{name}"] }?.messages(2).first)
+        let patch = try #require(pod.messages(8).first)
+        let parameters = try patch.messages(8).flatMap { try $0.messages(1) }.flatMap { try $0.messages(2) }.flatMap { try $0.messages(3) }
+        #expect(parameters.flatMap { $0.texts(4) } == ["dryRun", "fieldManager", "fieldValidation", "force"])
+        #expect(
+            try pod.messages(9).flatMap { try $0.messages(1) }.flatMap { try $0.messages(2) }.flatMap { try $0.messages(4) }
+                .flatMap { $0.texts(4) } == ["namespace", "name"])
+    }
+
     @Test func `a table has a cell for each column and the metadata of each row`() async throws {
         let api = try await TestAPI()
         _ = try await api.create(datasets, dataset("a"))
@@ -134,5 +210,42 @@ import Testing
             #expect(row["cells"]?.array?.first?.string == name)
         }
         #expect(list["metadata"]?["resourceVersion"]?.string == String(api.store.revision))
+    }
+}
+
+/// A protobuf message field by field, read without a schema.
+struct ProtobufMessage {
+    struct Broken: Error {}
+    private var fields: [(number: UInt64, bytes: ArraySlice<UInt8>)] = []
+
+    init(_ bytes: some Sequence<UInt8>) throws {
+        var rest = Array(bytes)[...]
+        func varint() throws -> UInt64 {
+            var value: UInt64 = 0
+            for shift in stride(from: UInt64(0), to: 64, by: 7) {
+                guard let byte = rest.popFirst() else { throw Broken() }
+                value |= UInt64(byte & 0x7f) << shift
+                if byte < 0x80 { return value }
+            }
+            throw Broken()
+        }
+        while !rest.isEmpty {
+            let tag = try varint()
+            switch tag & 7 {
+            case 0: _ = try varint()
+            case 1: rest = rest.dropFirst(8)
+            case 2:
+                let count = try varint()
+                guard count <= rest.count else { throw Broken() }
+                fields.append((tag >> 3, rest.prefix(Int(count))))
+                rest = rest.dropFirst(Int(count))
+            default: throw Broken()
+            }
+        }
+    }
+
+    func texts(_ number: UInt64) -> [String] { fields.filter { $0.number == number }.map { String(decoding: $0.bytes, as: UTF8.self) } }
+    func messages(_ number: UInt64) throws -> [ProtobufMessage] {
+        try fields.filter { $0.number == number }.map { try ProtobufMessage($0.bytes) }
     }
 }

@@ -38,7 +38,8 @@ import Testing
             let requests = Requests()
             cloud.interpose { request, api in
                 guard request.path.hasPrefix("/artifacts") else { return nil }
-                let number = requests.add("\(request.method) \(request.headers["range"] ?? request.headers["content-range"] ?? "")")
+                let about = request.path.hasSuffix("/chunks") ? "chunks" : ""
+                let number = requests.add("\(request.method) \(about)\(request.headers["range"] ?? request.headers["content-range"] ?? "")")
                 return await answer(request, api, number)
             }
             return requests
@@ -248,6 +249,88 @@ import Testing
         await #expect(throws: EdgeAccessError(.cancelled, "cancelled")) { try await task.value }
         try await scene.fetcher().fetch(digest)
         #expect(try read(scene.files) == Self.bytes)
+        await scene.cloud.stop()
+    }
+
+    // MARK: Another version is here
+
+    private static let before: [UInt8] = {
+        var state: UInt64 = 27
+        return (0..<5_000_000).map { _ in
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return UInt8(truncatingIfNeeded: state >> 33)
+        }
+    }()
+
+    /// The file with something put in and something taken out.
+    private static let next: [UInt8] = {
+        var next = before
+        next.replaceSubrange(3_000_000..<3_100_000, with: before[0..<10].map { $0 ^ 1 })
+        next.insert(contentsOf: before[0..<50_000].map { $0 ^ 1 }, at: 1_000_000)
+        return next
+    }()
+
+    /// A scene whose edge has the file and whose cloud has the next version of it.
+    private func versions() async throws -> Scene {
+        let scene = try await Scene()
+        _ = try scene.files.append(Self.before, to: ArtifactDigest(of: Self.before), at: 0, of: Int64(Self.before.count))
+        let next = ArtifactDigest(of: Self.next)
+        _ = try scene.cloud.artifacts.append(Self.next, to: next, at: 0, of: Int64(Self.next.count))
+        try await scene.cloud.name(next, for: "n1")
+        return scene
+    }
+
+    /// Bytes that requests for ranges have asked for.
+    private static func asked(_ requests: Requests) -> Int {
+        requests.all.reduce(0) { sum, line in
+            let ends = line.drop { $0 != "=" }.dropFirst().split(separator: "-").compactMap { Int($0) }
+            return sum + (ends.count == 2 ? ends[1] - ends[0] + 1 : line == "GET " ? next.count : 0)
+        }
+    }
+
+    @Test func `of a new version only what is not here is brought, and a break is gone on from`() async throws {
+        let scene = try await versions()
+        let next = ArtifactDigest(of: Self.next)
+        let requests = scene.watch { _, _, number in number == 3 ? HTTPResponse(status: 503) : nil }
+        try await scene.fetcher().fetch(next)
+        #expect(try scene.files.open(next).read(at: 0, count: Self.next.count) == Self.next)
+        #expect(requests.all.first == "GET chunks" && Self.asked(requests) < 250_000, "\(requests.all)")
+        #expect(requests.all.filter { $0 == "GET chunks" }.count == 1)
+        await scene.cloud.stop()
+    }
+
+    @Test func `a cloud that tells no pieces, or wrong ones, gives the file whole`() async throws {
+        let next = ArtifactDigest(of: Self.next)
+        // A liar's: the pieces of the file that is here.
+        let liar = try await versions()
+        let others = try await FileChunks(of: try liar.files.open(ArtifactDigest(of: Self.before))).bytes
+        await liar.cloud.stop()
+        for (status, body) in [(404, []), (200, [1, 2, 3]), (200, others)] as [(Int, [UInt8])] {
+            let scene = try await versions()
+            let requests = scene.watch { request, _, _ in
+                request.path.hasSuffix("/chunks") ? HTTPResponse(status: status, body: .bytes(body)) : nil
+            }
+            try await scene.fetcher().fetch(next)
+            #expect(try scene.files.open(next).read(at: 0, count: Self.next.count) == Self.next, "\(status) \(body.count)")
+            #expect(requests.all.last == "GET ", "\(requests.all)")
+            await scene.cloud.stop()
+        }
+    }
+
+    @Test func `a rate that is set while files travel holds from the next piece on`() async throws {
+        let scene = try await Scene()
+        try await put(scene)
+        let asked = Atomic(0)
+        let edge = scene.edge
+        // The second piece would take days; without the bound the rest would come at once.
+        let slow = ArtifactFetcher(
+            store: scene.files, host: "127.0.0.1", port: scene.cloud.port, userAgent: "test",
+            rate: { asked.wrappingAdd(1, ordering: .relaxed).newValue < 2 ? nil : 1 }, jitter: { 0 }, trust: { edge.trust })
+        let task = Task { try await slow.fetch(digest) }
+        while asked.load(ordering: .relaxed) < 2 { await Task.yield() }
+        task.cancel()
+        await #expect(throws: EdgeAccessError(.cancelled, "cancelled")) { try await task.value }
+        #expect(scene.files.size(digest) == nil)
         await scene.cloud.stop()
     }
 }

@@ -70,7 +70,8 @@ final class TestCloud: Sendable {
         let issued = try authority.issueServer(names: ["localhost"], addresses: [[127, 0, 0, 1]], now: Date(), validFor: 86400)
         return try await HTTPServer.start(
             host: "127.0.0.1", anyOf: ports,
-            tls: TLSIdentity(chainPEM: issued.certificatePEM, keyPEM: issued.keyPEM, trustedPEM: authority.certificatePEM), responder: api)
+            tls: TLSIdentity(chainPEM: issued.certificatePEM, keyPEM: issued.keyPEM, trustedPEM: authority.certificatePEM),
+            patience: .seconds(30), responder: api)
     }
 
     /// Answers requests that it does not leave to the cloud by nil.

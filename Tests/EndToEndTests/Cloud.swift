@@ -18,6 +18,13 @@ final class Cloud: Sendable {
     let folder: String
     let program: ServingProgram
     static let kubectl = ServingProgram.find("kubectl")
+    /// Other versions of kubectl that are installed beside it, as `kubectl.1.27`: the oldest first.
+    static let otherKubectls: [String] = {
+        guard let kubectl, let real = realpath(kubectl, nil) else { return [] }
+        defer { free(real) }
+        let folder = String(cString: real).split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        return (20..<60).map { "\(folder)/kubectl.1.\($0)" }.filter { access($0, X_OK) == 0 }
+    }()
 
     private init(folder: String, program: ServingProgram) {
         self.folder = folder
@@ -58,9 +65,10 @@ final class Cloud: Sendable {
         var isTaken: Bool { text.contains("cannot listen") && text.contains("Address already in use") }
     }
 
-    func kubectl(_ arguments: [String]) async -> ServingProgram.Result {
+    /// - Parameter client: the program; nil for the first kubectl of PATH.
+    func kubectl(_ arguments: [String], by client: String? = nil) async -> ServingProgram.Result {
         await ServingProgram(
-            Self.kubectl!, arguments,
+            client ?? Self.kubectl!, arguments,
             environment: ["KUBECONFIG": "\(folder)/admin.kubeconfig", "HOME": folder, "KUBE_EDITOR": "\(folder)/edit"],
             folder: folder
         ).wait()

@@ -73,7 +73,25 @@ import Testing
             let listed = try JSONParser.parse(Array(await Self.run(["token", "list", "-o", "json"], cloud).output.utf8)).array ?? []
             #expect(listed.contains { $0["node"] == "7" }, "a name of digits is a name: \(listed)")
             #expect(await Self.run(["token", "create", "--ttl", "soon"], cloud).status == 2)
+            #expect(await Self.run(["token", "create", "--count", "0"], cloud).status == 2)
+            #expect(await Self.run(["token", "create", "--count", "2", "--node", "e1"], cloud).status == 2)
             #expect(await Self.run(["edge", "--data-dir", cloud.folder + "/new"], cloud).error.contains("skerry token create"))
+        }
+    }
+
+    @Test func `a fleet gets a token each by one command, and each of them admits one machine`() async throws {
+        try await Cloud.with { cloud in
+            let made = await Self.run(["token", "create", "--count", "3", "--ttl", "10m"], cloud)
+            let tokens = made.output.split(separator: "\n").map(String.init)
+            #expect(tokens.count == 3 && Set(tokens).count == 3, "\(made.output)\(made.error)")
+            for (number, token) in tokens.enumerated() {
+                let folder = "\(cloud.folder)/edge-\(number)"
+                let edge = try await Self.edge(cloud, folder, ["--join", token, "--name", "fleet-\(number)"])
+                edge.signal(SIGTERM)
+                #expect(await edge.wait().status == 0)
+            }
+            let listed = try JSONParser.parse(Array(await Self.run(["token", "list", "-o", "json"], cloud).output.utf8)).array ?? []
+            #expect(Set(listed.compactMap { $0["used_by"]?.string }) == ["fleet-0", "fleet-1", "fleet-2"], "\(listed)")
         }
     }
 }

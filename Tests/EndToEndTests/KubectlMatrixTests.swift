@@ -61,15 +61,28 @@ import Testing
         }
     }
 
-    private func check(_ kind: Kind, _ cloud: Cloud) async throws {
+    /// The oldest and the newest kubectl that are installed beside the first: what differs between them are the schemas they read, the form
+    /// of their bodies and the patches they choose.
+    @Test(
+        .enabled(if: !Cloud.otherKubectls.isEmpty, "only one kubectl is installed"),
+        arguments: Set([Cloud.otherKubectls.first, Cloud.otherKubectls.last].compactMap(\.self)).sorted())
+    func `older and newer kubectls do the same`(client: String) async throws {
+        try await Cloud.with { cloud in
+            try cloud.write("edit", "#!/bin/sh\nsed -i 's/matrix: \"*one\"*/matrix: edited/' \"$1\"\n", isExecutable: true)
+            #expect(await cloud.kubectl(["create", "namespace", "matrix"], by: client).status == 0)
+            for kind in Self.kinds where kind.traits.contains("clients") { try await check(kind, cloud, by: client) }
+        }
+    }
+
+    private func check(_ kind: Kind, _ cloud: Cloud, by client: String? = nil) async throws {
         try cloud.write("object.yaml", kind.manifest)
         try cloud.write("changed.yaml", kind.manifest.replacing("matrix: one", with: "matrix: two"))
         for verb in Self.cells(kind) {
             let line = verb.arguments.replacing("KIND", with: kind.name).replacing("FOLDER", with: cloud.folder)
-            let result = await cloud.kubectl(line.split(separator: " ").map { String($0.replacing("~", with: " ")) })
+            let result = await cloud.kubectl(line.split(separator: " ").map { String($0.replacing("~", with: " ")) }, by: client)
             let text = result.output + result.error
-            #expect(result.status == verb.status, "kubectl \(line): \(text)")
-            #expect(verb.expected.isEmpty || text.contains(verb.expected), "kubectl \(line) printed: \(text)")
+            #expect(result.status == verb.status, "\(client ?? "kubectl") \(line): \(text)")
+            #expect(verb.expected.isEmpty || text.contains(verb.expected), "\(client ?? "kubectl") \(line) printed: \(text)")
         }
     }
 }

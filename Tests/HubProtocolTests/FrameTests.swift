@@ -137,6 +137,18 @@ enum ExampleFrames {
         #expect(backoff.failed(random: .max) <= .milliseconds(500))
     }
 
+    @Test func `a cloud that cannot be reached is asked again within seconds, however long it is away`() {
+        var backoff = Backoff(first: .milliseconds(500), limit: .seconds(60), unreachedLimit: .seconds(3))
+        var ceilings: [Duration] = []
+        for _ in 0..<1000 { ceilings.append(backoff.failed(random: .max, isReached: false)) }
+        for (ceiling, expected) in zip(ceilings, [500, 1000, 2000, 3000, 3000]) {
+            #expect(ceiling <= .milliseconds(expected) && ceiling > .milliseconds(expected * 999 / 1000))
+        }
+        #expect(ceilings.max()! <= .seconds(3))
+        // Who is there again and gives no link is left alone as after a few failures, not as after a thousand.
+        #expect(backoff.failed(random: .max) <= .seconds(8))
+    }
+
     @Test func `who is asked to stay away does so, and not to the second like all others`() {
         var backoff = Backoff()
         #expect(backoff.failed(random: 0, asked: .seconds(20)) == .seconds(20))

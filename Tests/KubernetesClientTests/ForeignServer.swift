@@ -47,7 +47,7 @@ actor ForeignServer {
         let http = try await HTTPServer.start(
             host: "127.0.0.1", anyOf: ports,
             tls: TLSIdentity(chainPEM: issued.certificatePEM, keyPEM: issued.keyPEM, trustedPEM: authority.certificatePEM),
-            responder: server)
+            patience: .seconds(30), responder: server)
         return (store, service, http)
     }
 

@@ -1,4 +1,5 @@
 import Network
+import TestKit
 import Testing
 
 struct KeptPortTests {
@@ -27,5 +28,23 @@ struct KeptPortTests {
         #expect(third.port == port)
         await third.stop(grace: .zero)
         await first.stop(grace: .zero)
+    }
+
+    @Test func `a program that was started meanwhile does not keep the port of a server that has gone`() async throws {
+        struct Nothing: HTTPResponder {
+            func respond(to request: HTTPRequest) async -> HTTPResponse { HTTPResponse(status: 204, body: .bytes([])) }
+        }
+        let folder = try TemporaryFolder()
+        let server = try await HTTPServer.start(host: "127.0.0.1", anyOf: KeptPort.choices(), tls: nil, responder: Nothing())
+        let sleeper = try Program(["600"], executable: "sleep", in: folder)
+        defer {
+            sleeper.kill()
+            _ = try? sleeper.wait()
+        }
+        await server.stop(grace: .zero)
+        let again = try await HTTPServer.start(
+            host: "127.0.0.1", anyOf: [server.port], tls: nil, patience: .seconds(60), responder: Nothing())
+        #expect(again.port == server.port)
+        await again.stop(grace: .zero)
     }
 }

@@ -95,6 +95,39 @@ import Testing
         }
     }
 
+    /// CVE-2026-62371, CVE-2026-62182: fields of objects were put into lines for a shell.
+    @Test func `words of a Pod and of what it names reach its program as they are, and no shell`() async throws {
+        try await AgentWorld.with { world in
+            let trace = "/tmp/skerry-test-trace-\(UInt64.random(in: 0 ... .max))"
+            let words = ["$(touch \(trace))", "`touch \(trace)`", "; touch \(trace)", "| touch \(trace) #", "'\"\n touch \(trace)\n"]
+            let all = words.joined(separator: " ")
+            try await world.client.create(
+                .configMap,
+                [
+                    "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["name": "config", "namespace": "default"],
+                    "data": ["key": .string(all)],
+                ])
+            let asked: JSON = ["exec": ["command": .array(["/usr/bin/test", "-n"].map { .string($0) } + [.string(all)])]]
+            func container(_ name: String, _ command: [String]) -> JSON {
+                [
+                    "name": .string(name), "image": .string(words[1]), "command": .array(command.map { .string($0) }),
+                    "env": [["name": "KEY", "valueFrom": ["configMapKeyRef": ["name": "config", "key": "key"]]]],
+                    "lifecycle": ["postStart": asked],
+                ]
+            }
+            try await world.apply(
+                "words",
+                [
+                    "restartPolicy": "Never", "initContainers": [container("args", ["/usr/bin/printf", "%s"] + words)],
+                    "containers": [container("env", ["/usr/bin/printenv", "KEY"])],
+                ])
+            try await world.wait("words", "succeeded") { $0.phase == "Succeeded" }
+            #expect(try await world.logs("words", container: "args") == words.joined())
+            #expect(try await world.logs("words", container: "env") == all + "\n")
+            #expect(access(trace, F_OK) != 0)
+        }
+    }
+
     @Test func `init containers run in order, and share volumes with the others`() async throws {
         try await AgentWorld.with { world in
             let mount: JSON = [["name": "v", "mountPath": "/tmp/skerry-test-volume"]]

@@ -83,7 +83,7 @@ final class AgentWorld: Sendable {
     private func listen(_ agent: NodeAgent) async throws {
         let ports = reports.withLock { $0.ports }
         let server = try await HTTPServer.start(
-            host: "127.0.0.1", anyOf: ports, tls: nil, responder: Responder(door: agent.workerDoor))
+            host: "127.0.0.1", anyOf: ports, tls: nil, patience: .seconds(30), responder: Responder(door: agent.workerDoor))
         reports.withLock { $0 = (server, [server.port]) }
         agent.takeReports(at: "http://127.0.0.1:\(server.port)")
     }
@@ -178,8 +178,8 @@ final class AgentWorld: Sendable {
         return (String(decoding: out, as: UTF8.self), String(decoding: err, as: UTF8.self), status)
     }
 
-    func logs(_ pod: String, _ query: LogQuery = LogQuery()) async throws(APIStatus) -> String {
-        try await call(.logs(PodTarget(namespace: "default", pod: pod), query)).out
+    func logs(_ pod: String, container: String = "", _ query: LogQuery = LogQuery()) async throws(APIStatus) -> String {
+        try await call(.logs(PodTarget(namespace: "default", pod: pod, container: container), query)).out
     }
 
     /// Waits until something has been told of a Pod: that is done after its status says so.

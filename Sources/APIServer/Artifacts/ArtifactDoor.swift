@@ -9,6 +9,8 @@ import Synchronization
 ///     GET, HEAD   the file, or a part of it by `Range: bytes=A-B`
 ///     PUT         a part, by `Content-Range: bytes A-B/SIZE`, or all of it: 202 with `Upload-Offset` until it is whole, then 201;
 ///                 with `bytes */SIZE` and no body it asks how much there is
+///     GET …/chunks   where the file is cut by its content, and the digest of each piece (`FileChunks`): who has another version asks for
+///                 the ranges alone that are missing
 ///
 /// A part that begins elsewhere than where the parts before it ended is answered by 409 and `Upload-Offset`; HEAD of a file that is not
 /// whole by 404 and `Upload-Offset`. Users need the verbs `get` and `put` for the path; a node may read what its objects name, and write
@@ -38,15 +40,18 @@ package struct ArtifactDoor: ServerDoor {
     /// Who asks must have a name.
     package let isOpen = false
     private static let folder = "/artifacts/sha256/"
+    private static let chunks = "/chunks"
     private let rights: any ArtifactRights
     private let store: ArtifactStore
     private let limits: Limits
     private let budgets = Budgets()
+    private let lists: ChunkLists
 
     /// - Parameter service: asked for rights and for what objects name.
     package init(service: ObjectService, store: ArtifactStore, limits: Limits = Limits()) {
         rights = ServiceArtifactRights(service: service)
         self.store = store
+        lists = ChunkLists(store: store)
         self.limits = limits
     }
 
@@ -56,6 +61,7 @@ package struct ArtifactDoor: ServerDoor {
     package init(client: any ObjectClient, store: ArtifactStore, now: @escaping @Sendable () -> Timestamp, limits: Limits = Limits()) {
         rights = ClientArtifactRights(client: client, clock: now)
         self.store = store
+        lists = ChunkLists(store: store)
         self.limits = limits
     }
 
@@ -66,12 +72,20 @@ package struct ArtifactDoor: ServerDoor {
         _ request: HTTPRequest, _ user: User, _ notes: inout [String: String]
     ) async throws(APIStatus) -> HTTPResponse {
         // No decoding: a digest has nothing to escape, and anything else is no digest.
-        guard request.path.hasPrefix(Self.folder), let digest = ArtifactDigest(hex: request.path.dropFirst(Self.folder.utf8.count)) else {
+        let isAboutChunks = request.path.hasSuffix(Self.chunks)
+        guard request.path.hasPrefix(Self.folder),
+            let digest = ArtifactDigest(
+                hex: request.path.dropFirst(Self.folder.utf8.count).dropLast(isAboutChunks ? Self.chunks.utf8.count : 0))
+        else {
             throw APIStatus(
                 code: 404, reason: "NotFound",
                 message: "\(request.path.prefix(128)): expected \(Self.folder) and a SHA-256 of 64 digits 0-9 and a-f")
         }
         switch request.method {
+        case "GET" where isAboutChunks:
+            try await checkReading(digest, user)
+            return try await chunks(digest)
+        case _ where isAboutChunks: throw .methodNotAllowed
         case "GET", "HEAD":
             try await checkReading(digest, user)
             return try request.method == "GET" ? get(digest, request) : head(digest)
@@ -156,6 +170,22 @@ package struct ArtifactDoor: ServerDoor {
         var headers = Self.headers(digest, range.upperBound - range.lowerBound)
         headers["Content-Range"] = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(reader.size)"
         return HTTPResponse(status: 206, headers: headers, body: .stream(ArtifactStream(reader, range)))
+    }
+
+    private func chunks(_ digest: ArtifactDigest) async throws(APIStatus) -> HTTPResponse {
+        do throws(ArtifactError) {
+            let bytes = try await lists.bytes(of: digest)
+            return HTTPResponse(
+                status: 200,
+                headers: [
+                    "Content-Type": "application/octet-stream", "ETag": "\"\(digest)-chunks\"",
+                    "Cache-Control": "private, max-age=31536000, immutable",
+                ],
+                body: .bytes(bytes))
+        } catch {
+            if case .missing = error { return missing(digest) }
+            throw Self.status(error)
+        }
     }
 
     // MARK: Writing

@@ -67,10 +67,18 @@ struct OpenAPI {
         ["group": .string(definition.group), "version": .string(definition.version), "kind": .string(definition.kind)]
     }
 
+    private static let bodies = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"]
+
+    /// The forms of patches a kind takes; kubectl chooses its own by them.
+    static func patches(_ definition: KindDefinition) -> [String] {
+        ["application/json-patch+json", "application/merge-patch+json"]
+            + (definition.isTyped ? ["application/strategic-merge-patch+json"] : []) + ["application/apply-patch+yaml"]
+    }
+
     private func add(_ definition: KindDefinition, _ name: String, to paths: inout JSON) {
         let base = "/\(Self.path(definition.groupVersion))/\(definition.isNamespaced ? "namespaces/{namespace}/" : "")\(definition.plural)"
         let content: JSON = ["application/json": ["schema": ["$ref": .string("#/components/schemas/\(name)")]]]
-        func operation(_ action: String, _ parameters: [String], hasBody: Bool) -> JSON {
+        func operation(_ action: String, _ parameters: [String], bodies: [String] = []) -> JSON {
             var result: JSON = [
                 "description": .string("\(action) \(definition.kind)"),
                 "operationId": .string("\(action)\(definition.groupVersion)\(definition.kind)"),
@@ -79,22 +87,31 @@ struct OpenAPI {
                 "responses": ["200": ["description": "OK", "content": content]], "x-kubernetes-action": .string(action),
                 "x-kubernetes-group-version-kind": Self.groupVersionKind(definition),
             ]
-            if hasBody { result["requestBody"] = ["content": content, "required": true] }
+            if !bodies.isEmpty {
+                let body = content["application/json"] ?? [:]
+                result["requestBody"] = ["content": .object(JSONObject(bodies.map { ($0, body) })), "required": true]
+            }
             return result
         }
         let writing = ["dryRun", "fieldManager", "fieldValidation"]
         var collection: JSON = [:]
         if definition.verbs.contains("list") {
             collection["get"] = operation(
-                "list", ["continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "watch"], hasBody: false)
+                "list", ["continue", "fieldSelector", "labelSelector", "limit", "resourceVersion", "watch"])
         }
-        if definition.verbs.contains("create") { collection["post"] = operation("post", writing, hasBody: true) }
+        if definition.verbs.contains("create") { collection["post"] = operation("post", writing, bodies: Self.bodies) }
+        func places(_ names: [String]) -> JSON {
+            .array(names.map { ["name": .string($0), "in": "path", "required": true, "schema": ["type": "string", "uniqueItems": true]] })
+        }
+        let outer = definition.isNamespaced ? ["namespace"] : []
+        if !outer.isEmpty { collection["parameters"] = places(outer) }
         paths[base] = collection
         guard definition.verbs.contains("get") else { return }
         paths[base + "/{name}"] = [
-            "get": operation("get", [], hasBody: false), "put": operation("put", writing, hasBody: true),
-            "patch": operation("patch", writing + ["force"], hasBody: true),
-            "delete": operation("delete", ["dryRun", "gracePeriodSeconds", "propagationPolicy"], hasBody: false),
+            "parameters": places(outer + ["name"]),
+            "get": operation("get", []), "put": operation("put", writing, bodies: Self.bodies),
+            "patch": operation("patch", writing + ["force"], bodies: Self.patches(definition)),
+            "delete": operation("delete", ["dryRun", "gracePeriodSeconds", "propagationPolicy"]),
         ]
     }
 

@@ -25,20 +25,31 @@ package struct JoinTokens: Sendable {
 
     /// Keeps a new token.
     ///
-    /// - Throws: `APIStatus`; 422 for a node name that is none or a life out of bounds.
-    package func create(_ grant: JoinGrant, now: Int64) async throws(APIStatus) {
-        if let node = grant.node, !NameRules.isSubdomain(node) { throw Self.badName(node) }
-        guard grant.expiresAt > now, grant.expiresAt - now <= Self.lifeSecondsMax else {
+    /// - Throws: as the one for several.
+    package func create(_ grant: JoinGrant, now: Int64) async throws(APIStatus) { try await create([grant], now: now) }
+
+    /// Keeps new tokens, one after the other: where it fails, those before are kept.
+    ///
+    /// - Throws: `APIStatus`; 422 for a node name that is none, a life out of bounds, or more tokens than may lie about: then none is kept.
+    package func create(_ grants: [JoinGrant], now: Int64) async throws(APIStatus) {
+        for grant in grants { try Self.check(grant, now) }
+        guard try await list().count + grants.count <= Self.countMax else {
             throw APIStatus(
                 code: 422, reason: "Invalid",
-                message: "a join token lives \(grant.expiresAt - now) s, expected 1 to \(Self.lifeSecondsMax) (30 days)")
+                message:
+                    "there would be more than \(Self.countMax) join tokens; revoke some with 'skerry token revoke' or wait until they expire"
+            )
         }
-        guard try await list().count < Self.countMax else {
+        for grant in grants { try await client.create(Self.kind, Self.object(grant)) }
+    }
+
+    private static func check(_ grant: JoinGrant, _ now: Int64) throws(APIStatus) {
+        if let node = grant.node, !NameRules.isSubdomain(node) { throw badName(node) }
+        guard grant.expiresAt > now, grant.expiresAt - now <= lifeSecondsMax else {
             throw APIStatus(
                 code: 422, reason: "Invalid",
-                message: "there are \(Self.countMax) join tokens already; revoke some with 'skerry token revoke' or wait until they expire")
+                message: "a join token lives \(grant.expiresAt - now) s, expected 1 to \(lifeSecondsMax) (30 days)")
         }
-        try await client.create(Self.kind, Self.object(grant))
     }
 
     static func badName(_ node: String) -> APIStatus {

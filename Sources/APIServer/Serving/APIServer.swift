@@ -73,9 +73,9 @@ package struct APIServer: HTTPResponder {
         var user = User.anonymous
         if let everybody { user = everybody } else { user = try authenticator.user(request) }
         entry.user = user
-        if let name = request.headers["impersonate-user"] {
-            user = try impersonated(name, request, by: user)
-            entry.impersonated = user
+        if let other = try impersonated(request, by: user) {
+            user = other
+            entry.impersonated = other
         }
         if let door { return try await door.answer(request, user, &entry.notes) }
         if let path = ResourcePath(target.segments),
@@ -88,12 +88,32 @@ package struct APIServer: HTTPResponder {
         return try answerOther(request, target, user)
     }
 
-    private func impersonated(_ name: String, _ request: HTTPRequest, by user: User) throws(APIStatus) -> User {
+    /// Whom a user asks to be; nil for themselves.
+    ///
+    /// - Throws: `APIStatus` 400 for headers that name no user or say what is not understood: what was to be done as another is never done as
+    ///   the user; 403.
+    private func impersonated(_ request: HTTPRequest, by user: User) throws(APIStatus) -> User? {
+        let fields = request.headers.fields.map { $0.name.lowercased() }.filter { $0.hasPrefix("impersonate-") }
+        guard !fields.isEmpty else { return nil }
+        if let other = fields.first(where: { $0 != "impersonate-user" && $0 != "impersonate-group" }) {
+            throw .badRequest("the header \(other) is not understood here; impersonate by Impersonate-User and Impersonate-Group alone")
+        }
+        guard let name = request.headers["impersonate-user"], !name.isEmpty else {
+            throw .badRequest("requested \(fields[0]) without impersonating a user; add Impersonate-User")
+        }
         let authorizer = Authorizer(service: service)
-        let groups = request.headers[all: "impersonate-group"]
-        try authorizer.check(user, AccessRequest(verb: "impersonate", group: "", resource: "users", name: name))
+        var groups = request.headers[all: "impersonate-group"]
         for group in groups { try authorizer.check(user, AccessRequest(verb: "impersonate", group: "", resource: "groups", name: group)) }
-        return User(name: name, groups: groups + ["system:authenticated"])
+        let parts = name.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        if parts.count == 4, parts[0] == "system", parts[1] == "serviceaccount" {
+            try authorizer.check(
+                user, AccessRequest(verb: "impersonate", group: "", resource: "serviceaccounts", name: parts[3], namespace: parts[2]))
+            if groups.isEmpty { groups = ["system:serviceaccounts", "system:serviceaccounts:\(parts[2])"] }
+        } else {
+            try authorizer.check(user, AccessRequest(verb: "impersonate", group: "", resource: "users", name: name))
+        }
+        let everybody = name == User.anonymous.name ? "system:unauthenticated" : "system:authenticated"
+        return User(name: name, groups: groups.contains(everybody) ? groups : groups + [everybody])
     }
 
     /// Paths that name no resource.
@@ -103,10 +123,13 @@ package struct APIServer: HTTPResponder {
         try Authorizer(service: service).check(user, AccessRequest(verb: verb, path: path))
         guard verb == "get" else { throw ["api", "apis"].contains(target.segments.first) ? .noSuchPath : .methodNotAllowed }
         switch path {
-        case "/livez", "/healthz": return Self.text("ok")
-        case "/readyz":
+        case "/livez", "/healthz": return health(target)
+        case "/livez/ping", "/healthz/ping", "/readyz/ping": return Self.text("ok")
+        case "/readyz", "/readyz/store":
             if let failure = service.store.failure { throw APIStatus(code: 503, reason: "ServiceUnavailable", message: "\(failure)") }
-            return Self.text("ok")
+            return health(target)
+        case "/":
+            return Self.json(["paths": .array(paths.map { .string($0) })])
         case "/version": return Self.json(version)
         case "/metrics":
             return HTTPResponse(
@@ -115,9 +138,30 @@ package struct APIServer: HTTPResponder {
         }
         switch target.segments.first {
         case "api", "apis": return try answerDiscovery(request, target.segments)
-        case "openapi" where target.segments.dropFirst().first == "v3": return try answerOpenAPI(Array(target.segments.dropFirst(2)))
+        case "openapi" where target.segments.dropFirst().first == "v3":
+            return try answerOpenAPI(request, Array(target.segments.dropFirst(2)))
+        case "openapi" where target.segments.dropFirst() == ["v2"]: return try answerSwagger(request)
         default: throw .noSuchPath
         }
+    }
+
+    /// `ok`, or with `verbose` each check in a line of its own, as operators' scripts read it.
+    private func health(_ target: RequestTarget) -> HTTPResponse {
+        guard target.flag("verbose"), let name = target.segments.first else { return Self.text("ok") }
+        let checks = name == "readyz" ? ["ping", "store"] : ["ping"]
+        return Self.text(checks.map { "[+]\($0) ok\n" }.joined() + "\(name) check passed\n")
+    }
+
+    /// What `/` shows: where the API begins.
+    private var paths: [String] {
+        let versions = service.registry.groupVersions.filter { !$0.group.isEmpty }
+        var groups = Set<String>()
+        let groupPaths = versions.flatMap { group, version in
+            (groups.insert(group).inserted ? ["/apis/\(group)"] : []) + ["/apis/\(group)/\(version)"]
+        }
+        return ["/api", "/api/v1", "/apis"] + groupPaths + [
+            "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version",
+        ]
     }
 
     private var version: JSON {
@@ -167,15 +211,43 @@ package struct APIServer: HTTPResponder {
         return Self.json(found)
     }
 
-    private func answerOpenAPI(_ segments: [String]) throws(APIStatus) -> HTTPResponse {
-        let documents = OpenAPI(registry: service.registry, catalog: service.catalog, programVersion: programVersion)
+    private var documents: OpenAPI { OpenAPI(registry: service.registry, catalog: service.catalog, programVersion: programVersion) }
+
+    private func answerOpenAPI(_ request: HTTPRequest, _ segments: [String]) throws(APIStatus) -> HTTPResponse {
         guard !segments.isEmpty else { return Self.json(documents.index()) }
         let groupVersion = segments.dropFirst().joined(separator: "/")
-        guard ["api", "apis"].contains(segments[0]), let document = documents.document(groupVersion) else { throw .noSuchPath }
+        let etag = "\"\(documents.hash(groupVersion))\""
+        guard ["api", "apis"].contains(segments[0]), service.registry.definitions(groupVersion: groupVersion).first != nil else {
+            throw .noSuchPath
+        }
+        if Self.holds(request, etag) { return Self.notModified(etag) }
+        guard let document = documents.document(groupVersion) else { throw .noSuchPath }
         var response = Self.json(document)
-        response.headers["ETag"] = "\"\(documents.hash(groupVersion))\""
+        response.headers["ETag"] = etag
         response.headers["Cache-Control"] = "public"
         return response
+    }
+
+    /// The schemas of everything in the older form; made anew for each client that does not have it yet.
+    private func answerSwagger(_ request: HTTPRequest) throws(APIStatus) -> HTTPResponse {
+        let isProtobuf = SwaggerProtobuf.isAccepted(request.headers["accept"])
+        if !isProtobuf { _ = try AnswerFormat(accept: request.headers["accept"]) }
+        let etag = "\"\(documents.swaggerHash)\(isProtobuf ? "P" : "J")\""
+        if Self.holds(request, etag) { return Self.notModified(etag) }
+        var response = Self.bytes(isProtobuf ? SwaggerProtobuf.bytes(documents.swagger()) : documents.swagger().bytes())
+        if isProtobuf { response.headers["Content-Type"] = SwaggerProtobuf.mediaType }
+        response.headers["ETag"] = etag
+        response.headers["Vary"] = "Accept"
+        return response
+    }
+
+    /// Whether a client has a document of this mark already.
+    private static func holds(_ request: HTTPRequest, _ etag: String) -> Bool {
+        request.headers["if-none-match"]?.split(separator: ",").contains { $0.filter { $0 != " " } == etag } ?? false
+    }
+
+    private static func notModified(_ etag: String) -> HTTPResponse {
+        HTTPResponse(status: 304, headers: ["ETag": etag], body: .bytes([]))
     }
 
     // MARK: Answers

@@ -37,9 +37,7 @@ struct ListQuery: Sendable {
             throw .badRequest("resourceVersionMatch: Unsupported value: \"\(other)\": supported values: \"Exact\", \"NotOlderThan\"")
         }
         if let version, version > newest {
-            var status = APIStatus(code: 504, reason: "Timeout", message: "Too large resource version: \(version), current: \(newest)")
-            status.retryAfterSeconds = 1
-            throw status
+            throw .tooLargeRevision(version, newest: newest)
         }
     }
 

@@ -40,6 +40,9 @@ struct ResourceCall {
         }
     }
 
+    /// The path names a namespace where the kind has one, or gives no reason to.
+    private var isInPlace: Bool { !definition.isNamespaced || !path.namespace.isEmpty || definition.verbs == ["create"] }
+
     /// Kubernetes' verb of the request.
     func verb() throws(APIStatus) -> String {
         let isCollection = path.name.isEmpty
@@ -47,10 +50,11 @@ struct ResourceCall {
         case "GET", "HEAD":
             if path.isWatch || (isCollection && target.flag("watch")) { return "watch" }
             return isCollection ? "list" : "get"
-        case "POST": return "create"
+        // Over all namespaces objects are read, never made or deleted.
+        case "POST" where isInPlace: return "create"
         case "PUT" where !isCollection: return "update"
         case "PATCH" where !isCollection: return "patch"
-        case "DELETE": return isCollection ? "deletecollection" : "delete"
+        case "DELETE" where isInPlace: return isCollection ? "deletecollection" : "delete"
         default: throw .methodNotAllowed
         }
     }
@@ -130,9 +134,7 @@ struct ResourceCall {
         } else if version == nil || version == 0 {
             query.revision = newest
         } else if let version, version > newest {
-            var status = APIStatus(code: 504, reason: "Timeout", message: "Too large resource version: \(version), current: \(newest)")
-            status.retryAfterSeconds = 1
-            throw status
+            throw .tooLargeRevision(version, newest: newest)
         }
         return HTTPResponse(
             status: 200, headers: ["Content-Type": "application/json", "Cache-Control": "no-cache, private"],
@@ -166,7 +168,13 @@ struct ResourceCall {
         guard
             ["application/json", "", "text/plain", "application/yaml"].contains(type) || type.hasSuffix("+json") || type.hasSuffix("+yaml")
         else {
-            throw .unsupportedMediaType(["application/json", "application/vnd.kubernetes.protobuf"])
+            throw .unsupportedMediaType(["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"])
+        }
+        // kubectl writes JSON where it says YAML.
+        if type.hasSuffix("yaml"), request.body.first(where: { $0 > 0x20 }) != UInt8(ascii: "{") {
+            do throws(YAMLParseError) { return (try YAMLParser.parse(request.body), []) } catch {
+                throw .badRequest("the body is no YAML: \(error)")
+            }
         }
         do throws(JSONParseError) {
             let (value, duplicates) = try JSONParser.parseReportingDuplicates(request.body, limits: .init(depthMax: 200, bytesMax: 3 << 20))
@@ -184,11 +192,7 @@ struct ResourceCall {
 
     private func options(duplicates: [String] = []) throws(APIStatus) -> WriteOptions {
         var options = WriteOptions(user: user)
-        let dryRun = target.all("dryRun")
-        guard dryRun.allSatisfy({ $0 == "All" || $0.isEmpty }) else {
-            throw .badRequest("dryRun: Unsupported value: \"\(dryRun.first ?? "")\": supported values: \"All\"")
-        }
-        options.isDryRun = dryRun.contains("All")
+        options.isDryRun = try isDryRun()
         options.fieldManager = target["fieldManager"] ?? ""
         if options.fieldManager.utf8.count > 128 { throw .badRequest("fieldManager: Too long: may not be more than 128 bytes") }
         if options.fieldManager.isEmpty, mediaType != "application/apply-patch+yaml" {
@@ -235,6 +239,14 @@ struct ResourceCall {
                 "user \"\(user.name)\" (groups=\(JSON.array(user.groups.map { .string($0) }).text)) is attempting to grant RBAC permissions not currently held"
             )
         }
+    }
+
+    private func isDryRun() throws(APIStatus) -> Bool {
+        let values = target.all("dryRun").filter { !$0.isEmpty }
+        if let other = values.first(where: { $0 != "All" }) {
+            throw .badRequest("dryRun: Unsupported value: \"\(other)\": supported values: \"All\"")
+        }
+        return !values.isEmpty
     }
 
     /// - Parameter isStored: the object stands in the store as it is here, unless it has changed since.
@@ -306,9 +318,7 @@ struct ResourceCall {
         case "application/strategic-merge-patch+json": patch = .strategic(body)
         case "application/apply-patch+yaml": patch = .apply(body)
         default:
-            let strategic = definition.isTyped ? ["application/strategic-merge-patch+json"] : []
-            throw .unsupportedMediaType(
-                ["application/json-patch+json", "application/merge-patch+json"] + strategic + ["application/apply-patch+yaml"])
+            throw .unsupportedMediaType(OpenAPI.patches(definition))
         }
         if definition.group == "rbac.authorization.k8s.io", !user.isMaster {
             // What the patch makes is not known before it is made: only who may do everything patches roles.
@@ -330,8 +340,11 @@ struct ResourceCall {
     private func deleteOptions() throws(APIStatus) -> DeleteOptions {
         var options = try DeleteOptions(request.body.isEmpty ? nil : try body(Self.deleteOptionsSchema).value)
         if let text = target["propagationPolicy"] { options = try merged(options, ["propagationPolicy": .string(text)]) }
-        if let text = target["gracePeriodSeconds"], let seconds = Int64(text) { options.gracePeriodSeconds = max(0, seconds) }
-        if target.all("dryRun").contains("All") { options.isDryRun = true }
+        if let text = target["gracePeriodSeconds"], !text.isEmpty {
+            guard let seconds = Int64(text) else { throw .badRequest("gracePeriodSeconds: invalid value \"\(text)\": must be a number") }
+            options.gracePeriodSeconds = max(0, seconds)
+        }
+        if try isDryRun() { options.isDryRun = true }
         return options
     }
 

@@ -6,6 +6,8 @@ struct ModelServingPlan: Sendable {
     /// What a DaemonSet was made of, so that one of an older Model is known.
     static let label = "models.skerry.io/serving"
     private static let folder = "\(WorkerPods.prefix)/model"
+    /// What the worker remembers over its lives.
+    private static let lives = "\(WorkerPods.prefix)/lives"
 
     let model: JSON
     /// The DaemonSet of its name, if there is one.
@@ -40,8 +42,10 @@ struct ModelServingPlan: Sendable {
         guard !nodes.isEmpty || !selector.isEmpty, let source = ModelVersions(model).source else { return nil }
         let name = Self.name(model.name)
         let labels: JSON = ["models.skerry.io/model": .string(String(name.prefix(63))), "jobs.skerry.io/worker": "true"]
+        let streams = StreamFittings(model)
         var pod: JSON = [
-            "containers": [container(source)], "volumes": [volume(source)],
+            "containers": [container(source, streams)],
+            "volumes": .array([volume(source), ["name": "lives", "emptyDir": [:]]] + streams.volumes),
             // A node that is away goes on serving; one that says NotReady keeps its worker.
             "tolerations": [["operator": "Exists"]],
         ]
@@ -78,9 +82,11 @@ struct ModelServingPlan: Sendable {
         return ["name": "jobs-model", "hostPath": ["path": .string("/" + folder), "type": "Directory"]]
     }
 
-    private func container(_ source: ModelVersions.Source) -> JSON {
+    private func container(_ source: ModelVersions.Source, _ streams: StreamFittings) -> JSON {
         func variable(_ name: String, _ value: String) -> JSON { ["name": .string(name), "value": .string(value)] }
-        var variables = [variable("MODEL_NAME", model.name), variable("NAMESPACE", model.namespace)]
+        var variables = [
+            variable("MODEL_NAME", model.name), variable("NAMESPACE", model.namespace), variable("LIVES_URL", Self.lives),
+        ]
         if case .path(let path) = source {
             variables.append(variable("MODEL_URL", "\(Self.folder)/\(path.split(separator: "/").last ?? "")"))
         } else {
@@ -89,7 +95,11 @@ struct ModelServingPlan: Sendable {
         }
         return [
             "name": "infer", "image": "skerry/worker:builtin", "args": ["infer"],
-            "env": .array(variables), "volumeMounts": [["name": "jobs-model", "mountPath": .string(Self.folder)]],
+            "env": .array(variables + streams.variables),
+            "volumeMounts": .array(
+                [
+                    ["name": "jobs-model", "mountPath": .string(Self.folder)], ["name": "lives", "mountPath": .string(Self.lives)],
+                ] + streams.mounts),
         ]
     }
 }

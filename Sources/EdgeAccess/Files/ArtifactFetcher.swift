@@ -5,7 +5,8 @@ package import Storage
 import Synchronization
 
 /// Brings files from the cloud by digest and takes files there: over HTTPS with the node's certificate, resumed after a break, verified by the
-/// store on arrival, within a bandwidth. One file at a time from and to the cloud, so that a slow link is not divided further.
+/// store on arrival, within a bandwidth. What other files of the store have of a file is not brought again. One file at a time from and to
+/// the cloud, so that a slow link is not divided further.
 package actor ArtifactFetcher {
     /// Bounds of the transfers.
     package struct Limits: Sendable {
@@ -20,8 +21,9 @@ package actor ArtifactFetcher {
         package init() {}
     }
 
-    /// Bytes that are written to the store, or sent, at once.
-    private static let pieceBytes = 1 << 20
+    /// Bytes that are written to the store, or sent, at once; fewer where they would take the link for more than a second.
+    private static let pieceBytesMax = 1 << 20
+    private static let pieceBytesMin = 64 << 10
     /// Times that a file may arrive whole and wrong.
     private static let wrongMax = 3
     private static let backoff = ExponentialBackoff(first: .seconds(1), limit: .seconds(60))
@@ -32,15 +34,21 @@ package actor ArtifactFetcher {
     private let limits: Limits
     private let trust: @Sendable () -> TLSTrust
     private let jitter: @Sendable () -> Double
+    private let rate: @Sendable () async -> Int64?
+    private let report: @Sendable (String) -> Void
     private var bucket: TokenBucket?
+    private var bytesPerSecond: Int64?
     private var isBusy = false
     private var waiting: [CheckedContinuation<Void, Never>] = []
 
     /// - Parameters:
     ///   - trust: asked for at each connection, for the certificate changes.
+    ///   - rate: bytes a second as somebody wants it now, asked for with every piece; nil for that of `limits`.
+    ///   - report: takes a sentence for the log.
     ///   - jitter: lots in 0..<1, that machines which lost the same cloud do not come back together.
     package init(
         store: ArtifactStore, host: String, port: Int, userAgent: String, limits: Limits = Limits(),
+        rate: @escaping @Sendable () async -> Int64? = { nil }, report: @escaping @Sendable (String) -> Void = { _ in },
         jitter: @escaping @Sendable () -> Double, trust: @escaping @Sendable () -> TLSTrust
     ) {
         self.store = store
@@ -50,7 +58,8 @@ package actor ArtifactFetcher {
         self.limits = limits
         self.jitter = jitter
         self.trust = trust
-        bucket = limits.bytesPerSecond.map { TokenBucket(bytesPerSecond: $0) }
+        self.rate = rate
+        self.report = report
     }
 
     /// Returns when the store has a file; at once if it has it already. A break is gone on from, also that of a former life of this program.
@@ -58,11 +67,14 @@ package actor ArtifactFetcher {
     /// - Throws: `EdgeAccessError`: `.refused` for a file that this node's objects do not name (403), or that the cloud does not have (404),
     ///   `.storage` for a full disk, `.cancelled`, and whatever stood last in the way after `failuresMax` failures.
     package func fetch(_ digest: ArtifactDigest) async throws(EdgeAccessError) {
+        let guide = DeltaGuide()
         try await transfer { () throws(EdgeAccessError) in
             self.store.size(digest) != nil
         } step: { http throws(EdgeAccessError) in
-            try await self.fetchPart(digest, http)
+            try await self.fetchPart(digest, guide, http)
         }
+        guard let copied = guide.plan?.delta.copiedBytes, let size = store.size(digest) else { return }
+        report("artifact \(digest): \(size - copied) of \(size) bytes came from the cloud, the others were here in files before it")
     }
 
     /// Takes a file of the store to the cloud; returns when the cloud has it whole.
@@ -124,6 +136,16 @@ package actor ArtifactFetcher {
         }
     }
 
+    /// How much is taken at once at the rate that holds now.
+    private func pieceBytes() async -> Int {
+        let wanted = await rate() ?? limits.bytesPerSecond
+        if wanted != bytesPerSecond {
+            bytesPerSecond = wanted
+            bucket = wanted.map { TokenBucket(bytesPerSecond: max(1, $0)) }
+        }
+        return Int(max(Int64(Self.pieceBytesMin), min(Int64(Self.pieceBytesMax), wanted ?? .max)))
+    }
+
     private func pay(_ byteCount: Int) async throws(EdgeAccessError) {
         guard let wait = bucket?.take(byteCount, now: .now), wait > .zero else { return }
         do { try await Task.sleep(for: wait) } catch { throw EdgeAccessError(.cancelled, "cancelled") }
@@ -131,8 +153,10 @@ package actor ArtifactFetcher {
 
     private var address: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
-    private func request(_ method: String, _ digest: ArtifactDigest, _ headers: HTTPHeaders = [:], _ body: [UInt8] = []) -> HTTPRequest {
-        var request = HTTPRequest(method: method, path: "/artifacts/sha256/\(digest.hex)", headers: headers, body: body)
+    private func request(
+        _ method: String, _ digest: ArtifactDigest, _ headers: HTTPHeaders = [:], _ body: [UInt8] = [], about: String = ""
+    ) -> HTTPRequest {
+        var request = HTTPRequest(method: method, path: "/artifacts/sha256/\(digest.hex)\(about)", headers: headers, body: body)
         request.headers["Host"] = address
         request.headers["User-Agent"] = userAgent
         return request
@@ -151,12 +175,39 @@ package actor ArtifactFetcher {
 
     // MARK: From the cloud
 
-    private func fetchPart(_ digest: ArtifactDigest, _ http: PooledHTTPClient) async throws(EdgeAccessError) -> Outcome {
+    private func fetchPart(
+        _ digest: ArtifactDigest, _ guide: DeltaGuide, _ http: PooledHTTPClient
+    ) async throws(EdgeAccessError) -> Outcome {
+        if !guide.isAsked { try await ask(guide, digest, http) }
+        guard let plan = guide.plan else { return try await fetchRange(digest, nil, guide, http) }
+        var byteCount: Int64 = 0
+        while store.size(digest) == nil, let piece = plan.delta.piece(at: store.progress(digest)?.byteCount ?? 0) {
+            guard let source = piece.source else {
+                let outcome = try await fetchRange(digest, piece.range, guide, http)
+                byteCount += outcome.byteCount
+                if let failure = outcome.failure { return Outcome(byteCount: byteCount, failure: failure) }
+                continue
+            }
+            if let failure = try await copy(
+                piece.range, from: plan.files[source.file], at: source.offset, to: digest, plan.delta, guide)
+            {
+                return failure
+            }
+        }
+        return Outcome(byteCount: byteCount)
+    }
+
+    /// - Parameter range: nil for all that is missing.
+    private func fetchRange(
+        _ digest: ArtifactDigest, _ range: Range<Int64>?, _ guide: DeltaGuide, _ http: PooledHTTPClient
+    ) async throws(EdgeAccessError) -> Outcome {
         var byteCount: Int64 = 0
         let offset = store.progress(digest)?.byteCount ?? 0
+        let last = range.map { String($0.upperBound - 1) } ?? ""
         do {
             let answer = try await http.open(
-                request("GET", digest, offset > 0 ? ["Range": "bytes=\(offset)-"] : [:]), timeLimit: limits.requestTimeout)
+                request("GET", digest, offset > 0 || range != nil ? ["Range": "bytes=\(offset)-\(last)"] : [:]),
+                timeLimit: limits.requestTimeout)
             guard [200, 206].contains(answer.status) else {
                 var body: [UInt8] = []
                 while body.count < 64 << 10, let chunk = try await answer.next() { body += chunk }
@@ -168,7 +219,7 @@ package actor ArtifactFetcher {
                 throw EdgeAccessError(
                     .malformed, "\(address) sends artifact \(digest) without saying how long it is, or from elsewhere than asked for")
             }
-            return try await receive(answer, digest, part, &byteCount)
+            return try await receive(answer, digest, part, upTo: range?.upperBound ?? part.size, guide, &byteCount)
         } catch let error as HTTPClientError {
             return try outcome(EdgeAccessError(error, from: address), byteCount)
         } catch let error as EdgeAccessError {
@@ -191,10 +242,12 @@ package actor ArtifactFetcher {
     }
 
     private func receive(
-        _ answer: HTTPAnswerStream, _ digest: ArtifactDigest, _ part: (offset: Int64, size: Int64), _ byteCount: inout Int64
+        _ answer: HTTPAnswerStream, _ digest: ArtifactDigest, _ part: (offset: Int64, size: Int64), upTo end: Int64,
+        _ guide: DeltaGuide, _ byteCount: inout Int64
     ) async throws(EdgeAccessError) -> Outcome {
         var waiting: [UInt8] = []
         var offset = part.offset
+        var pieceBytes = await pieceBytes()
         var isOver = false
         var failure: EdgeAccessError?
         while !isOver {
@@ -205,25 +258,26 @@ package actor ArtifactFetcher {
                 failure = EdgeAccessError(error, from: address)
             }
             // What has come before a break is kept: the next request goes on behind it.
-            guard waiting.count >= Self.pieceBytes || isOver && (!waiting.isEmpty || part.size == 0 && failure == nil) else { continue }
+            guard waiting.count >= pieceBytes || isOver && (!waiting.isEmpty || part.size == 0 && failure == nil) else { continue }
             do throws(ArtifactError) {
                 offset = try store.append(waiting, to: digest, at: offset, of: part.size)
             } catch {
                 answer.close()
-                if case .wrongContent = error { return try wrong(error) }
+                if case .wrongContent = error { return try wrong(error, guide) }
                 throw EdgeAccessError(error)
             }
             byteCount += Int64(waiting.count)
             let count = waiting.count
             waiting = []
             try await pay(count)
+            pieceBytes = await self.pieceBytes()
         }
         if let failure { return try outcome(failure, byteCount) }
         wrongCount = 0
-        guard offset == part.size else {
+        guard offset == end else {
             return Outcome(
                 byteCount: byteCount,
-                failure: EdgeAccessError(.unreachable, "\(address) ended artifact \(digest) at byte \(offset) of \(part.size)"))
+                failure: EdgeAccessError(.unreachable, "\(address) ended artifact \(digest) at byte \(offset) of \(end)"))
         }
         return Outcome(byteCount: byteCount)
     }
@@ -231,7 +285,9 @@ package actor ArtifactFetcher {
     private var wrongCount = 0
 
     /// A file came whole and was another; nothing of it was kept.
-    private func wrong(_ error: ArtifactError) throws(EdgeAccessError) -> Outcome {
+    private func wrong(_ error: ArtifactError, _ guide: DeltaGuide) throws(EdgeAccessError) -> Outcome {
+        // Whatever was wrong, the next attempt takes nothing from here.
+        guide.giveUp()
         wrongCount += 1
         guard wrongCount < Self.wrongMax else {
             wrongCount = 0
@@ -243,6 +299,57 @@ package actor ArtifactFetcher {
     private func restart(_ digest: ArtifactDigest) throws(EdgeAccessError) -> Outcome {
         store.drop(digest)
         return Outcome(failure: EdgeAccessError(.unavailable, "\(address) has artifact \(digest) in another size than what is here of it"))
+    }
+
+    // MARK: What is here already
+
+    /// Asks the cloud where the file is cut, if there are files here that may have some of it. A cloud that does not say is no failure.
+    private func ask(_ guide: DeltaGuide, _ digest: ArtifactDigest, _ http: PooledHTTPClient) async throws(EdgeAccessError) {
+        let candidates = DeltaGuide.candidates(store.entries())
+        guard !candidates.isEmpty else { return guide.giveUp() }
+        let answer: HTTPAnswer
+        do throws(HTTPClientError) { answer = try await http.send(request("GET", digest, about: "/chunks")) } catch {
+            // Without a link the request for the file itself says so.
+            return
+        }
+        // Refusals are told by that request too.
+        guard answer.status == 200, let wanted = FileChunks(bytes: answer.body) else { return guide.giveUp() }
+        do { try await guide.compare(wanted, with: candidates, in: store) } catch {
+            guard !(error is CancellationError) else { throw EdgeAccessError(.cancelled, "cancelled") }
+            // A file that cannot be read here is no reason not to bring another.
+            guide.giveUp()
+        }
+    }
+
+    /// Takes a piece from a file that is here.
+    ///
+    /// - Returns: nil when it is there.
+    private func copy(
+        _ range: Range<Int64>, from file: ArtifactReader, at start: Int64, to digest: ArtifactDigest, _ delta: FileDelta,
+        _ guide: DeltaGuide
+    ) async throws(EdgeAccessError) -> Outcome? {
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            if Task.isCancelled { throw EdgeAccessError(.cancelled, "cancelled") }
+            do throws(ArtifactError) {
+                let count = Int(min(Int64(Self.pieceBytesMax), range.upperBound - offset))
+                let bytes = try file.read(at: start + offset - range.lowerBound, count: count)
+                guard bytes.count == count else {
+                    throw .failed(path: "artifact \(digest)", reason: "a file it is made from became shorter")
+                }
+                offset = try store.append(bytes, to: digest, at: offset, of: delta.pieces.last?.range.upperBound ?? 0)
+            } catch {
+                if case .wrongContent = error { return try wrong(error, guide) }
+                if case .wrongSize = error {
+                    // A part of a former life has another size than the list says.
+                    guide.giveUp()
+                    return try restart(digest)
+                }
+                throw EdgeAccessError(error)
+            }
+            await Task.yield()
+        }
+        return nil
     }
 
     // MARK: To the cloud
@@ -265,7 +372,8 @@ package actor ArtifactFetcher {
         while !place.isWhole {
             var bytes: [UInt8] = []
             if let offset {
-                do throws(ArtifactError) { bytes = try reader.read(at: offset, count: Self.pieceBytes) } catch {
+                let count = await pieceBytes()
+                do throws(ArtifactError) { bytes = try reader.read(at: offset, count: count) } catch {
                     throw EdgeAccessError(error)
                 }
             }

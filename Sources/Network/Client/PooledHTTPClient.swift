@@ -276,6 +276,7 @@ package final class PooledHTTPClient: Sendable {
             .channelInitializer { [limits] channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
+                    try pipeline.keepFromChildren()
                     if let end { try pipeline.addHandler(end.handler()) }
                     try pipeline.addHandler(OutboundGatherer())
                     try pipeline.addHTTPClientHandlers()

@@ -5,8 +5,16 @@ import NIOSSL
 import NIOWebSocket
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Opens WebSockets to one server, over TLS or plain, on one thread of its own.
 package final class WebSocketClient: Sendable {
+    /// Bytes that the other end has not confirmed for so long end the connection: on a path that swallows them the system would go on for a
+    /// quarter of an hour, with pauses of minutes, and not notice for as long that the path is there again.
+    private static let unansweredMax: Duration = .seconds(10)
+
     private let host: String
     private let port: Int
     private let trust: @Sendable () -> TLSTrust?
@@ -21,7 +29,7 @@ package final class WebSocketClient: Sendable {
     ///   - trust: asked before each connection, so that renewed certificates are shown; nil speaks plain text.
     ///   - handshakeTimeout: for TLS and the server's answer, behind the connection.
     package init(
-        host: String, port: Int, limits: WebSocketLimits = WebSocketLimits(), connectTimeout: Duration = .seconds(10),
+        host: String, port: Int, limits: WebSocketLimits = WebSocketLimits(), connectTimeout: Duration = .seconds(5),
         handshakeTimeout: Duration = .seconds(20), trust: @escaping @Sendable () -> TLSTrust?
     ) {
         self.host = host
@@ -90,10 +98,12 @@ package final class WebSocketClient: Sendable {
             .connectTimeout(TimeAmount(connectTimeout))
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
             .channelOption(.socketOption(.so_keepalive), value: 1)
+            .keepUnansweredAtMost(Self.unansweredMax)
             .connect(host: host, port: port) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     made(channel)
                     let pipeline = channel.pipeline.syncOperations
+                    try pipeline.keepFromChildren()
                     if let end { try pipeline.addHandler(end.handler()) }
                     let upgrader = NIOTypedWebSocketClientUpgrader<Outcome>(
                         maxFrameSize: limits.messageBytesMax, enableAutomaticErrorHandling: false,
@@ -149,6 +159,19 @@ package final class WebSocketClient: Sendable {
         case let error as HTTPParserError: HTTPClientError(.malformed, "the answer of \(server) is no HTTP/1.1: \(error)")
         default: HTTPClientError(.unreachable, "cannot connect to \(server): \(error)")
         }
+    }
+}
+
+extension ClientBootstrap {
+    /// Ends a connection whose bytes stay unconfirmed for longer, where the system can.
+    fileprivate func keepUnansweredAtMost(_ time: Duration) -> ClientBootstrap {
+        #if os(Linux)
+            channelOption(
+                .socket(SocketOptionLevel(IPPROTO_TCP), SocketOptionName(TCP_USER_TIMEOUT)),
+                value: SocketOptionValue(time / .milliseconds(1)))
+        #else
+            self
+        #endif
     }
 }
 

@@ -75,7 +75,13 @@ extension PodWorker {
         let container = spec.container(word.life.container)
         let path = container?.fieldPath ?? ""
         switch word.state.reason {
-        case .running, .publishing: return
+        case .running:
+            // A serving worker that had to take another version than it should.
+            guard let incident = word.said.ownerInfo["incident"]?.string, !incident.isEmpty, toldRefusals.insert(incident).inserted else {
+                return
+            }
+            pendingNotes.append(PodNote("ModelReplaced", incident, isWarning: true, fieldPath: path))
+        case .publishing: return
         case .completed: pendingNotes.append(PodNote("WorkerCompleted", Self.sentence(word.state.report), fieldPath: path))
         case .failed:
             let message = word.state.report.message

@@ -45,6 +45,7 @@ enum SednaRules {
         if let socs = spec["device_soc_versions"]?.array, !socs.isEmpty {
             errors.append(.forbidden("spec.device_soc_versions", "models are not chosen by accelerator here; make one Model for each"))
         }
+        errors += ModelStreams.read(spec, at: "spec").errors
         return errors + versionErrors(new, old)
     }
 

@@ -227,15 +227,16 @@ package final class ArtifactStore: Sendable {
         _ = utimensat(AT_FDCWD, path, [time, time], 0)
     }
 
-    /// Opens a whole artifact for reading, which then counts as used now; it stays readable whatever becomes of its name.
+    /// Opens a whole artifact for reading; it stays readable whatever becomes of its name.
     ///
+    /// - Parameter isUse: whether it counts as used now, which puts off its collection.
     /// - Throws: `.missing`, `.failed`.
-    package func open(_ digest: ArtifactDigest) throws(ArtifactError) -> ArtifactReader {
+    package func open(_ digest: ArtifactDigest, isUse: Bool = true) throws(ArtifactError) -> ArtifactReader {
         let found = try state.withLock { (state) throws(ArtifactError) -> (Int32, Int64) in
             guard let size = state.whole[digest] else { throw .missing(digest) }
             let descriptor = systemOpen(path(digest), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
             guard descriptor >= 0 else { throw .failed(path: path(digest), reason: Self.reason) }
-            touch(path(digest))
+            if isUse { touch(path(digest)) }
             return (descriptor, size)
         }
         return ArtifactReader(descriptor: found.0, size: found.1, path: path(digest))

@@ -73,18 +73,30 @@ struct Lifetime: ExpressibleByArgument, CustomStringConvertible {
 struct TokenCreateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Make a token for one machine and print it.",
-        discussion: "The token is shown once: the cloud keeps its hash. Give it to 'skerry edge --join TOKEN'.")
+        discussion: """
+            The token is shown once: the cloud keeps its hash. Give it to 'skerry edge --join TOKEN'. A fleet gets one each: --count 50 prints \
+            fifty, a line each.
+            """)
 
     @OptionGroup var cluster: ClusterOptions
     @OptionGroup var table: TableOptions
     @Option(help: "The only node that may join with it; an existing node of this name is then given to the new machine.")
     var node: String?
+    @Option(help: "How many tokens to make, each for one machine: 1 to 1000.")
+    var count = 1
     @Option(help: "How long it may be used: 90s, 30m, 1h, 7d.")
     var ttl = Lifetime(argument: "1h")!
     @Option(help: "HOST:PORT by which edges reach the cloud (default: the kubeconfig's server).")
     var cloud: String?
     @Option(help: "The cloud's ca.crt, where the kubeconfig is that of another Kubernetes beside which the cloud runs.")
     var authority: String?
+
+    func validate() throws {
+        guard (1...1000).contains(count) else { throw ValidationError("--count \(count): expected 1 to 1000") }
+        guard count == 1 || node == nil else {
+            throw ValidationError("--count \(count) --node \(node ?? ""): a node is one machine; leave one of the two away")
+        }
+    }
 
     func run() async throws {
         try await cluster.with { client, access in
@@ -98,15 +110,18 @@ struct TokenCreateCommand: AsyncParsableCommand {
                 guard let split = JoinToken.split(cloud) else { throw ValidationError("--cloud \(cloud): expected HOST:PORT") }
                 place = split
             }
-            let secret = JoinSecret(bytes: (0..<JoinSecret.byteCount).map { _ in UInt8.random(in: 0...255) })
-            let token = try JoinToken(
-                authority: try PinnedAuthority(pem: trusted).fingerprint, host: place.host, port: place.port, secret: secret)
+            let fingerprint = try PinnedAuthority(pem: trusted).fingerprint
+            let tokens = try (0..<count).map { _ in
+                let secret = JoinSecret(bytes: (0..<JoinSecret.byteCount).map { _ in UInt8.random(in: 0...255) })
+                return try JoinToken(authority: fingerprint, host: place.host, port: place.port, secret: secret)
+            }
             let now = ClusterOptions.now
             let expires = now + ttl.seconds
-            try await JoinTokens(client).create(JoinGrant(hash: secret.hash, node: node, expiresAt: expires), now: now)
-            guard table.format != .table else { return try say(token.text) }
+            try await JoinTokens(client).create(
+                tokens.map { JoinGrant(hash: $0.secret.hash, node: node, expiresAt: expires) }, now: now)
+            guard table.format != .table else { return try say(tokens.map(\.text).joined(separator: "\n")) }
             var rows = AlignedTable(["TOKEN", "ID", "NODE", "EXPIRES"], texts: ["ID", "NODE"])
-            rows.rows = [[token.text, secret.id, node ?? "", Timestamp(seconds: expires).text]]
+            rows.rows = tokens.map { [$0.text, $0.secret.id, node ?? "", Timestamp(seconds: expires).text] }
             try say(rows.text(table.format))
         }
     }

@@ -28,9 +28,10 @@ struct EdgeAgent {
     /// - Parameters:
     ///   - membership: the name that the cloud knows this machine by, and the way to it.
     ///   - folder: of the edge; the files of its Pods lie in `pods` below it.
-    init(_ membership: EdgeMembership, hub: EdgeHub, folder: String) async throws {
+    ///   - bandwidth: what files may take of the link; nil for all of it.
+    init(_ membership: EdgeMembership, hub: EdgeHub, folder: String, bandwidth: ByteRate? = nil) async throws {
         let node = membership.identity.node
-        files = try EdgeFiles(folder: folder, hub: hub, membership, now: { Self.environment.now().seconds })
+        files = try EdgeFiles(folder: folder, hub: hub, membership, bandwidth: bandwidth, now: { Self.environment.now().seconds })
         let version = Skerry.configuration.version
         let settings = ProcessRuntime.Settings(
             folder: folder + "/pods", worker: [programPath(), "worker"], controlGroup: controlGroupName(folder), programVersion: version)

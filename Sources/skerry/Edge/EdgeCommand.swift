@@ -13,6 +13,10 @@ import Resources
 struct EdgeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "edge", abstract: "Run a node: join a cloud once, then stay its node, with or without a link to it.",
+        discussion: """
+            skerry edge --data-dir edge --join TOKEN    the first time; from then on without --join
+            'skerry edge run --help' shows every option of the node itself.
+            """,
         subcommands: [
             EdgeRunCommand.self, EdgeStatusCommand.self, EdgeLogsCommand.self, EdgeRestartCommand.self, EdgeDeployCommand.self,
             EdgeRemoveCommand.self,
@@ -30,6 +34,11 @@ struct EdgeRunCommand: AsyncParsableCommand {
     var name: String?
     @Option(help: "Address and port on this machine's loopback that show the node's objects; port 0 lets the system choose.")
     var listen = "127.0.0.1:7480"
+    @Option(
+        help:
+            "Bytes a second of the link that files may take, both ways together: 64k, 2M (default: no bound). The cloud may set a lower one: kubectl annotate node NAME \(EdgeFiles.bandwidthAnnotation)=500k."
+    )
+    var bandwidth: ByteRate?
 
     func validate() throws {
         guard let (host, _) = CloudSettings.address(listen), host.hasPrefix("127.") || host == "::1" || host == "localhost" else {
@@ -48,7 +57,7 @@ struct EdgeRunCommand: AsyncParsableCommand {
                 now: { Int64(time(nil)) }, report: { writeError($0) }, userAgent: "skerry/\(Skerry.configuration.version)"))
         writeError("node \(membership.identity.node) of \(membership.identity.address)")
         let node = try EdgeNode(folder: dataDir, membership)
-        let agent = try await EdgeAgent(membership, hub: node.hub, folder: dataDir)
+        let agent = try await EdgeAgent(membership, hub: node.hub, folder: dataDir, bandwidth: bandwidth)
         let (host, port) = CloudSettings.address(listen)!
         let owner = try await agent.listenToOwner()
         let server = try await agent.listen(host: host, port: port)

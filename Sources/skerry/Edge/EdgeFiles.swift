@@ -13,14 +13,20 @@ struct EdgeFiles: Sendable {
     private static let graceSeconds: Int64 = 86400
     /// Failures in a row after which the agent hears why a file does not come; it then tries again.
     private static let failuresMax = 4
+    /// What the cloud's people set on a Node to bound what files take of its link, as `ByteRate` reads it.
+    static let bandwidthAnnotation = "skerry.io/bandwidth"
 
     private let store: ArtifactStore
     private let hub: EdgeHub
     /// For the node's agent.
     let files: NodeFiles
 
-    /// - Parameter folder: of the edge; the files lie in `artifacts` below it.
-    init(folder: String, hub: EdgeHub, _ membership: EdgeMembership, now: @escaping @Sendable () -> Int64) throws {
+    /// - Parameters:
+    ///   - folder: of the edge; the files lie in `artifacts` below it.
+    ///   - bandwidth: of the node's owner; the lower one of this and the Node's annotation holds.
+    init(
+        folder: String, hub: EdgeHub, _ membership: EdgeMembership, bandwidth: ByteRate?, now: @escaping @Sendable () -> Int64
+    ) throws {
         store = try ArtifactStore(folder: folder + "/artifacts", now: now)
         self.hub = hub
         var limits = ArtifactFetcher.Limits()
@@ -28,6 +34,7 @@ struct EdgeFiles: Sendable {
         let identity = membership.identity
         let fetcher = ArtifactFetcher(
             store: store, host: identity.host, port: identity.port, userAgent: "skerry/\(Skerry.configuration.version)", limits: limits,
+            rate: { await Self.rate(hub, identity.node, bandwidth) }, report: { writeError($0) },
             jitter: { Double.random(in: 0..<1) }, trust: { membership.trust })
         files = NodeFiles(
             store: store,
@@ -37,6 +44,12 @@ struct EdgeFiles: Sendable {
             send: { digest throws(NodeFilesError) in
                 do throws(EdgeAccessError) { try await fetcher.send(digest) } catch { throw NodeFilesError(error.description) }
             })
+    }
+
+    private static func rate(_ hub: EdgeHub, _ node: String, _ own: ByteRate?) async -> Int64? {
+        let object = try? await hub.get(.node, ObjectKey(name: node))
+        let wanted = object?["metadata"]?["annotations"]?[bandwidthAnnotation]?.string.flatMap { ByteRate(argument: $0) }
+        return [own, wanted].compactMap { $0?.bytesPerSecond }.min()
     }
 
     /// Removes files that no object of the node names, now and then, until its task is cancelled.

@@ -56,6 +56,45 @@ import Testing
         #expect(Self.set(cluster) == nil)
     }
 
+    @Test func `sources and sinks come as folders, Secrets and one variable`() async throws {
+        var cluster = try await JobCluster(nodes: ["edge-1"])
+        try await cluster.makeModel("little", url: "/models/small/little.onnx")
+        let broker: JSON = ["broker": "mqtts://plant", "topic": "rows", "credentialName": "login"]
+        try await Self.place(
+            cluster,
+            [
+                "nodes": ["edge-1"], "sources": [["file": ["path": "/data/in/rows.csv"], "id": "n"], ["mqtt": broker]],
+                "sinks": [["file": ["path": "/data/in/answers.csv"]], ["file": ["path": "/data/out/answers.jsonl", "maxBytes": 65536]]],
+                "deadLetter": ["mqtt": broker],
+            ])
+        #expect(await cluster.rest())
+        let pod = try Self.pod(cluster)
+        let paths = (pod["volumes"]?.array ?? []).compactMap { $0["hostPath"]?["path"]?.string }
+        #expect(paths == ["/models/small", "/data/in", "/data/out"])
+        let secrets = (pod["volumes"]?.array ?? []).compactMap { $0["secret"]?["secretName"]?.string }
+        #expect(secrets == ["login"])
+        let container = try #require(pod["containers"]?.array?.first)
+        let mounts = (container["volumeMounts"]?.array ?? []).compactMap { $0["mountPath"]?.string }
+        #expect(
+            mounts == [
+                "/home/data/model", "/home/data/lives", "/home/data/streams/0", "/home/data/streams/1", "/home/data/streams/secret-0",
+            ])
+        let variables = container["env"]?.array ?? []
+        let node = variables.first { $0["name"] == "NODE_NAME" }?["valueFrom"]?["fieldRef"]?["fieldPath"]
+        #expect(node == "spec.nodeName")
+        let told = try JSON(parsing: variables.first { $0["name"] == "STREAMS" }?["value"]?.string ?? "")
+        let (streams, errors) = ModelStreams.read(told, at: "STREAMS")
+        #expect(errors == [] && streams.sources.count == 2 && streams.sinks.count == 2)
+        let file = told["sources"]?.array?[0]["file"]
+        #expect(file?["path"] == "/home/data/streams/0/rows.csv" && file?["name"] == "/data/in/rows.csv")
+        guard case .mqtt(let messages) = streams.sources[1].place, case .file(let second) = streams.sinks[1] else {
+            Issue.record("\(told.text)")
+            return
+        }
+        #expect(messages.credentials == "/home/data/streams/secret-0" && messages.isSecure && messages.port == 8883)
+        #expect(second.path == "/home/data/streams/1/answers.jsonl" && second.bytesMax == 65536 && second.format == .json)
+    }
+
     @Test func `a name that belongs to somebody else is left alone`() async throws {
         var cluster = try await JobCluster()
         let labels: JSON = ["a": "b"]

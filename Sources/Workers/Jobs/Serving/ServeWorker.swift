@@ -12,6 +12,8 @@ package final class ServeWorker: HTTPResponder {
     /// Between two looks at the model's files.
     private static let lookEvery = Duration.milliseconds(200)
     private static let looksPerSecond = 5
+    /// Looks after which a file that could not be loaded, and has not changed, is tried again.
+    private static let looksAfterFailure = 15
     /// Between two looks at the file of rows.
     private static let followEvery = Duration.milliseconds(300)
     /// Rows that are kept for labels, and predictions; more are dropped.
@@ -58,14 +60,22 @@ package final class ServeWorker: HTTPResponder {
     private let isDirect: Bool
     /// Whether requests that arrive together may be answered together.
     private let isBatching: Bool
+    /// Threads of a run, shared by all versions and files of the worker.
+    private let threadCount: Int
+    /// Rows of sources that the Model names.
+    private let streams: WorkerStreams?
+    /// What earlier lives of this worker have come to.
+    private let lives: VersionLives?
 
     /// - Parameters:
     ///   - onnxRuntime: where its library may lie, best first.
+    ///   - mosquitto: where libmosquitto may lie, best first; for rows by MQTT.
     ///   - now: the time, for reports.
     ///   - say: writes a line for people.
     /// - Throws: `WorkerInputError` for variables that cannot be worked with.
     package init(
-        _ settings: WorkerSettings, onnxRuntime: [String], now: @escaping @Sendable () -> Timestamp,
+        _ settings: WorkerSettings, onnxRuntime: [String], mosquitto: [String] = ["libmosquitto.so.1"],
+        now: @escaping @Sendable () -> Timestamp,
         say: @escaping @Sendable (String) -> Void
     ) throws {
         self.settings = settings
@@ -85,6 +95,9 @@ package final class ServeWorker: HTTPResponder {
         joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
         isDirect = adaptation == nil && joint == nil
         isBatching = try Self.isBatching(settings)
+        threadCount = try settings.integer("INFERENCE_THREADS", default: 1, in: 1...256)!
+        lives = try VersionLives(settings, now: now, say: say)
+        streams = try WorkerStreams(settings, modelName: modelName, libraries: mosquitto, say: say)
     }
 
     private static func isBatching(_ settings: WorkerSettings) throws -> Bool {
@@ -94,6 +107,15 @@ package final class ServeWorker: HTTPResponder {
         case let text:
             throw WorkerInputError("INFERENCE_BATCHING=\(text.prefix(40)): give auto, which answers together what gains from it, or off")
         }
+    }
+
+    /// Where libmosquitto may lie, best first.
+    ///
+    /// - Parameters:
+    ///   - chosen: the one and only candidate, if given.
+    ///   - roots: folders that may hold a `.deps`.
+    package static func mosquittoCandidates(chosen: String?, roots: [String]) -> [String] {
+        MosquittoLibrary.candidates(chosen: chosen, roots: roots)
     }
 
     /// Rows of a stream by the names of a table's columns.
@@ -127,6 +149,7 @@ package final class ServeWorker: HTTPResponder {
             say("\(error)")
             return error is WorkerInputError ? .refused : .failed
         }
+        lives?.end()
         server.stop()
         for _ in 0..<60 where !server.hasEnded { try? await Task.sleep(for: .milliseconds(5)) }
         server.end()
@@ -157,7 +180,10 @@ package final class ServeWorker: HTTPResponder {
                     do { try await Task.sleep(for: Self.lookEvery) } catch { return }
                 }
             }
+            let pumping = Task { await self.pump() }
             await terminated()
+            // Not waited for: it may be with a broker that does not answer.
+            pumping.cancel()
             group.cancelAll()
         }
     }
@@ -174,6 +200,7 @@ package final class ServeWorker: HTTPResponder {
             "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
             "address": .string(address.withLock { $0 }), "modelName": .string(modelName), "errors": .integer(Int64(counts.failed)),
         ]
+        if let lives { report.ownerInfo["incident"] = .string(lives.incident) }
         if trial != nil {
             report.ownerInfo["canaryVersion"] = .string(state.candidate?.version ?? "")
             report.ownerInfo["canaryResult"] = .string(state.trial)
@@ -182,7 +209,9 @@ package final class ServeWorker: HTTPResponder {
             report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
             report.ownerInfo["latencyP99Micros"] = .integer(Int64(tail / 1000))
         }
-        for info in [quality.info, adaptation?.info, joint?.info] { for (name, value) in info ?? [:] { report.ownerInfo[name] = value } }
+        for info in [quality.info, adaptation?.info, joint?.info, streams?.info] {
+            for (name, value) in info ?? [:] { report.ownerInfo[name] = value }
+        }
         return report
     }
 
@@ -190,27 +219,60 @@ package final class ServeWorker: HTTPResponder {
 
     /// Takes in what is new; a version that cannot be loaded is told once, and the one before goes on.
     private func watch() async {
-        var taken: ModelSource.Version?
-        var told = ""
+        var (taken, told, inUse): (ModelSource.Version?, String, VersionRecord.Key?) = (nil, "", nil)
+        var failed: (version: ModelSource.Version, looks: Int)?
         while !Task.isCancelled {
             desk.releaseRetired()
             do {
-                if let version = try source.look(), version != taken {
-                    let library = try ONNXRuntime(candidates: runtime)
-                    let judge = try version.load(settings, library)
-                    adaptation?.begin(judge)
-                    try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
-                    // Labels that came while it was loaded.
-                    adapt()
-                    (taken, told) = (version, "")
+                if let last = failed, last.looks > 0, try source.look() == last.version {
+                    failed!.looks -= 1
+                } else if let version = try source.look(), version != taken {
+                    failed = (version, Self.looksAfterFailure)
+                    let decision = lives?.decide(version) ?? .load
+                    if decision == .load {
+                        try load(version, replacing: &inUse)
+                        lives?.tell("")
+                    } else {
+                        try standIn(for: version, &inUse)
+                    }
+                    // One that is to be tried again is looked at again.
+                    if decision != .wait { taken = version }
+                    (failed, told) = (nil, "")
                 }
+                if let taken { try lives?.look(taken) }
             } catch {
                 let words = "\(error)"
                 if words != told { say("the model is not taken: \(words)") }
                 told = words
+                if inUse == nil, let version = try? source.look() { try? standIn(for: version, &inUse) }
             }
             do { try await Task.sleep(for: Self.lookEvery) } catch { return }
         }
+    }
+
+    /// - Parameter inUse: what serves, to be remembered again where this one cannot be loaded.
+    private func load(_ version: ModelSource.Version, replacing inUse: inout VersionRecord.Key?, as key: VersionRecord.Key? = nil) throws {
+        let key = key ?? VersionLives.key(version)
+        lives?.use(key)
+        do {
+            let judge = try version.load(settings, try ONNXRuntime(candidates: runtime, sharedThreadCount: threadCount))
+            adaptation?.begin(judge)
+            try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
+            // Labels that came while it was loaded.
+            adapt()
+            inUse = key
+        } catch {
+            lives?.use(inUse)
+            throw error
+        }
+    }
+
+    /// Has the last good version serve in the place of one that crashes, or cannot be loaded, while nothing else does.
+    private func standIn(for version: ModelSource.Version, _ inUse: inout VersionRecord.Key?) throws {
+        guard let lives, let other = lives.instead(of: version), inUse == nil else { return }
+        try load(other.version, replacing: &inUse, as: other.key)
+        lives.tell("\(lives.fault(of: version)); version \(other.version.number) serves in its place")
+        say(lives.incident)
     }
 
     private func take(_ loaded: Loaded) throws {
@@ -347,6 +409,20 @@ package final class ServeWorker: HTTPResponder {
             judged.marks[row].isFromCloud = decided.isFromCloud[row]
         }
         return (judged, classes, version)
+    }
+
+    /// Answers rows of the sources that the Model names.
+    private func pump() async {
+        guard let streams else { return }
+        await streams.run(
+            WorkerStreams.Asker(
+                form: { self.state.withLock { $0.loaded.map { $0.judge.isTabular ? .columns : .inputs } } },
+                version: { self.state.withLock { $0.loaded?.version ?? "" } },
+                judge: { table in
+                    let (judged, classes, version) = try await self.decide(table)
+                    let answers = RowTable(judged, classes: classes, lines: table.lines)
+                    return (answer: answers, version: version)
+                }, port: { self.address.withLock { $0.split(separator: ":").last.flatMap { Int($0) } } ?? 0 }))
     }
 
     // MARK: - Labels
