@@ -65,7 +65,11 @@ package final class InferenceSession {
         var settings: OpaquePointer?
         try runtime.check(api.CreateSessionOptions(&settings), "CreateSessionOptions")
         defer { api.ReleaseSessionOptions(settings) }
-        try runtime.check(api.SetIntraOpNumThreads(settings!, Int32(options.threadCount)), "SetIntraOpNumThreads")
+        if runtime.sharedThreadCount > 1 {
+            try runtime.check(api.DisablePerSessionThreads(settings!), "DisablePerSessionThreads")
+        } else {
+            try runtime.check(api.SetIntraOpNumThreads(settings!, Int32(options.threadCount)), "SetIntraOpNumThreads")
+        }
         try runtime.check(api.SetInterOpNumThreads(settings!, 1), "SetInterOpNumThreads")
         try runtime.check(api.SetSessionExecutionMode(settings!, ORT_SEQUENTIAL), "SetSessionExecutionMode")
         let spinning = options.isSpinning ? "1" : "0"

@@ -19,12 +19,18 @@ package final class ONNXRuntime: @unchecked Sendable {
     package let version: String
     /// The file it was loaded from.
     package let path: String
+    /// Threads that all sessions of the process share, the one that asks included; 1: each session has those of its options.
+    package let sharedThreadCount: Int
 
     /// Loads the first library that opens.
     ///
-    /// - Parameter candidates: paths or sonames, best first.
+    /// - Parameters:
+    ///   - candidates: paths or sonames, best first.
+    ///   - sharedThreadCount: 1 or more. ONNX Runtime has one environment a process: the first that is made decides.
     /// - Throws: `InferenceError.libraryNotFound` with the loader's word on each, `.notONNXRuntime`, `.unsupportedVersion`.
-    package init(candidates: [String]) throws(InferenceError) {
+    package init(candidates: [String], sharedThreadCount: Int = 1) throws(InferenceError) {
+        precondition(sharedThreadCount > 0, "a run needs a thread")
+        self.sharedThreadCount = sharedThreadCount
         var tried: [String] = []
         var opened: (path: String, handle: UnsafeMutableRawPointer)?
         for path in candidates where opened == nil {
@@ -45,13 +51,29 @@ package final class ONNXRuntime: @unchecked Sendable {
         }
         api = table.pointee
         self.path = path
-        var made: OpaquePointer?
-        try Self.check(api, api.CreateEnv(ORT_LOGGING_LEVEL_ERROR, "skerry", &made), "CreateEnv")
-        environment = made!
+        environment = try Self.environment(api, threads: sharedThreadCount)
         try Self.check(api, api.DisableTelemetryEvents(environment), "DisableTelemetryEvents")
         var memory: OpaquePointer?
         try Self.check(api, api.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory), "CreateCpuMemoryInfo")
         self.memory = memory!
+    }
+
+    private static func environment(_ api: OrtApi, threads: Int) throws(InferenceError) -> OpaquePointer {
+        var made: OpaquePointer?
+        guard threads > 1 else {
+            try check(api, api.CreateEnv(ORT_LOGGING_LEVEL_ERROR, "skerry", &made), "CreateEnv")
+            return made!
+        }
+        var options: OpaquePointer?
+        try check(api, api.CreateThreadingOptions(&options), "CreateThreadingOptions")
+        defer { api.ReleaseThreadingOptions(options) }
+        try check(api, api.SetGlobalIntraOpNumThreads(options, Int32(threads)), "SetGlobalIntraOpNumThreads")
+        try check(api, api.SetGlobalInterOpNumThreads(options, 1), "SetGlobalInterOpNumThreads")
+        // Threads that wait for work leave the processor to others.
+        try check(api, api.SetGlobalSpinControl(options, 0), "SetGlobalSpinControl")
+        try check(
+            api, api.CreateEnvWithGlobalThreadPools(ORT_LOGGING_LEVEL_ERROR, "skerry", options, &made), "CreateEnvWithGlobalThreadPools")
+        return made!
     }
 
     /// Where a library usually lies, best first.

@@ -112,7 +112,7 @@ import Training
                 "TreeEnsembleRegressor", ["x"], "y", domain: "ai.onnx.ml",
                 attributes: Self.trees(seed, kind: "target", targets: 3, perLeaf: perLeaf))
             + Wire.value(11, "x", shape: [nil, 4]) + Wire.value(12, "y", shape: [nil, 3])
-        let (evaluator, different) = try Self.compare(Wire.model(graph: graph), rows: 90, Self.fill)
+        let (evaluator, different) = try Self.compare(TinyModel.file(graph), rows: 90, Self.fill)
         #expect(different == 0)
         #expect(Self.isCompiled(evaluator), "\(evaluator)")
     }
@@ -127,7 +127,7 @@ import Training
         let graph =
             node + Wire.value(11, "x", shape: [nil, 4]) + Wire.value(12, "label", type: 7, shape: [nil])
             + Wire.value(12, "scores", shape: [nil, 3])
-        let (evaluator, different) = try Self.compare(Wire.model(graph: graph), rows: 90, Self.fill)
+        let (evaluator, different) = try Self.compare(TinyModel.file(graph), rows: 90, Self.fill)
         #expect(different == 0)
         #expect(Self.isCompiled(evaluator), "\(evaluator)")
     }

@@ -30,7 +30,7 @@ import Testing
     func `the same numbers are read, and the same refused, as by the reader of any request`(data: String) async throws {
         let desk = try Self.desk()
         let short = try await Self.ask(desk, Self.body(data))
-        // A list of outputs, though empty, is not for the shortest way.
+        // An empty list of outputs is not for the shortest way.
         let long = try await Self.ask(desk, Self.body(data, more: ",\"outputs\":[]"))
         #expect(short.status == long.status)
         let (found, expected) = ("\(short.json)", "\(long.json)")
@@ -54,6 +54,20 @@ import Testing
         #expect(ModelDeskTests.values(binary.json) == [5, -1])
         let short = try await ModelDeskTests.ask(desk, [(head, Array(bytes.dropLast()))])[0]
         #expect(short.status == 400)
+    }
+
+    @Test(arguments: [
+        "[{\"name\":\"y\"}]", "[ {\"parameters\":{\"binary_data\":false},\"name\":\"y\"} ]", "[{\"name\":\"z\"}]", "[{\"name\":\"\"}]",
+        "[{\"name\":\"y\"},{\"name\":\"y\"}]", "[{}]", "{}", "[{\"name\":7}]",
+    ])
+    func `outputs by their names are the same on both ways`(outputs: String) async throws {
+        let desk = try Self.desk()
+        let short = try await Self.ask(desk, Self.body("[1,2]", more: ",\"outputs\":\(outputs)"))
+        // A member that nobody knows is not for the shortest way.
+        let long = try await Self.ask(desk, Self.body("[1,2]", more: ",\"unknown\":0,\"outputs\":\(outputs)"))
+        #expect(short.status == long.status)
+        let (found, expected) = ("\(short.json)", "\(long.json)")
+        if long.status == 200 { #expect(found == expected) }
     }
 
     @Test(arguments: ["[2,2]", "[2]", "[1,3]", "[1,2,1]", "[1]"])

@@ -82,6 +82,7 @@ private struct RowReader {
 
     mutating func read(_ name: [UInt8], _ values: UnsafeMutableBufferPointer<Float>, behind: UnsafeRawBufferPointer) -> InferCall? {
         var (id, isBinary, hasInput, binarySize): ([UInt8]?, Bool, Bool, Int?) = (nil, false, false, nil)
+        var wanted: [(name: String, isBinary: Bool?)] = []
         guard takes(0x7b) else { return nil }
         repeat {
             guard let key = word(), takes(0x3a) else { return nil }
@@ -91,6 +92,9 @@ private struct RowReader {
             } else if isSame(key, "id") {
                 guard id == nil, let text = word(), text.count <= 1024 else { return nil }
                 id = Array(text)
+            } else if isSame(key, "outputs") {
+                guard wanted.isEmpty, let found = outputs() else { return nil }
+                wanted = found
             } else if isSame(key, "parameters") {
                 guard takes(0x7b), let inner = word(), isSame(inner, "binary_data_output"), takes(0x3a), let flag = flag(), takes(0x7d)
                 else {
@@ -108,7 +112,8 @@ private struct RowReader {
         } else if behind.count > 0 {
             return nil
         }
-        return InferCall(id: id, isBinary: isBinary)
+        return InferCall(
+            id: id, outputs: wanted.map { InferCall.Wanted(name: $0.name, isBinary: $0.isBinary ?? isBinary) }, isBinary: isBinary)
     }
 
     /// One input: its name, its type, the shape of one row, and then its values, or how many bytes they have behind the JSON.
@@ -141,6 +146,33 @@ private struct RowReader {
         } while takes(0x2c)
         guard takes(0x7d), hasName, hasType, hasShape, hasData != (binarySize != nil) else { return nil }
         return Found(binarySize: binarySize)
+    }
+
+    /// Names of outputs, one or more, and whether each is wanted as bytes.
+    private mutating func outputs() -> [(name: String, isBinary: Bool?)]? {
+        var found: [(name: String, isBinary: Bool?)] = []
+        guard takes(0x5b) else { return nil }
+        repeat {
+            var (name, isBinary): (String?, Bool?) = (nil, nil)
+            guard takes(0x7b) else { return nil }
+            repeat {
+                guard let key = word(), takes(0x3a) else { return nil }
+                if isSame(key, "name") {
+                    guard name == nil, let text = word(), text.count <= 256, text.count > 0 else { return nil }
+                    name = String(decoding: text, as: UTF8.self)
+                } else if isSame(key, "parameters") {
+                    guard isBinary == nil, takes(0x7b), let inner = word(), isSame(inner, "binary_data"), takes(0x3a), let flag = flag(),
+                        takes(0x7d)
+                    else { return nil }
+                    isBinary = flag
+                } else {
+                    return nil
+                }
+            } while takes(0x2c)
+            guard takes(0x7d), let name, found.count < 64 else { return nil }
+            found.append((name, isBinary))
+        } while takes(0x2c)
+        return takes(0x5d) ? found : nil
     }
 
     // MARK: - Pieces

@@ -35,8 +35,8 @@ package struct InferCall {
     /// Of inputs that came another way; all outputs are wanted.
     init(inputs: [NamedTensor]) { self.inputs = inputs }
 
-    /// Of an input that was read elsewhere; all outputs are wanted.
-    init(id: [UInt8]?, isBinary: Bool) { (self.id, self.isBinary) = (id, isBinary) }
+    /// Of an input that was read elsewhere.
+    init(id: [UInt8]?, outputs: [Wanted], isBinary: Bool) { (self.id, self.outputs, self.isBinary) = (id, outputs, isBinary) }
 
     /// What is known of an input before its values are read.
     private struct Pending {

@@ -60,12 +60,14 @@ package final class ServeWorker: HTTPResponder {
     private let trial: CanaryTrial?
     /// Whether the model's own answer is the worker's: nothing is added to it here.
     private let isDirect: Bool
+    /// Whether requests that arrive together may be answered together.
+    private let isBatching: Bool
+    /// Threads of a run, shared by all versions and files of the worker.
+    private let threadCount: Int
     /// Rows of sources that the Model names.
     private let streams: WorkerStreams?
     /// What earlier lives of this worker have come to.
     private let lives: VersionLives?
-    /// Whether requests that arrive together may be answered together.
-    private let isBatching: Bool
 
     /// - Parameters:
     ///   - onnxRuntime: where its library may lie, best first.
@@ -95,17 +97,9 @@ package final class ServeWorker: HTTPResponder {
         joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
         isDirect = adaptation == nil && joint == nil
         isBatching = try Self.isBatching(settings)
+        threadCount = try settings.integer("INFERENCE_THREADS", default: 1, in: 1...256)!
         lives = try VersionLives(settings, now: now, say: say)
         streams = try WorkerStreams(settings, modelName: modelName, libraries: mosquitto, say: say)
-    }
-
-    /// Where libmosquitto may lie, best first.
-    ///
-    /// - Parameters:
-    ///   - chosen: the one and only candidate, if given.
-    ///   - roots: folders that may hold a `.deps`.
-    package static func mosquittoCandidates(chosen: String?, roots: [String]) -> [String] {
-        MosquittoLibrary.candidates(chosen: chosen, roots: roots)
     }
 
     private static func isBatching(_ settings: WorkerSettings) throws -> Bool {
@@ -115,6 +109,15 @@ package final class ServeWorker: HTTPResponder {
         case let text:
             throw WorkerInputError("INFERENCE_BATCHING=\(text.prefix(40)): give auto, which answers together what gains from it, or off")
         }
+    }
+
+    /// Where libmosquitto may lie, best first.
+    ///
+    /// - Parameters:
+    ///   - chosen: the one and only candidate, if given.
+    ///   - roots: folders that may hold a `.deps`.
+    package static func mosquittoCandidates(chosen: String?, roots: [String]) -> [String] {
+        MosquittoLibrary.candidates(chosen: chosen, roots: roots)
     }
 
     /// Rows of a stream by the names of a table's columns.
@@ -262,7 +265,7 @@ package final class ServeWorker: HTTPResponder {
         let key = key ?? VersionLives.key(version)
         lives?.use(key)
         do {
-            let judge = try version.load(settings, try ONNXRuntime(candidates: runtime))
+            let judge = try version.load(settings, try ONNXRuntime(candidates: runtime, sharedThreadCount: threadCount))
             adaptation?.begin(judge)
             try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
             // Labels that came while it was loaded.
