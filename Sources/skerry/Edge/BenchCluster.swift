@@ -36,12 +36,20 @@ final class BenchCluster {
         }
     }
 
-    /// Ends all of it.
+    /// Ends all of it, Pods first: their processes outlive an agent.
     func stop() async {
+        try? await endPods()
         await client.close()
         for edge in edges { kill(edge.pid, SIGTERM) }
         for edge in edges { edge.stop() }
         cloud.stop()
+    }
+
+    private func endPods() async throws {
+        for pod in try await client.listAll(.pod, ListQuery()).items {
+            try await client.delete(.pod, ObjectKey(pod), Deletion(gracePeriodSeconds: 1))
+        }
+        try await until("every Pod has ended") { try await client.listAll(.pod, ListQuery()).items.isEmpty }
     }
 
     /// Joins an edge and waits until it is there.
