@@ -28,14 +28,17 @@ import Workers
         return (json["good"]?.array ?? []).compactMap { $0["number"]?.string }
     }
 
-    private static func start(_ folder: TemporaryFolder, _ environment: [String: String]) throws -> Program {
-        let variables = [
-            "MODEL_URL": folder.path + "/volume/model.onnx", "MODEL_HOT_UPDATE_CONFIG": folder.path + "/volume/model_config.json",
-            "LIVES_URL": folder.path + "/lives", "LIVES_GOOD_SECONDS": "1", "MODEL_NAME": "comfort", "INFERENCE_PORT": "0",
-            "LC_PERIOD": "1",
-        ]
-        return try Program(
-            ["worker", "infer"], in: folder, environment: Rooms.variables.merging(environment) { $1 }.merging(variables) { $1 })
+    /// - Parameter goodAfter: seconds; no version becomes good within a test that takes less.
+    private static func start(_ folder: TemporaryFolder, _ environment: [String: String], goodAfter: Int = 1) throws -> Program {
+        var variables = Rooms.variables.merging(environment) { $1 }
+        variables["MODEL_URL"] = folder.path + "/volume/model.onnx"
+        variables["MODEL_HOT_UPDATE_CONFIG"] = folder.path + "/volume/model_config.json"
+        variables["LIVES_URL"] = folder.path + "/lives"
+        variables["LIVES_GOOD_SECONDS"] = String(goodAfter)
+        variables["MODEL_NAME"] = "comfort"
+        variables["INFERENCE_PORT"] = "0"
+        variables["LC_PERIOD"] = "1"
+        return try Program(["worker", "infer"], in: folder, environment: variables)
     }
 
     /// The version that answers requests.
@@ -61,13 +64,17 @@ import Workers
             var worker = try Self.start(folder, environment)
             defer { worker.kill() }
             try await StreamTests.until("version 1 is good", { try worker.errorsSoFar() }) { Self.good(folder) == ["1"] }
+            worker.send(SIGTERM)
+            _ = try await worker.ending()
+            // However late this test looks: version 2 is not good before it is killed.
+            worker = try Self.start(folder, environment, goodAfter: 86_400)
             try ServeWorkerTests.put(2, of: folder.path + "/two", into: folder.path + "/volume")
             for life in 1...3 {
                 // Killed as it loads, or just has: as a file would do that ends the process.
                 try await StreamTests.until("life \(life) loads version 2", { try worker.errorsSoFar() }) { Self.inUse(folder) == "2" }
                 worker.kill()
                 _ = try worker.wait()
-                worker = try Self.start(folder, environment)
+                worker = try Self.start(folder, environment, goodAfter: 86_400)
                 // What was good serves at once, and while the other is waited for.
                 try worker.waitForError(containing: "serves in its place")
                 let version = try await Self.answering(worker)
