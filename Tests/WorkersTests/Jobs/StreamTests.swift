@@ -89,6 +89,7 @@ import Workers
         // A row that does not fit, and half a row, which waits for its end.
         Rooms.append(Array("x,Athens,Summer\n".utf8) + (try Self.csv(50..<60)) + Array("60,Athens,Sum".utf8), to: rows)
         try await seen(60)
+        try await Self.until("a letter", { try worker.errorsSoFar() }, { !Self.lines(bad).isEmpty })
         let letter = try #require(Self.lines(bad).first)
         #expect(letter["line"]?.integer == 52 && letter["source"]?.string == "/data/rows.csv", "\(letter.text)")
         #expect(letter["reason"]?.string == "3 fields, the header has 6" && letter["row"]?.string == "x,Athens,Summer", "\(letter.text)")
