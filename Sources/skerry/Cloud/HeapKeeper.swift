@@ -12,10 +12,9 @@ enum HeapKeeper {
     private static let firstWait: Duration = .milliseconds(500)
     private static let period: Duration = .seconds(20)
 
-    /// `M_ARENA_MAX`, `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` of malloc.h, which Swift's Glibc leaves out like the two functions.
+    /// `M_ARENA_MAX` and `M_TRIM_THRESHOLD` of malloc.h, which Swift's Glibc leaves out like the two functions.
     private static let arenaMax: Int32 = -8
     private static let trimThreshold: Int32 = -1
-    private static let mapThreshold: Int32 = -3
 
     /// A function of the C library; nil on systems whose library lacks it, where memory is kept as that library likes.
     private static func function<Function>(_ name: String, as type: Function.Type) -> Function? {
@@ -41,9 +40,6 @@ enum HeapKeeper {
         _ = set?(arenaMax, 2)
         // Not page by page with every large buffer that is freed, to be taken again at once: `run` gives back what rests.
         _ = set?(trimThreshold, 16 << 20)
-        // NIOSSL keeps 32 and 16 KiB for each connection, of which small messages touch a page each: as maps of their own they take no more.
-        // Out of the heap they would lie on pages that something else has filled before.
-        _ = set?(mapThreshold, 16 << 10)
     }
 
     /// What `dl_iterate_phdr` tells of a loaded file (link.h), as far as it is read here.
