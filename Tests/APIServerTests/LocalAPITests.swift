@@ -5,7 +5,7 @@ import Resources
 import Testing
 
 /// What a node shows of itself on its loopback.
-@Suite(.timeLimit(.minutes(4))) struct LocalAPITests {
+@Suite(.timeLimit(.minutes(30))) struct LocalAPITests {
     private static let pod: JSON = [
         "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "web", "namespace": "default", "labels": ["app": "web"]],
         "spec": ["containers": [["name": "c", "image": "x"]]],

@@ -7,7 +7,7 @@ import Testing
 
 /// Every type of frame, about every object that is another node's: the API stays as it is, and nothing of the object comes back. Who a node is
 /// says its certificate; what it names in a frame gives it no right.
-@Suite(.timeLimit(.minutes(4))) struct FrameAuthorizationTests {
+@Suite(.timeLimit(.minutes(30))) struct FrameAuthorizationTests {
     /// An edge that says whatever it likes.
     private final class Liar: LinkPeer {
         private struct State {

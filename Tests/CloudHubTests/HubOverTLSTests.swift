@@ -35,7 +35,7 @@ private final class HubResponder: HTTPResponder {
     }
 }
 
-@Suite(.timeLimit(.minutes(2))) struct HubOverTLSTests {
+@Suite(.timeLimit(.minutes(30))) struct HubOverTLSTests {
     private static func trust(_ authority: Authority, _ name: String, _ groups: [String], pinned: Authority? = nil) throws -> TLSTrust {
         let issued = try authority.issueUser(name: name, groups: groups, now: Date(), validFor: 3600)
         var trust = TLSTrust()

@@ -13,7 +13,7 @@ import Testing
     import Foundation
 #endif
 
-@Suite(.timeLimit(.minutes(2))) struct HubTests {
+@Suite(.timeLimit(.minutes(30))) struct HubTests {
     private let settings = NodeNeeds.configMap
     private let secrets = NodeNeeds.secret
 

@@ -8,7 +8,7 @@ import Testing
 #endif
 
 /// What nodes and Pods use, and what is wrong with a cloud.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(10))) struct DoctorTests {
+@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct DoctorTests {
     private static let pod = """
         apiVersion: v1
         kind: Pod

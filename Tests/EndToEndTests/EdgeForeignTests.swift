@@ -13,7 +13,7 @@ import Testing
 #endif
 
 /// `skerry cloud --kubeconfig` with doors for nodes: the objects are another server's, for which a cloud of ours stands here.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(8))) struct EdgeForeignTests {
+@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct EdgeForeignTests {
     private static let pod = """
         apiVersion: v1
         kind: ConfigMap

@@ -13,7 +13,7 @@ import Testing
 #endif
 
 /// A Pod at an edge, as people see it: through the cloud, and on the node itself while the cloud is away.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(8))) struct EdgeTests {
+@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct EdgeTests {
     private static let pod = """
         apiVersion: v1
         kind: ConfigMap

@@ -13,7 +13,7 @@ import Testing
 #endif
 
 /// What can go wrong with a job's data and workers: each is stopped with a condition that names it, and nothing bad serves.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized, .timeLimit(.minutes(15)))
+@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized, .timeLimit(.minutes(30)))
 struct JobFaultTests {
     // MARK: Manifests
 

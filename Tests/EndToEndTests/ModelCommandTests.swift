@@ -13,7 +13,7 @@ import Testing
 #endif
 
 /// The registry and the commands of daily life, by the real program against a real cloud.
-@Suite(.timeLimit(.minutes(8))) struct ModelCommandTests {
+@Suite(.timeLimit(.minutes(30))) struct ModelCommandTests {
     private static let small = "models/thermal-comfort/comfort-small.onnx"
     private static let large = "models/thermal-comfort/comfort.onnx"
 

@@ -8,7 +8,7 @@ import Testing
 
 /// What unmodified kubectl does over time: roll out, look back, go back, empty a node. A loop stands in for the node's agent: it reports
 /// Pods as running and lets those go that are to end.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(4))) struct RolloutTests {
+@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct RolloutTests {
     private static let manifest = """
         apiVersion: apps/v1
         kind: Deployment

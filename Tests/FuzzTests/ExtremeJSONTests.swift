@@ -2,7 +2,7 @@ import Resources
 import Testing
 
 /// JSON at the ends of what can be written: each is refused with 4xx, and nothing takes more than its size.
-@Suite(.timeLimit(.minutes(5))) struct ExtremeJSONTests {
+@Suite(.timeLimit(.minutes(30))) struct ExtremeJSONTests {
     private static let maps = "/api/v1/namespaces/default/configmaps"
 
     private func post(_ path: String, _ body: [UInt8], method: String = "POST", type: String = "application/json") async throws -> (

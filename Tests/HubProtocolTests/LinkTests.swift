@@ -32,7 +32,7 @@ final class Recorder: LinkPeer {
     }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct LinkStreamTests {
+@Suite(.timeLimit(.minutes(30))) struct LinkStreamTests {
     /// Two ends joined directly.
     private func pair() -> (LinkStream, LinkStream) {
         let far = Mutex<LinkStream?>(nil)

@@ -5,7 +5,7 @@ import Resources
 import Testing
 
 /// The controllers of a cluster, pointed at a server over the network that has none of its own.
-@Suite(.timeLimit(.minutes(8))) struct ForeignControllersTests {
+@Suite(.timeLimit(.minutes(30))) struct ForeignControllersTests {
     private static let deployment: JSON = [
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": ["name": "web", "namespace": "default"],
         "spec": [

@@ -4,7 +4,7 @@ import Resources
 import Testing
 
 /// Servers that answer what no Kubernetes would: each is refused with a sentence, in bounded memory and time.
-@Suite(.timeLimit(.minutes(2))) struct HostileServerTests {
+@Suite(.timeLimit(.minutes(30))) struct HostileServerTests {
     private static let pods = ResourceKind.pod
 
     private func with(

@@ -32,7 +32,7 @@ private final class Witness: Reconciler {
     }
 }
 
-@Suite(.timeLimit(.minutes(3))) struct ResumeTests {
+@Suite(.timeLimit(.minutes(30))) struct ResumeTests {
     private func run(_ client: RESTClient, _ witness: Witness, watchSeconds: Int = 290) -> Task<Void, Never> {
         let runner = ReconcileRunner(
             client: client, reconcilers: [witness], clock: ContinuousClock(), time: { Timestamp(seconds: 0) }, random: { 7 },

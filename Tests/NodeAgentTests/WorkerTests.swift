@@ -137,6 +137,7 @@ private let python: String? = {
                 #expect(WorkerState(pod)?.report.results == [])
                 try await world.wait(forEvent: "WorkerRefused", about: lie.name)
             }
+            try await world.wait("nan", "ended") { ["Succeeded", "Failed"].contains($0.phase) }
             #expect(try await world.logs("nan").contains("(400, 'results[0].metrics.accuracy"))
             #expect(world.artifacts.count == 0, "nothing of a lie is kept")
         }
