@@ -13,7 +13,8 @@ struct NodeLifecycleReconciler: PlannedReconciler {
         switch change.kind {
         case .node: return [ReconcileItem(.node, change.key)]
         case .lease:
-            return change.key.namespace == NodeLifecyclePlan.leases ? [ReconcileItem(.node, ObjectKey(name: change.key.name))] : []
+            guard change.key.namespace == NodeLifecyclePlan.leases, !rules.isExpected(change.old, then: change.new) else { return [] }
+            return [ReconcileItem(.node, ObjectKey(name: change.key.name))]
         default:
             guard let node = change.new.flatMap(PodFacts.nodeName),
                 change.old.flatMap(PodFacts.nodeName) != node || change.old == change.new

@@ -98,7 +98,7 @@ struct BenchAPICommand: AsyncParsableCommand {
     }
 
     /// After a start, until what the start took is given back (`HeapKeeper`).
-    private static let settlingSeconds = 22
+    private static let settlingSeconds = 25
 
     private func measureEtcd(_ folder: String, _ table: inout AlignedTable) async throws {
         guard let program = EtcdBench.program else {
