@@ -2,6 +2,7 @@ import APIServer
 import Identity
 import Resources
 import Storage
+import Synchronization
 import Testing
 
 /// Leases of nodes that are renewed without being read.

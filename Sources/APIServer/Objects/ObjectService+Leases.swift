@@ -1,4 +1,4 @@
-package import Resources
+import Resources
 import Storage
 
 extension ObjectService {
