@@ -345,6 +345,7 @@ struct RoundPlan: Sendable {
             status.set(work.stage, .starting, "WorkerCreated", "pod \(name) is made")
         case .starting(let reason, let message): status.set(work.stage, .starting, reason, message)
         case .running(let progress):
+            tell(progress, of: name, work.stage)
             status["progress"] = progress.flatMap { WorkerReport(.running, progress: $0).json["progress"] }
             status.set(work.stage, .running, "WorkerRunning", "pod \(name) runs")
         case .completed(let results):
@@ -353,6 +354,20 @@ struct RoundPlan: Sendable {
         case .failed(let reason, let message, let isFinal): fail(work, reason, message, isFinal: isFinal)
         }
         return nil
+    }
+
+    /// An Event for each quarter of a worker's way: its steps stand in the status.
+    private mutating func tell(_ progress: WorkerReport.Progress?, of pod: String, _ stage: Stage) {
+        // What workers say may be any number.
+        func quarter(_ done: Int64, _ total: Int64?) -> Int64 {
+            total.map { $0 > 0 ? Int64(4 * Double(max(0, min(done, $0))) / Double($0)) : 0 } ?? 0
+        }
+        guard let progress, let total = progress.total else { return }
+        let known = status["progress"]
+        let before = quarter(known?["done"]?.integer ?? 0, known?["total"]?.integer)
+        guard (1...3).contains(quarter(progress.done, total)), quarter(progress.done, total) > before else { return }
+        let unit = progress.unit.isEmpty ? "" : " \(progress.unit)", words = progress.message.isEmpty ? "" : ": \(progress.message)"
+        status.tell("\(stage.rawValue)Progress", "pod \(pod): \(progress.done) of \(total)\(unit)\(words)")
     }
 
     /// - Parameter isFinal: another try would end the same.
