@@ -241,13 +241,15 @@ struct JobFaultTests {
         let asked = await ServingProgram(
             "/usr/bin/env",
             [
-                "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}\n", "-H", "Content-Type: application/json", "-d", "@\(folder)/body.json",
+                "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}\n", "-H", "Content-Type: application/json", "-d",
+                "@\(folder)/body.json",
                 "http://\(told)/v2/models/bad/infer?n=[1-300]",
             ], folder: folder
         ).wait()
         #expect(asked.output.split(separator: "\n").allSatisfy { $0 == "200" }, "\(asked.output.prefix(200)) \(asked.error)")
         let found = try await Self.condition("RolledBack", "bad", cloud)
-        #expect(found.hasPrefix("Deploy Failed RolledBack round 2: version 2 was taken back, version 1 serves again: on trial: "), "\(found)")
+        #expect(
+            found.hasPrefix("Deploy Failed RolledBack round 2: version 2 was taken back, version 1 serves again: on trial: "), "\(found)")
         #expect(found.contains("pod bad-infer on node e1: version 2 was rolled back: it answers other classes: "), "\(found)")
         #expect(await cloud.kubectl("get model bad -o jsonpath={.status.serving}").output == "1")
         let events = await cloud.kubectl("get events --field-selector reason=DeployFailed -o jsonpath={.items[*].message}").output

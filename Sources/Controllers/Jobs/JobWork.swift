@@ -91,7 +91,9 @@ struct JobWork: Sendable, Hashable {
     /// Files that go with the model: older models that still serve tasks, which serves which, how the unknown is known; and what nodes' parts of it
     /// are cut by, which goes nowhere.
     var companions: [WorkerReport.Result] {
-        trained.filter { $0.name != model?.name && [model?.format ?? "onnx", "serving", "signs", "adapters", ModelCut.placesFormat].contains($0.format) }
+        trained.filter {
+            $0.name != model?.name && [model?.format ?? "onnx", "serving", "signs", "adapters", ModelCut.placesFormat].contains($0.format)
+        }
     }
 
     /// What the next round goes on with. Rows in it stay where training runs.

@@ -41,7 +41,8 @@ struct ModelCutReconciler: Reconciler {
             // Until then the part waits as the whole would.
             guard await isSigned(version, keys) else { return .done }
             do throws(APIStatus) { made[number] = try await self.version(version, cut) } catch {
-                return try await fault("version \(number) of model \(cut.model) cannot be cut for node \(cut.node): \(error.message)", part, now)
+                return try await fault(
+                    "version \(number) of model \(cut.model) cannot be cut for node \(cut.node): \(error.message)", part, now)
             }
         }
         var new = ModelCut.filled(part, like: whole, made)

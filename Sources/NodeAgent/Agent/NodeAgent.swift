@@ -89,7 +89,8 @@ package actor NodeAgent {
         let (stream, continuation) = AsyncStream.makeStream(of: ChangedSource.self, bufferingPolicy: .unbounded)
         (changedSources, sources) = (stream, continuation)
         let datasets = DatasetKeeper(
-            node: configuration.nodeName, client: configuration.client, memory: configuration.datasetsFolder.map { DatasetMemory(folder: $0) },
+            node: configuration.nodeName, client: configuration.client,
+            memory: configuration.datasetsFolder.map { DatasetMemory(folder: $0) },
             now: configuration.now, report: configuration.report,
             changed: { continuation.yield(.dataset($0)) })
         self.datasets = datasets

@@ -28,7 +28,8 @@ struct JobCluster {
     ) async throws {
         simulation = Simulation(seed: seed) { client in
             // Owners take their Pods with them; nothing else of a cluster is needed here.
-            ClusterControllers.all(client).filter { $0.name == "garbage-collector" } + OwnControllers.all(client, recorder: recorder, cutter: cutter)
+            ClusterControllers.all(client).filter { $0.name == "garbage-collector" }
+                + OwnControllers.all(client, recorder: recorder, cutter: cutter)
         }
         simulation.faults = .none
         try await simulation.server.create(.namespace, ["metadata": ["name": "default"]])

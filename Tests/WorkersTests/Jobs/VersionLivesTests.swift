@@ -112,7 +112,9 @@ import Workers
         return found
     }
 
-    @Test func `a worker that begins anew goes on with a trial: both versions answer, and a version that crashes it is refused`() async throws {
+    @Test func `a worker that begins anew goes on with a trial: both versions answer, and a version that crashes it is refused`()
+        async throws
+    {
         try await RecordingServer.with(name: "comfort-infer-0-0123456789abcdef") { recorder, environment in
             let folder = try TemporaryFolder()
             try ServeWorkerTests.train(0..<200, to: folder.path + "/one", in: folder)
