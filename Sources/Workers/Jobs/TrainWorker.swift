@@ -79,6 +79,8 @@ package enum TrainWorker {
                 "TRAIN_DATASETS names \(datasets.count) data sets, TRAIN_DATASET_URL \(files.paths.count) files; give one name a file")
         }
         let known = earlier.map { "\(WorkerFile.folder(of: $0))/\(WorkerFile.places)" }.flatMap { WorkerFile.exists($0) ? $0 : nil }
+        // Of what earlier rounds have met nobody knows where: then no node can do without any of it.
+        guard earlier == nil || known != nil else { return }
         var places = try known.map { try AdapterPlaces(try WorkerFile.read($0, limit: WorkerFile.stateBytesMax)) } ?? AdapterPlaces()
         for (path, dataset) in zip(files.paths, datasets) {
             places.add(try keys(try TextTable(source: path, GzipReader(path: path).next)), of: dataset)
