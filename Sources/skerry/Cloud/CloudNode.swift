@@ -60,6 +60,7 @@ struct CloudNode {
             report: { writeError($0) })
         configuration.labels = [Self.role: ""]
         configuration.files = NodeFiles(store: artifacts)
+        configuration.datasetsFolder = folder + "/datasets"
         configuration.secureProbes = TLSProbes()
         configuration.tokens = tokens
         configuration.modelTrust = NodeModelTrust(client: configuration.client)
