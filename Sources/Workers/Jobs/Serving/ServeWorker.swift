@@ -239,7 +239,9 @@ package final class ServeWorker: HTTPResponder {
                 } else if let version = try source.look(), version != taken {
                     failed = (version, Self.looksAfterFailure)
                     let decision = lives?.decide(version) ?? .load
+                    if decision == .refuse { refuseTrial(of: version) }
                     if decision == .load {
+                        try goOnWithTrial(of: version, &inUse)
                         try load(version, replacing: &inUse)
                         lives?.tell("")
                     } else {
@@ -249,7 +251,7 @@ package final class ServeWorker: HTTPResponder {
                     if decision != .wait { taken = version }
                     (failed, told) = (nil, "")
                 }
-                if let taken { try lives?.look(taken) }
+                if let taken { try remember(taken) }
             } catch {
                 let words = "\(error)"
                 if words != told { say("the model is not taken: \(words)") }
@@ -258,6 +260,34 @@ package final class ServeWorker: HTTPResponder {
             }
             do { try await Task.sleep(for: Self.lookEvery) } catch { return }
         }
+    }
+
+    /// Loads what served when the life before ended, so that a newer version is tried beside it in this life too.
+    private func goOnWithTrial(of version: ModelSource.Version, _ inUse: inout VersionRecord.Key?) throws {
+        guard trial != nil, inUse == nil, let held = lives?.held, held.key != VersionLives.key(version),
+            !Self.isBack(from: held.key.number, to: version.number)
+        else { return }
+        do { try load(held.version, replacing: &inUse, as: held.key) } catch {
+            say("version \(held.key.number), which served before, is not there to be compared with: \(error)")
+        }
+    }
+
+    /// A version that has ended several lives is tried no more: whoever made it is told.
+    private func refuseTrial(of version: ModelSource.Version) {
+        guard trial != nil, let lives, !version.number.isEmpty else { return }
+        let why = lives.fault(of: version)
+        state.withLock { ($0.trial, $0.rejected) = ("version \(version.number) was rolled back: \(why)", version.number) }
+    }
+
+    /// Keeps the version that answers by itself, for lives to come.
+    private func remember(_ taken: ModelSource.Version) throws {
+        let isAlone = state.withLock { state in
+            guard state.candidate == nil, let loaded = state.loaded else { return false }
+            return taken.number.isEmpty || loaded.version == taken.number
+        }
+        guard let lives, isAlone else { return }
+        try lives.look(taken)
+        if trial != nil { try lives.hold(taken) { try source.look() == taken } }
     }
 
     /// - Parameter inUse: what serves, to be remembered again where this one cannot be loaded.
