@@ -40,6 +40,8 @@ struct RoundInputs: Sendable {
         let folder = "\(WorkerPods.prefix)/collected-\(part.rawValue)"
         fittings.mount("collected-\(part.rawValue)", .files, files.volumeAttributes, at: folder)
         fittings.add(variable, files.map { "\(folder)/\($0.name)" }.joined(separator: ";"))
+        // In the same order: which of them a row is of.
+        if part == .train { fittings.add("TRAIN_DATASETS", files.map { String($0.datasetOfPart(part)) }.joined(separator: ";")) }
     }
 
     /// The held-out rows of a round and of those before, told apart by `TEST_ROUNDS`.
@@ -189,4 +191,7 @@ extension WorkerReport.Result {
     func isPart(_ part: RoundInputs.Part) -> Bool {
         name.hasSuffix("-\(part.rawValue).csv") || name.hasSuffix("-\(part.rawValue).txt")
     }
+
+    /// The data set whose rows such a file holds.
+    func datasetOfPart(_ part: RoundInputs.Part) -> Substring { name.dropLast("-\(part.rawValue).csv".count) }
 }

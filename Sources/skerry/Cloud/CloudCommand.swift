@@ -143,7 +143,8 @@ struct CloudServeCommand: AsyncParsableCommand {
         try await ownNode?.register()
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
         writeError("export KUBECONFIG=\(directory.kubeconfig)")
-        let controllers = Self.controllers(service, knowledge, notary, nodeGraceSeconds: settings.nodeGraceSeconds)
+        let controllers = Self.controllers(
+            service, knowledge, notary, CloudCutter(artifacts: artifacts), nodeGraceSeconds: settings.nodeGraceSeconds)
         let upkeep = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
@@ -183,13 +184,13 @@ struct CloudServeCommand: AsyncParsableCommand {
 
     /// What every cluster does by itself.
     private static func controllers(
-        _ service: ObjectService, _ knowledge: CloudKnowledge, _ notary: CloudNotary, nodeGraceSeconds: Int64
+        _ service: ObjectService, _ knowledge: CloudKnowledge, _ notary: CloudNotary, _ cutter: CloudCutter, nodeGraceSeconds: Int64
     ) -> ReconcileRunner<ContinuousClock> {
         let client = ServiceClient(service, user: User(name: "system:kube-controller-manager", groups: ["system:masters"]))
         return ReconcileRunner(
             client: client,
             reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds)
-                + OwnControllers.all(client, recorder: knowledge, notary: notary),
+                + OwnControllers.all(client, recorder: knowledge, notary: notary, cutter: cutter),
             clock: ContinuousClock(),
             time: environment.now,
             random: environment.random,

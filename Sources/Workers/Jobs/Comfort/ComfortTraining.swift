@@ -170,6 +170,10 @@ struct ComfortTraining {
         }
         if case .kept(let reason) = outcome { context.say("no new model: \(reason)") }
         (state.nextRound, state.digests, state.method) = (number + 1, method.digests, try method.method.state())
+        try TrainWorker.writePlaces(settings, files, earlier: earlier, to: output) { table in
+            let keys = try ComfortStream.asked(table).tasks
+            return ["site": keys.sites.map { $0 }, "person": keys.persons]
+        }
         return try write(method, round, state, standing, to: output)
     }
 
