@@ -88,6 +88,19 @@ final class ModelProxy: HTTPResponder {
         }
     }
 
+    /// What each worker tells Prometheus; nothing of those that do not answer.
+    func metrics() async -> [String] {
+        let names = state.withLock { $0.addresses.models.filter(\.isReady).map(\.name) }
+        var texts: [String] = []
+        for name in names.sorted() {
+            guard let port = state.withLock({ $0.addresses.port(of: name) }), let client = try? client(port),
+                let answer = try? await client.send(HTTPRequest(method: "GET", path: "/metrics")), answer.status == 200
+            else { continue }
+            texts.append(String(decoding: answer.body, as: UTF8.self))
+        }
+        return texts
+    }
+
     private func client(_ port: Int) throws -> PooledHTTPClient {
         if let found = state.withLock({ $0.clients[port] }) { return found }
         var limits = HTTPClientLimits()

@@ -45,6 +45,7 @@ package enum SednaRules {
         if let socs = spec["device_soc_versions"]?.array, !socs.isEmpty {
             errors.append(.forbidden("spec.device_soc_versions", "models are not chosen by accelerator here; make one Model for each"))
         }
+        errors += ResourceRules.modelErrors(spec["resources"], at: "spec.resources")
         errors += ModelStreams.read(spec, at: "spec").errors
         return errors + versionErrors(new, old)
     }
@@ -247,8 +248,10 @@ package enum SednaRules {
         guard let containers = template["spec"]?["containers"]?.array, !containers.isEmpty else {
             return [.required("\(path).spec.containers", "a worker needs a container")]
         }
-        return containers.enumerated().compactMap { place, container in
-            container["name"]?.string?.isEmpty ?? true ? .required("\(path).spec.containers[\(place)].name") : nil
+        return containers.enumerated().flatMap { place, container in
+            let field = "\(path).spec.containers[\(place)]"
+            let unnamed = container["name"]?.string?.isEmpty ?? true ? [FieldError.required("\(field).name")] : []
+            return unnamed + ResourceRules.errors(container["resources"], at: "\(field).resources")
         }
     }
 

@@ -13,6 +13,8 @@
         var isWaiting = false
         /// Its request is being answered.
         var isAsking = false
+        /// When it asked last: a number of the loop's, 0 before.
+        var round = 0
         /// The loop comes back to it without waiting.
         var isCarried = false
         /// What the loop waits for.

@@ -63,6 +63,15 @@ package protocol LoopHandler: AnyObject {
     ///
     /// - Returns: one answer a request, in order.
     func answers(to requests: [LoopRequest]) -> [LoopAnswer]
+    /// Nanoseconds that requests may wait for others, so as to be answered with them; 0 where that gains nothing.
+    ///
+    /// - Parameter missing: clients that asked a moment ago, were answered, and have not asked again: 1 or more.
+    func patience(missing: Int) -> UInt64
     /// Whoever takes the body of this request as it arrives; nil: it is collected, and answered as a whole.
     func stream(for head: LoopHead) throws(ServingRefusal) -> (any LoopStream)?
+}
+
+extension LoopHandler {
+    /// Nobody waits for anybody.
+    package func patience(missing: Int) -> UInt64 { 0 }
 }

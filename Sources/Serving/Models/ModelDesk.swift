@@ -178,6 +178,15 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
 
     // MARK: - Requests
 
+    /// What a request waits at most for others.
+    private static let patienceMax: UInt64 = 1_000_000
+
+    /// Half of what the missing would save. While a version is on trial nobody waits: what is compared there is the versions.
+    package func patience(missing: Int) -> UInt64 {
+        guard let engine = state.withLock({ $0.trial == nil ? $0.serving : nil })?.engine, engine.isBatching else { return 0 }
+        return min(Self.patienceMax, UInt64(missing) * engine.savedNanoseconds / 2)
+    }
+
     /// What is asked of which path.
     private enum Route {
         case answer(LoopResponse)
@@ -198,6 +207,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         var answers: [LoopAnswer?] = requests.map { _ in nil }
         var asked: [Asked] = []
         let direct = state.withLock { $0.trial == nil ? $0.serving : nil }
+        if let direct, requests.count > 1, let found = answerDirectly(requests, direct, start) { return found.map { .now($0) } }
         for (place, request) in requests.enumerated() {
             // Requests that can be answered together are.
             if let direct, requests.count == 1 || !direct.engine.isBatching, let response = answerDirectly(request, direct, start) {
@@ -233,6 +243,20 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
             return reply(served, call, rows: 1, try row.run(), start)
         } catch {
             return failure(served, error)
+        }
+    }
+
+    /// Rows on the shortest way, together; nil where one of the requests is to be read as a whole, or the run fails.
+    private func answerDirectly(_ requests: [LoopRequest], _ served: Served, _ start: UInt64) -> [LoopResponse]? {
+        guard let rows = served.engine.directRows, requests.allSatisfy({ $0.head.method == "POST" && $0.head.path == inferPath }),
+            let calls = rows.read(requests)
+        else { return nil }
+        do throws(InferenceError) {
+            return zip(calls, try rows.run(calls.count)).map { reply(served, $0, rows: 1, $1, start) }
+        } catch {
+            // One request may be at fault for all: each alone. Where the node is busy, none is.
+            guard case .busy = error else { return nil }
+            return requests.map { _ in failure(served, error) }
         }
     }
 
@@ -294,6 +318,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
             let found = try asked[0].served.engine.run(asked.map(\.tensors))
             return zip(asked, found).map { ($0.place, reply($0, $1, start)) }
         } catch {
+            if case .busy = error { return asked.map { ($0.place, failure($0.served, error)) } }
             // One request may be at fault for all: each alone.
             return asked.map { ($0.place, run($0, start)) }
         }
@@ -308,9 +333,8 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
     }
 
     private func failure(_ served: Served, _ error: InferenceError) -> LoopResponse {
-        let status = if case .refused = error { 500 } else { 400 }
-        if status == 500 { count(served) { $0.failed += 1 } }
-        return LoopResponse(ServingRefusal(status, "model \"\(name)\": \(error)"))
+        if error.status == 500 { count(served) { $0.failed += 1 } }
+        return LoopResponse(ServingRefusal(error.status, "model \"\(name)\": \(error)"))
     }
 
     private func reply(_ asked: Asked, _ outputs: [NamedTensor], _ start: UInt64) -> LoopResponse {
@@ -477,8 +501,8 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
             do throws(InferenceError) {
                 answers += try served.engine.run([tensors]).map { $0.map { NamedTensor($0.name, $0.tensor.copied) } }
             } catch {
-                count(served) { $0.failed += 1 }
-                throw ServingRefusal(500, "model \"\(name)\": \(error)")
+                if error.status == 500 { count(served) { $0.failed += 1 } }
+                throw ServingRefusal(error.status, "model \"\(name)\": \(error)")
             }
         }
         let time = nanoseconds() - start

@@ -13,8 +13,12 @@ package protocol ServedEngine: AnyObject {
     var parameters: JSON? { get }
     /// Whether requests that have arrived together are answered by one run, which was seen to give the same and to be faster.
     var isBatching: Bool { get }
+    /// What a request saves that is answered with others, in nanoseconds; 0 where that is not known.
+    var savedNanoseconds: UInt64 { get }
     /// For requests of one row that can be answered without tensors of their own; nil where there is no such way.
     var directRow: DirectRow? { get }
+    /// The same for several requests together, of a model that `isBatching`; nil where there is no such way.
+    var directRows: DirectRows? { get }
     /// What the model is to be asked, in the order of its inputs.
     ///
     /// - Returns: nil where the request does not bring the model's inputs but something else, which somebody else may understand.
@@ -26,6 +30,14 @@ package protocol ServedEngine: AnyObject {
     func run(_ requests: [[Tensor]]) throws(InferenceError) -> [[NamedTensor]]
 }
 
+extension ServedEngine {
+    /// Nothing is known to be saved.
+    package var savedNanoseconds: UInt64 { 0 }
+
+    /// There is no such way.
+    package var directRows: DirectRows? { nil }
+}
+
 /// A model as its file is: its own inputs and outputs.
 package final class TensorEngine: ServedEngine {
     package let version: String
@@ -33,7 +45,9 @@ package final class TensorEngine: ServedEngine {
     package let outputs: [TensorSpec]
     package let parameters: JSON?
     package private(set) var isBatching = false
+    package private(set) var savedNanoseconds: UInt64 = 0
     package let directRow: DirectRow?
+    package private(set) var directRows: DirectRows?
     private let model: TensorModel
 
     private let mayBatch: Bool
@@ -67,6 +81,8 @@ package final class TensorEngine: ServedEngine {
     package func warmUp(_ nanoseconds: () -> UInt64) throws(InferenceError) -> WarmUp.Finding {
         let finding = try WarmUp(inputs).run(model, nanoseconds)
         isBatching = finding.isBatching && mayBatch
+        directRows = isBatching ? DirectRows(model) : nil
+        savedNanoseconds = isBatching ? finding.savedNanoseconds : 0
         return finding
     }
 }

@@ -120,7 +120,7 @@ struct CloudServeCommand: AsyncParsableCommand {
             node
             ? try CloudNode(
                 service, cloud: hub, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node",
-                environment: Self.environment
+                inferenceThreads: settings.inferenceThreads, environment: Self.environment
             ) { (key, question) async throws(APIStatus) -> [UInt8] in try await joint.ask(key, by: CloudNode.name, question) } : nil
         let api = APIServer(
             service: service, tokens: tokens, programVersion: Skerry.configuration.version,

@@ -1,6 +1,7 @@
 import Inference
 import Learning
 package import Network
+import Permits
 package import Resources
 import Serving
 import Storage
@@ -64,6 +65,10 @@ package final class ServeWorker: HTTPResponder {
     private let isBatching: Bool
     /// Threads of a run, shared by all versions and files of the worker.
     private let threadCount: Int
+    /// What runs of models wait for, with those of the node's other workers; nil for a worker by hand.
+    private let permits: NodePermits?
+    /// What requests may take of the container's memory.
+    private let memory: WorkerMemory
     /// Rows of sources that the Model names.
     private let streams: WorkerStreams?
     /// What earlier lives of this worker have come to.
@@ -98,6 +103,8 @@ package final class ServeWorker: HTTPResponder {
         isDirect = adaptation == nil && joint == nil
         isBatching = try Self.isBatching(settings)
         threadCount = try settings.integer("INFERENCE_THREADS", default: 1, in: 1...256)!
+        memory = try WorkerMemory(settings)
+        permits = NodePermits(settings, threadCount: threadCount, say: say)
         lives = try VersionLives(settings, now: now, say: say)
         streams = try WorkerStreams(settings, modelName: modelName, libraries: mosquitto, say: say)
     }
@@ -141,7 +148,7 @@ package final class ServeWorker: HTTPResponder {
             let port = try settings.integer("INFERENCE_PORT", default: 0, in: 0...65535)!
             let period = try settings.integer("LC_PERIOD", default: 30, in: 1...86_400)!
             reporter = try WorkerReporter(settings)
-            server = try LoopServer(host: "127.0.0.1", port: port, handler: desk)
+            server = try LoopServer(host: "127.0.0.1", port: port, limits: memory.loopLimits, handler: desk)
             server.start()
             address.withLock { $0 = "127.0.0.1:\(server.port)" }
             onListening(server.port)
@@ -204,6 +211,7 @@ package final class ServeWorker: HTTPResponder {
             "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
             "address": .string(address.withLock { $0 }), "modelName": .string(modelName), "errors": .integer(Int64(counts.failed)),
         ]
+        if let permits { for (name, value) in permits.info { report.ownerInfo[name] = value } }
         if let lives { report.ownerInfo["incident"] = .string(lives.incident) }
         if trial != nil {
             report.ownerInfo["canaryVersion"] = .string(state.candidate?.version ?? "")
@@ -295,7 +303,8 @@ package final class ServeWorker: HTTPResponder {
         let key = key ?? VersionLives.key(version)
         lives?.use(key)
         do {
-            let judge = try version.load(settings, try ONNXRuntime(candidates: runtime, sharedThreadCount: threadCount))
+            let library = try ONNXRuntime(candidates: runtime, sharedThreadCount: threadCount, permits: permits)
+            let judge = try version.load(settings, library)
             adaptation?.begin(judge)
             try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
             // Labels that came while it was loaded.
@@ -317,7 +326,9 @@ package final class ServeWorker: HTTPResponder {
 
     private func take(_ loaded: Loaded) throws {
         let time = now().text
-        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect, isBatching: isBatching)
+        let offer = try ServedOffer(
+            loaded.judge, version: loaded.version, isDirect: isDirect, isBatching: isBatching,
+            runBytesMax: memory.runBytesMax(residentBytes: ResidentMemory.bytes))
         let isTried = state.withLock { state in
             state.updateTime = time
             // Whoever goes back does so at once: what served before needs no trial.
@@ -583,6 +594,8 @@ package final class ServeWorker: HTTPResponder {
             return try await answer(request)
         } catch let refusal as InferenceRefusal {
             return Self.response(refusal.status, ["error": .string(refusal.reason)])
+        } catch let error as InferenceError {
+            return Self.response(error.status, ["error": .string("\(error)")])
         } catch {
             return Self.response(400, ["error": .string("\(error)")])
         }

@@ -28,12 +28,14 @@ struct ServedOffer {
     /// - Parameters:
     ///   - isDirect: false: requests of the model's inputs go the long way too, because something is added to its answers there.
     ///   - isBatching: false: each request is answered by itself, whatever is found out.
+    ///   - runBytesMax: of the inputs and outputs of one run.
     /// - Throws: what ONNX Runtime says of the first run.
-    init(_ judge: RowJudge, version: String, isDirect: Bool, isBatching: Bool) throws {
+    init(_ judge: RowJudge, version: String, isDirect: Bool, isBatching: Bool, runBytesMax: Int) throws {
         guard let model = judge.tensorModel else {
             (engine, words) = (TabularEngine(judge, nil, version: version), nil)
             return
         }
+        model.runBytesMax = runBytesMax
         if judge.isTabular {
             let made = TabularEngine(judge, isDirect ? model : nil, version: version)
             try made.warmUp()
