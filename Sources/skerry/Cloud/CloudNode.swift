@@ -26,7 +26,7 @@ struct CloudNode {
     /// What its workers serve.
     private let models = ModelProxy()
     /// The API of its agent: the node's copy of its objects.
-    private let hub: EdgeHub
+    private let copy: NodeCopy
     private let dialer: OwnNodeDialer
     /// Tokens for its Pods; they are told where the server is before it runs.
     let tokens: CloudTokens
@@ -39,21 +39,19 @@ struct CloudNode {
     init(
         _ service: ObjectService, cloud: CloudHub, tokens: CloudTokens, artifacts: ArtifactStore, folder: String,
         environment: APIEnvironment, upward: @escaping @Sendable (ObjectKey, [UInt8]) async throws(APIStatus) -> [UInt8]
-    ) throws {
+    ) async throws {
         self.tokens = tokens
         self.folder = folder
         let version = Skerry.configuration.version
         let settings = ProcessRuntime.Settings(
             folder: folder, worker: [programPath(), "worker"], controlGroup: controlGroupName(folder), programVersion: version)
         let runtime = try ProcessRuntime(settings)
-        let store = try EdgeStore(
-            .file("\(folder)/edge.db"), key: try EdgeNode.key("\(folder)/node.key"), random: { .random(in: 0 ... .max) })
-        hub = try EdgeHub(store: store, program: version, environment: .process(environment.now))
+        copy = try await NodeCopy(folder: folder, now: environment.now)
         let user = User(name: "system:node:\(Self.name)", groups: ["system:nodes", "system:authenticated"])
         dialer = OwnNodeDialer(node: Self.name, cloud: cloud, client: ServiceClient(service, user: user, fieldManager: "kubelet"))
         let begin = ContinuousClock.now
         var configuration = NodeAgent.Configuration(
-            nodeName: Self.name, address: machineAddress(), client: hub, runtime: runtime,
+            nodeName: Self.name, address: machineAddress(), client: copy.hub, runtime: runtime,
             facts: MachineFacts(
                 folder: folder, runtimeVersion: runtime.version, programVersion: version, more: { WorkerLibraries.conditions() }),
             now: { Moment(time: environment.now(), uptime: begin.duration(to: .now)) }, random: environment.random,
@@ -75,8 +73,10 @@ struct CloudNode {
     func run() async {
         let server = await listen()
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await hub.run(dialer, calls: agent.calls) }
+            group.addTask { await copy.hub.run(dialer, calls: agent.calls) }
             group.addTask {
+                await copy.awaitTrust()
+                if Task.isCancelled { return }
                 do { try await agent.run() } catch { writeError("node \(Self.name) does not run: \(error)") }
             }
         }
@@ -93,9 +93,12 @@ struct CloudNode {
             String(decoding: $0, as: UTF8.self)
         }
         let ports = (known.map { [$0] } ?? []) + KeptPort.choices(ephemeral: ephemeral) + [0]
+        // Tensors come here too.
+        var limits = HTTPLimits()
+        limits.bodyBytesMax = 32 << 20
         do {
             let server = try await HTTPServer.start(
-                host: "127.0.0.1", anyOf: ports, tls: nil,
+                host: "127.0.0.1", anyOf: ports, tls: nil, limits: limits,
                 responder: WorkerResponder(door: agent.workerDoor, others: nil, models: models))
             agent.takeReports(at: "http://127.0.0.1:\(server.port)")
             if server.port != known { keep(server.port, in: file) }
