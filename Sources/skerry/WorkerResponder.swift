@@ -10,6 +10,8 @@ struct WorkerResponder: HTTPResponder {
     /// Models of this node, whose workers' reports pass here.
     let models: ModelProxy
 
+    func takesInParts(path: String) -> Bool { ModelProxy.isStream(path) }
+
     func respond(to request: HTTPRequest) async -> HTTPResponse {
         if request.path.hasPrefix(WorkerDoor.labelsFolder) {
             let answer = await door.labels(
