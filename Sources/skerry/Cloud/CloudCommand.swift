@@ -118,7 +118,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         let questions = NodeQuestions(calls: hub)
         let ownNode =
             node
-            ? try CloudNode(
+            ? try await CloudNode(
                 service, cloud: hub, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node",
                 inferenceThreads: settings.inferenceThreads, environment: Self.environment
             ) { (key, question) async throws(APIStatus) -> [UInt8] in try await joint.ask(key, by: CloudNode.name, question) } : nil
