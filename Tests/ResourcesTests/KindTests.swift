@@ -142,6 +142,16 @@ import Testing
         }
     }
 
+    @Test func `a definition with CEL rules is refused by the field, the rule and what to write instead`() {
+        let rules: JSON = ["type": "object", "x-kubernetes-validations": [["rule": "self.low < self.high"]]]
+        let errors = BuiltInKinds.customResourceDefinition.validation(
+            definition(["type": "object", "properties": ["spec": rules]]), nil)
+        #expect(errors.map(\.field) == ["spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations"])
+        for words in ["self.low < self.high", "minimum", "leave x-kubernetes-validations out"] {
+            #expect(errors.first?.message.contains(words) == true, "\(words)")
+        }
+    }
+
     @Test func `JSON paths of printer columns find keys, indices, filters and quoted keys`() throws {
         let object = try JSON(parsing: #"{"a":{"b.c":1},"l":[{"type":"Ready","status":"True"},{"type":"X"}]}"#)
         #expect(JSONPath(".a['b.c']")?.values(in: object) == [1])
