@@ -178,7 +178,8 @@ struct CloudServeCommand: AsyncParsableCommand {
     private static func hub(_ service: ObjectService) -> CloudHub {
         CloudHub(
             client: ServiceClient(service, user: User(name: "system:skerry:hub", groups: ["system:masters"])),
-            nodeClient: { AuthorizedClient.node($0, service) }, environment: .process(environment.now))
+            nodeClient: { AuthorizedClient.node($0, service) },
+            renewal: { await service.renewLeases(of: $0, manager: AuthorizedClient.nodeManager) }, environment: .process(environment.now))
     }
 
     /// What every cluster does by itself.
