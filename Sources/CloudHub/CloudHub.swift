@@ -378,6 +378,7 @@ package final class CloudHub: Sendable {
     }
 
     private func renew(_ session: NodeSession, _ writer: ReportWriter) async {
+        if let renewal, await renewal([session.node]).isEmpty { return }
         do throws(APIStatus) {
             try await writer.renewLease(of: session.node, now: environment.now())
         } catch {

@@ -47,6 +47,9 @@ import Testing
         let events = try api.store.events(Self.leases.collection, after: before, countMax: 8).events
         #expect(events.map(\.name) == ["kube-node-lease/n1"] && events.first?.previous != nil)
         let lease = try await node.patch(.lease, Self.key, .init(.merge, ["metadata": ["labels": ["a": "b"]]]), part: .whole)
+        let revision = api.store.revision
+        #expect(await api.service.renewLeases(of: ["n1"], manager: AuthorizedClient.nodeManager) == [])
+        #expect(api.store.revision == revision, "within the same second nothing is new")
         #expect(lease["spec"]?["renewTime"] == "2027-01-15T08:00:10.000000Z" && lease["metadata"]?["labels"]?["a"] == "b")
     }
 

@@ -24,6 +24,8 @@ extension ObjectService {
                 left.append(node)
                 continue
             }
+            // Renewed in this very second, as a patch would find too.
+            if bytes == value.bytes { continue }
             written.append(node)
             writes.append(.update(Self.leases.collection, key, bytes, from: value.revision))
         }

@@ -32,7 +32,6 @@ enum HeapKeeper {
 
     /// Runs until its task is cancelled.
     static func run() async {
-        let trim = function("malloc_trim", as: (@convention(c) (Int) -> Int32).self)
         var wait = firstWait
         var restingBytes = 0
         var periods = 0
@@ -44,12 +43,18 @@ enum HeapKeeper {
             if periods >= periodsMax || heapBytes.map({ $0 > restingBytes + grownBytes }) ?? true {
                 // What the start took goes at once.
                 if restingBytes > 0 { await waitForQuiet() }
-                _ = trim?(0)
+                giveBack()
                 restingBytes = heapBytes ?? 0
                 periods = 0
             }
             dropProgramPages()
         }
+    }
+
+    /// Gives back what is free in the heap, now.
+    static func giveBack() {
+        let trim = function("malloc_trim", as: (@convention(c) (Int) -> Int32).self)
+        _ = trim?(0)
     }
 
     private static func waitForQuiet() async {
@@ -63,7 +68,7 @@ enum HeapKeeper {
     }
 
     /// What is resident and of no file; nil where the system does not say.
-    private static var heapBytes: Int? {
+    static var heapBytes: Int? {
         let file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)
         guard file >= 0 else { return nil }
         defer { close(file) }
