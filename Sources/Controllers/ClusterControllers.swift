@@ -24,12 +24,14 @@ package enum OwnControllers {
     /// - Parameters:
     ///   - recorder: the knowledge base; without one rounds wait to be recorded.
     ///   - notary: signs versions of models; without one they stay as they are.
+    ///   - cutter: makes nodes' parts of models; without one they are the whole.
     package static func all(
-        _ client: any ObjectClient, recorder: (any KnowledgeRecorder)? = nil, notary: (any ModelNotary)? = nil
+        _ client: any ObjectClient, recorder: (any KnowledgeRecorder)? = nil, notary: (any ModelNotary)? = nil,
+        cutter: (any ModelCutter)? = nil
     ) -> [any Reconciler] {
         let jobs: [any Reconciler] = [
             JobReconciler.incremental(client), JobReconciler.lifelong(client), JointInferenceReconciler(client: client),
-            ModelServingReconciler(client: client),
+            ModelServingReconciler(client: client), ModelCutReconciler(client: client, cutter: cutter, notary: notary),
         ]
         let seals: [any Reconciler] = notary.map { [ModelSealReconciler(client: client, notary: $0)] } ?? []
         return jobs + seals + (recorder.map { [KnowledgeReconciler(client: client, recorder: $0)] } ?? [])

@@ -33,7 +33,10 @@ private struct ModelScreen {
         while let field = try reader.next() {
             switch field.number {
             case 1: hasVersion = true
-            case 7: graph = try field.bytes("the graph")
+            case 7:
+                // Other readers would join them to one that nobody has looked at.
+                guard graph == nil else { throw .hostileFile(reason: "it holds several graphs") }
+                graph = try field.bytes("the graph")
             case 8: hasOperators = true
             case 14:
                 let (key, value) = try pair(try field.bytes("the metadata"))

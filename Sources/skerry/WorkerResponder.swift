@@ -12,6 +12,8 @@ struct WorkerResponder: HTTPResponder {
     /// What the node has for runs of models.
     let threads: InferenceThreads
 
+    func takesInParts(path: String) -> Bool { ModelProxy.isStream(path) }
+
     func respond(to request: HTTPRequest) async -> HTTPResponse {
         if request.path.hasPrefix(WorkerDoor.labelsFolder) {
             let answer = await door.labels(

@@ -1,3 +1,4 @@
+import Resources
 import Testing
 
 #if canImport(Glibc)
@@ -210,6 +211,58 @@ struct JobFaultTests {
         }
     }
 
+    // MARK: Trials
+
+    @Test func `a version that answers other classes is taken back from its share of the requests, by node and figure`() async throws {
+        let folder = try Cloud.newFolder()
+        let cloud = try await Cloud.start(in: folder, node: true)
+        let tokens = await Edge.skerry(["token", "create", "--node", "e1"], in: folder).wait()
+        let edge = try await Edge.start(folder, ["--join", String(tokens.output.prefix { $0 != "\n" })])
+        try Self.write(Self.header + Self.rows(0..<300).joined(), "bad", cloud)
+        let canary = "canary: 0.5\n    canaryRequests: 120"
+        let manifest = Self.job("bad", in: folder, node: "e1", train: Self.builtIn("train"), privacy: "all", canary: canary)
+        try await Self.apply(manifest, "bad", cloud)
+        try await Self.ended("1", "bad", cloud)
+        // Votes turn round, and most rows are of the new sort: on held-out rows the new model is the better one.
+        let file = try #require(fopen("\(folder)/data/bad.csv", "a"))
+        setvbuf(file, nil, _IOFBF, 1 << 18)
+        fputs(Self.rows(300..<1500, isContrary: true).joined(), file)
+        fclose(file)
+        let trial = try await Self.condition("at 1 worker", "bad", cloud)
+        #expect(trial.hasPrefix("Deploy Running OnTrial version 2 answers a share of 0.5"), "\(trial)")
+        // People go on asking as before.
+        let address = await cloud.kubectl([
+            "get", "pod", "bad-infer", "-o", "jsonpath={.status.conditions[?(@.type==\"jobs.skerry.io/Worker\")].message}",
+        ]).output
+        let told = try #require(try JSON(parsing: address)["ownerInfo"]?["address"]?.string, "\(address)")
+        let body =
+            #"{"inputs":[{"name":"season","shape":[1],"datatype":"BYTES","data":["summer"]},{"name":"warmth","shape":[1],"datatype":"FP32","data":[19.5]},{"name":"humidity","shape":[1],"datatype":"FP32","data":[40]}]}"#
+        try cloud.write("body.json", body)
+        let asked = await ServingProgram(
+            "/usr/bin/env",
+            [
+                "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}\n", "-H", "Content-Type: application/json", "-d",
+                "@\(folder)/body.json",
+                "http://\(told)/v2/models/bad/infer?n=[1-300]",
+            ], folder: folder
+        ).wait()
+        #expect(asked.output.split(separator: "\n").allSatisfy { $0 == "200" }, "\(asked.output.prefix(200)) \(asked.error)")
+        let found = try await Self.condition("RolledBack", "bad", cloud)
+        #expect(
+            found.hasPrefix("Deploy Failed RolledBack round 2: version 2 was taken back, version 1 serves again: on trial: "), "\(found)")
+        #expect(found.contains("pod bad-infer on node e1: version 2 was rolled back: it answers other classes: "), "\(found)")
+        #expect(await cloud.kubectl("get model bad -o jsonpath={.status.serving}").output == "1")
+        let events = await cloud.kubectl("get events --field-selector reason=DeployFailed -o jsonpath={.items[*].message}").output
+        #expect(events.contains("on node e1") && events.contains("of them differ"), "\(events)")
+        #expect(await Self.field("rounds[-1:].result", "bad", cloud) == "RolledBack")
+        let deployed = await cloud.kubectl("wait ll/bad --for=condition=Deployed=false --timeout=10s")
+        #expect(deployed.status == 0, "\(deployed.error)")
+        try await cloud.removeJobs()
+        await edge.stop()
+        await cloud.stop()
+        try FileManager.default.removeItem(atPath: folder)
+    }
+
     // MARK: Kills
 
     /// A worker that waits for a file before it does its work, and says which process it is: `$$` is a `$` to a Pod.
@@ -296,7 +349,14 @@ struct JobFaultTests {
         kill(worker, SIGKILL)
         cloud = try await Cloud.start(in: folder, node: true, port: port)
         edge = try await Edge.start(folder)
-        // A worker that begins anew has nothing to compare it with.
+        // A worker that begins anew goes on with the trial: what served before is kept on its node.
+        try await Edge.until("both versions to be there again: \(edge.program.error)") {
+            let told = await cloud.kubectl(reported).output
+            return told.contains("\"modelVersion\":\"1\"") && told.contains("\"canaryVersion\":\"2\"")
+        }
+        #expect(await Self.field("round", "storm", cloud) == "1")
+        let shortened = await cloud.kubectl(["patch", "ll", "storm", "--type=merge", "-p", #"{"spec":{"deploySpec":{"canarySeconds":1}}}"#])
+        #expect(shortened.status == 0, "\(shortened.error)")
         try await Self.ended("2", "storm", cloud)
         let results = await Self.field("rounds[*].result", "storm", cloud)
         #expect(results == "Deployed Deployed", "\(results)")

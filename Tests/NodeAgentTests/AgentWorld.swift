@@ -86,6 +86,7 @@ final class AgentWorld: Sendable {
         configuration.renewsLease = true
         configuration.tokens = tokens
         configuration.files = NodeFiles(store: artifacts, send: send)
+        configuration.datasetsFolder = "\(folder.path)/datasets"
         let agent = NodeAgent(configuration)
         if takesReports { try await listen(agent) }
         let task = Task { try await agent.run() }

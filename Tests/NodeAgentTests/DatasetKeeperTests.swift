@@ -87,6 +87,34 @@ import Testing
         try await world.end()
     }
 
+    @Test func `a file that was replaced while the agent was away is compared with the version it knew`() async throws {
+        let world = try await AgentWorld()
+        try await world.startAgent()
+        let path = "\(world.folder.path)/c.csv"
+        try write("n,kind\n" + rows(400), path)
+        try await apply(world, "c", path)
+        _ = try await status(world, "c", "was read") { $0["numberOfSamples"] == 400 }
+        try await world.stopAgent()
+        try write("n,kind\n" + rows(500, from: 100_000), path)
+        try await world.startAgent()
+        let replaced = try await status(world, "c", "was compared") { condition($0, "Drifted") != nil }
+        #expect(replaced["version"] == 2 && replaced["drift"]?.number ?? 0 > 0.25)
+        #expect(condition(replaced, "Drifted")?["status"] == "True")
+        #expect(condition(replaced, "Drifted")?["message"]?.string?.contains("than in the version before") == true)
+        // What it was compared with is known to the next agent too.
+        try await world.stopAgent()
+        try write(rows(2000), path, appending: true)
+        try await world.startAgent()
+        let grown = try await status(world, "c", "grew") { $0["numberOfSamples"] == 2500 }
+        #expect(grown["version"] == 2 && grown["drift"]?.number ?? 9 < replaced["drift"]?.number ?? 0)
+        // Once all rows are learned from there is nothing left to compare.
+        try await world.client.patch(
+            .dataset, ObjectKey(namespace: "default", name: "c"),
+            ObjectPatch(.merge, ["metadata": ["annotations": .object([TrainedRows.annotation: "2500@2"])]]), part: .whole)
+        _ = try await status(world, "c", "was learned from") { $0["drift"] == nil && condition($0, "Drifted") == nil }
+        try await world.end()
+    }
+
     @Test func `what is wrong with a file stands in a condition, and is gone once it is mended`() async throws {
         try await AgentWorld.with { world in
             let path = "\(world.folder.path)/data.csv"

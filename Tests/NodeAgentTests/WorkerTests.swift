@@ -289,7 +289,8 @@ private let python: String? = {
             spec["volumes"] = [WorkerContract.Volume.model.volume("model", ["model": "m"])]
             try await world.apply("infer", spec)
             try await world.wait("infer", "waited") {
-                $0.first["state"]?["waiting"]?["message"]?.string?.contains("model \"m\" has no version that serves yet") == true
+                $0.first["state"]?["waiting"]?["message"]?.string?.contains(
+                    "(spec.url: /models/m.onnx), and this volume shows versions of the registry") == true
             }
             func serve(_ version: Int64) async throws {
                 let versions: [JSON] = digests.enumerated().map {

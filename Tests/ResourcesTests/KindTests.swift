@@ -142,6 +142,30 @@ import Testing
         }
     }
 
+    @Test func `a definition with CEL rules is refused by the field, the rule and what to write instead`() {
+        let rules: JSON = ["type": "object", "x-kubernetes-validations": [["rule": "self.low < self.high"]]]
+        let errors = BuiltInKinds.customResourceDefinition.validation(
+            definition(["type": "object", "properties": ["spec": rules]]), nil)
+        #expect(errors.map(\.field) == ["spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations"])
+        for words in ["self.low < self.high", "minimum", "leave x-kubernetes-validations out"] {
+            #expect(errors.first?.message.contains(words) == true, "\(words)")
+        }
+    }
+
+    @Test(arguments: [
+        ("Running", #"{"done": 430, "total": 1000}"#, "Train Running 43%"), ("Running", #"{"done": 3}"#, "Train Running"),
+        ("Running", #"{"done": 9, "total": 3}"#, "Train Running 100%"), ("Running", "{}", "Train Running"),
+        ("Running", #"{"done": 1e300, "total": 1e-300}"#, "Train Running 100%"), ("Failed", #"{"done": 1, "total": 2}"#, "Train Failed"),
+    ]) func `the stage of a job tells how far its worker is, where it says so`(type: String, progress: String, cell: String) throws {
+        let job: JSON = [
+            "status": [
+                "conditions": [["type": .string(type), "stage": "Train", "status": "True"]], "progress": try JSON(parsing: progress),
+            ]
+        ]
+        let column = try #require(kind("LifelongLearningJob").columns.first { $0.name == "Stage" })
+        #expect(column.cell(job, Timestamp(seconds: 0)) == .string(cell))
+    }
+
     @Test func `JSON paths of printer columns find keys, indices, filters and quoted keys`() throws {
         let object = try JSON(parsing: #"{"a":{"b.c":1},"l":[{"type":"Ready","status":"True"},{"type":"X"}]}"#)
         #expect(JSONPath(".a['b.c']")?.values(in: object) == [1])

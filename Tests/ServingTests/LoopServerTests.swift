@@ -30,7 +30,34 @@
                 }
             }
 
-            func stream(for head: LoopHead) throws(ServingRefusal) -> (any LoopStream)? { head.path == "/stream" ? Upper() : nil }
+            /// As `Upper`, by a task; a question mark ends the stream behind what came before it.
+            final class Deferred: LoopStream {
+                let contentType = "text/plain"
+                private var waiting: [UInt8] = []
+
+                func consume(_ bytes: UnsafeRawBufferPointer, output: inout [UInt8]) throws(ServingRefusal) { waiting += bytes }
+                func finish(output: inout [UInt8]) throws(ServingRefusal) { waiting.append(0x2e) }
+
+                func takeDeferred() -> (@Sendable () async -> LoopPart)? {
+                    guard !waiting.isEmpty else { return nil }
+                    let bytes = waiting
+                    waiting = []
+                    return {
+                        for _ in 0..<10 { await Task.yield() }
+                        let upper = bytes.map { 0x61...0x7a ~= $0 ? $0 - 32 : $0 }
+                        guard let end = upper.firstIndex(of: 0x3f) else { return LoopPart(upper) }
+                        return LoopPart(Array(upper[..<end]), failure: ServingRefusal(400, "no questions"))
+                    }
+                }
+            }
+
+            func stream(for head: LoopHead) throws(ServingRefusal) -> (any LoopStream)? {
+                switch head.path {
+                case "/stream": Upper()
+                case "/deferred": Deferred()
+                default: nil
+                }
+            }
         }
 
         /// A connection as a client has it.
@@ -204,6 +231,28 @@
                     let text = client.read { $0.utf8.count > 3_000_000 }
                     #expect(text.hasSuffix("zzz") && text.contains("Content-Length: 3000010"))
                 }
+            }
+        }
+
+        @Test func `parts of a stream that are answered elsewhere come in order, and its end behind them`() async throws {
+            try await Self.with { server in
+                let client = try Client(server.port)
+                for _ in 0..<2 {
+                    client.write("POST /deferred HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+                    #expect(client.read("ABC\r\n").hasPrefix("HTTP/1.1 200 OK"))
+                    client.write("4\r\ndefg\r\n0\r\n\r\n")
+                    #expect(client.read("0\r\n\r\n").replacing("\r\n4\r\n", with: "").contains("DEFG"))
+                }
+                // Whole at once, and the next request behind it on the same connection.
+                client.write("POST /deferred HTTP/1.1\r\nContent-Length: 2\r\n\r\nabGET /next HTTP/1.1\r\n\r\n")
+                let both = client.read("GET /next ")
+                #expect(both.contains("AB.") && both.ranges(of: "HTTP/1.1 200 OK").count == 2, "\(both)")
+                client.write("POST /deferred HTTP/1.1\r\nContent-Length: 9\r\n\r\nxy?")
+                let refused = client.readAll()
+                #expect(refused.contains("XY{\"error\":\"no questions\"}"), "\(refused)")
+                let other = try Client(server.port)
+                other.write("POST /deferred HTTP/1.1\r\nContent-Length: 9\r\n\r\n?")
+                #expect(other.readAll().hasPrefix("HTTP/1.1 400 "))
             }
         }
 

@@ -322,4 +322,36 @@ import Testing
         let text = Self.stream(desk, type, body)
         #expect(text.contains(words), "\(text)")
     }
+
+    /// Shares of two classes: softmax of the two numbers of a row.
+    static let classes = TinyModel.file(
+        TinyModel.node("Softmax", ["x"], ["probabilities"]) + TinyModel.value(11, "x", [nil, 2])
+            + TinyModel.value(12, "probabilities", [nil, 2]), version: "1")
+
+    @Test func `how sure the model was is told of every row, whatever way it came`() async throws {
+        let desk = Self.desk()
+        desk.offer(try Self.engine(Self.classes))
+        let one = try await Self.ask(desk, [Self.infer("[0,0]")])
+        let many = try await Self.ask(desk, [Self.infer("[[0,0],[0,100]]", rows: 2), Self.infer("[100,0]")])
+        #expect((one + many).allSatisfy { $0.status == 200 }, "\((one + many).map(\.json.text))")
+        let shares = desk.takeShares()
+        #expect(shares.sorted() == [0.5, 0.5, 1, 1], "\(shares)")
+        #expect(desk.takeShares().isEmpty)
+        // Numbers that are no shares say nothing.
+        let other = Self.desk()
+        other.offer(try Self.engine(TinyModel.adding(3, version: "1")))
+        _ = try await Self.ask(other, [Self.infer("[1,2]")])
+        #expect(other.takeShares().isEmpty)
+    }
+
+    @Test func `many rows are handed on before anybody asks`() async throws {
+        let told = Mutex(0)
+        let desk = ModelDesk(name: "m", nanoseconds: { 0 }, onShares: { shares in told.withLock { $0 += shares.count } }) { _, _ in
+            LoopResponse(404, [])
+        }
+        desk.offer(try Self.engine(Self.classes))
+        let rows = Array(repeating: "[0,1]", count: 5000).joined(separator: ",")
+        _ = try await Self.ask(desk, [Self.infer("[\(rows)]", rows: 5000)])
+        #expect(told.withLock { $0 } == 5000 && desk.takeShares().isEmpty)
+    }
 }

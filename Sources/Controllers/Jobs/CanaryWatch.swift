@@ -33,6 +33,10 @@ struct CanaryWatch: Sendable {
     func add(to fittings: inout WorkerPods.Fittings) {
         fittings.add("CANARY_SHARE", JSON.number(share).text)
         fittings.add("CANARY_REQUESTS", "\(requests)")
+        // What served before, kept over the worker's lives: a trial goes on in the next one.
+        let folder = "\(WorkerPods.prefix)/lives"
+        fittings.volumes.append((["name": "jobs-lives", "emptyDir": [:]], folder))
+        fittings.add("LIVES_URL", folder)
     }
 
     /// - Parameters:

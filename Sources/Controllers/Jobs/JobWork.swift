@@ -88,14 +88,17 @@ struct JobWork: Sendable, Hashable {
     /// The model that was trained: the first result that is none of the round's other files.
     var model: WorkerReport.Result? { trained.first { !Self.sideFormats.contains($0.format) } }
 
-    /// Files that go with the model wherever it serves: older models that still serve tasks, which serves which, how the unknown is known.
+    /// Files that go with the model: older models that still serve tasks, which serves which, how the unknown is known; and what nodes' parts of it
+    /// are cut by, which goes nowhere.
     var companions: [WorkerReport.Result] {
-        trained.filter { $0.name != model?.name && [model?.format ?? "onnx", "serving", "signs", "adapters"].contains($0.format) }
+        trained.filter {
+            $0.name != model?.name && [model?.format ?? "onnx", "serving", "signs", "adapters", ModelCut.placesFormat].contains($0.format)
+        }
     }
 
     /// What the next round goes on with. Rows in it stay where training runs.
-    var state: [WorkerReport.Result] { trained.filter { ["state", "knowledge"].contains($0.format) } }
+    var state: [WorkerReport.Result] { trained.filter { ["state", "knowledge", ModelCut.placesFormat].contains($0.format) } }
 
     /// What training leaves beside its model: what the next round needs, what the knowledge base remembers, tables.
-    static let sideFormats: Set<String> = ["state", "knowledge", "csv", "json", "serving", "signs"]
+    static let sideFormats: Set<String> = ["state", "knowledge", "csv", "json", "serving", "signs", ModelCut.placesFormat]
 }

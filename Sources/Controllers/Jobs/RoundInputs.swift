@@ -40,6 +40,8 @@ struct RoundInputs: Sendable {
         let folder = "\(WorkerPods.prefix)/collected-\(part.rawValue)"
         fittings.mount("collected-\(part.rawValue)", .files, files.volumeAttributes, at: folder)
         fittings.add(variable, files.map { "\(folder)/\($0.name)" }.joined(separator: ";"))
+        // In the same order: which of them a row is of.
+        if part == .train { fittings.add("TRAIN_DATASETS", files.map { String($0.datasetOfPart(part)) }.joined(separator: ";")) }
     }
 
     /// The held-out rows of a round and of those before, told apart by `TEST_ROUNDS`.
@@ -82,9 +84,16 @@ struct RoundInputs: Sendable {
         for variable in variables { fittings.add(variable, folder) }
     }
 
-    /// What the last deployed round left for the next.
+    /// What the last deployed round left for the next; before the first what was taken from another job.
     func mountKnowledge(_ fittings: inout WorkerPods.Fittings) {
-        let state = (try? WorkerReport(["status": "completed", "results": job["status"]?["state"] ?? []]))?.results ?? []
+        let own = TakenKnowledge.files(job["status"]?["state"])
+        let taken = TakenKnowledge(job["status"]?["knowledge"])
+        let state = own.isEmpty ? taken?.state ?? [] : own
+        if let taken {
+            fittings.add("KNOWLEDGE_FROM", taken.job)
+            fittings.add("KNOWLEDGE_ROUND", "\(taken.round)")
+            fittings.add("KNOWLEDGE_STATE", own.isEmpty ? "taken" : "own")
+        }
         fittings.add("HAS_COMPLETED_INITIAL_TRAINING", state.isEmpty ? "false" : "true")
         guard !state.isEmpty else { return }
         let folder = "\(WorkerPods.prefix)/knowledge"
@@ -189,4 +198,7 @@ extension WorkerReport.Result {
     func isPart(_ part: RoundInputs.Part) -> Bool {
         name.hasSuffix("-\(part.rawValue).csv") || name.hasSuffix("-\(part.rawValue).txt")
     }
+
+    /// The data set whose rows such a file holds.
+    func datasetOfPart(_ part: RoundInputs.Part) -> Substring { name.dropLast("-\(part.rawValue).csv".count) }
 }

@@ -29,6 +29,12 @@ protocol RoundJob: Sendable {
     func services(_ world: JobWorld) throws(JobObstacle) -> [WorkerOrder]
     /// A reason of the job's own not to deploy; nil if it has none.
     func objection(_ work: JobWork) -> String?
+    /// Parts of the deployed model that nodes need, each a Model of its own; none where they get the whole.
+    func cuts(_ world: JobWorld) -> [ModelCut]
+}
+
+extension RoundJob {
+    func cuts(_ world: JobWorld) -> [ModelCut] { [] }
 }
 
 /// Brings a job that learns in rounds a step further: waits for its trigger, has workers collect, train and evaluate, lets the gate decide,
@@ -96,9 +102,11 @@ struct RoundPlan: Sendable {
         let data = JobData(names: style.datasets, world: world)
         let rows: [RowRange]
         let count: Int64
+        let taken: TakenKnowledge?
         do throws(JobObstacle) {
             rows = try data.fresh(status)
             count = try data.countSinceAttempt(status)
+            taken = try knowledgeToTake()
         } catch { return wait(error.reason, error.message) }
         let check = TriggerCheck(trigger: trigger, job: job, now: world.now)
         switch check.find(figures(count)) {
@@ -112,6 +120,7 @@ struct RoundPlan: Sendable {
             guard rows.contains(where: { $0.count > 0 }) else {
                 return wait("NoNewSamples", "there are no samples that no round has learned from")
             }
+            if let taken { take(taken) }
             begin(rows, message)
         }
     }
@@ -145,7 +154,7 @@ struct RoundPlan: Sendable {
     }
 
     private mutating func begin(_ rows: [RowRange], _ message: String) {
-        let work = JobWork(round: status.endedRound + 1, stage: .train, rows: rows, startTime: world.now)
+        let work = JobWork(round: nextRound, stage: .train, rows: rows, startTime: world.now)
         status.work = work
         for stage in Stage.allCases { status.setDone(stage, false, "RoundBegun", "round \(work.round) has not come so far") }
         let count = rows.reduce(0) { $0 + $1.count }
@@ -339,6 +348,7 @@ struct RoundPlan: Sendable {
             status.set(work.stage, .starting, "WorkerCreated", "pod \(name) is made")
         case .starting(let reason, let message): status.set(work.stage, .starting, reason, message)
         case .running(let progress):
+            tell(progress, of: name, work.stage)
             status["progress"] = progress.flatMap { WorkerReport(.running, progress: $0).json["progress"] }
             status.set(work.stage, .running, "WorkerRunning", "pod \(name) runs")
         case .completed(let results):
@@ -347,6 +357,20 @@ struct RoundPlan: Sendable {
         case .failed(let reason, let message, let isFinal): fail(work, reason, message, isFinal: isFinal)
         }
         return nil
+    }
+
+    /// An Event for each quarter of a worker's way: its steps stand in the status.
+    private mutating func tell(_ progress: WorkerReport.Progress?, of pod: String, _ stage: Stage) {
+        // What workers say may be any number.
+        func quarter(_ done: Int64, _ total: Int64?) -> Int64 {
+            total.map { $0 > 0 ? Int64(4 * Double(max(0, min(done, $0))) / Double($0)) : 0 } ?? 0
+        }
+        guard let progress, let total = progress.total else { return }
+        let known = status["progress"]
+        let before = quarter(known?["done"]?.integer ?? 0, known?["total"]?.integer)
+        guard (1...3).contains(quarter(progress.done, total)), quarter(progress.done, total) > before else { return }
+        let unit = progress.unit.isEmpty ? "" : " \(progress.unit)", words = progress.message.isEmpty ? "" : ": \(progress.message)"
+        status.tell("\(stage.rawValue)Progress", "pod \(pod): \(progress.done) of \(total)\(unit)\(words)")
     }
 
     /// - Parameter isFinal: another try would end the same.
@@ -395,13 +419,47 @@ struct RoundPlan: Sendable {
     /// Keeps the workers that serve as they should be: what is missing is made, what is not wanted any more, or of another template, goes.
     private mutating func serve() {
         let orders: [WorkerOrder]
-        do throws(JobObstacle) { orders = try style.services(world) } catch {
+        do throws(JobObstacle) {
+            try makeCuts()
+            orders = try style.services(world)
+        } catch {
             // What keeps a round from beginning is said first.
             let reason = status["conditions"]?.array?.last?["reason"]?.string
             if reason == nil || reason == "TriggerNotMet" { status.set(.train, .waiting, error.reason, error.message) }
             return
         }
         steps += ServicePods(pods: pods).steps(orders, there: world.pods)
+    }
+
+    /// Makes the Models that nodes' parts of the deployed one go into; those of nodes that have no data any more go.
+    private mutating func makeCuts() throws(JobObstacle) {
+        guard let whole = world.models[style.deployedModel] else { return }
+        let cuts = style.cuts(world)
+        for cut in cuts {
+            let wanted = cut.object(of: job, whole: whole)
+            guard let known = world.models[cut.name] else {
+                steps.append(.create(.model, wanted))
+                continue
+            }
+            guard known.controller?["uid"]?.string == job.uid, ModelCut(known) != nil else {
+                throw JobObstacle(
+                    reason: "ModelNameTaken",
+                    message:
+                        "model \(cut.name) is somebody else's, and node \(cut.node)'s part of model \(cut.model) is to have that name; rename it"
+                )
+            }
+            let isSame = ModelCut(known) == cut && known["spec"]?["signature"] == wanted["spec"]?["signature"]
+            guard !isSame, !known.isBeingDeleted else { continue }
+            let body: JSON = [
+                "metadata": ["uid": .string(known.uid), "annotations": wanted["metadata"]?["annotations"] ?? [:]],
+                "spec": ["signature": wanted["spec"]?["signature"] ?? .null],
+            ]
+            steps.append(.patch(.model, ObjectKey(known), ObjectPatch(.merge, body)))
+        }
+        for model in world.models.values.sorted(by: { $0.name < $1.name }) where model.controller?["uid"]?.string == job.uid {
+            guard ModelCut(model) != nil, !model.isBeingDeleted, !cuts.contains(where: { $0.name == model.name }) else { continue }
+            steps.append(.delete(.model, ObjectKey(model), Deletion(uid: model.uid)))
+        }
     }
 
     /// Workers of the newest two rounds stay to be looked at; older ones go.

@@ -94,12 +94,24 @@ enum WorkerOutcome: Sendable, Equatable {
         if let waiting = all.compactMap({ $0["state"]?["waiting"] }).first(where: { $0["reason"]?.string != "PodInitializing" }),
             let reason = waiting["reason"]?.string, reason != "ContainerCreating" || waiting["message"] != nil
         {
-            return .starting(reason: reason, message: "pod \(pod.name): \(waiting["message"]?.string ?? reason)")
+            let message = waiting["message"]?.string ?? reason
+            return .starting(reason: reason, message: missingModel(pod, message) ?? "pod \(pod.name): \(message)")
         }
         if let scheduled = pod.condition("PodScheduled"), scheduled["status"]?.string == "False" {
             return .starting(
                 reason: scheduled["reason"]?.string ?? "Unschedulable", message: "pod \(pod.name): \(scheduled["message"]?.string ?? "")")
         }
         return .starting(reason: "PodPending", message: "pod \(pod.name) waits for its node")
+    }
+
+    /// What to do where a Pod waits for the folder of a Model that its node does not have; nil where it waits for something else.
+    private static func missingModel(_ pod: JSON, _ message: String) -> String? {
+        let volumes = (pod["spec"]?["volumes"]?.array ?? []).filter { $0["name"]?.string?.hasPrefix("jobs-model") == true }
+        guard message.contains("does not exist on this node"),
+            let path = volumes.first(where: { message.contains("\"\($0["name"]?.string ?? "")\"") })?["hostPath"]?["path"]?.string
+        else { return nil }
+        let node = PodFacts.nodeName(pod).map { "node \($0)" } ?? "its node"
+        return
+            "pod \(pod.name): \(node) has no folder \(path), which spec.url of the Model names; put the file there, or have the registry bring it to every node: skerry model push FILE --name MODEL"
     }
 }

@@ -24,6 +24,34 @@ struct LifelongJob: RoundJob {
     /// Whether the rows lie where training runs.
     private func isAtHome(_ world: JobWorld) -> Bool { datasets.count == 1 && trainingNode(world) == world.node(of: datasets[0]) }
 
+    /// Parts of the model, one for each node that has data, where that are several: a node gets the corrections of its own sites and persons alone.
+    func cuts(_ world: JobWorld) -> [ModelCut] {
+        let lying = datasets.compactMap { name in world.node(of: name).map { (name, $0) } }
+        let byNode = Dictionary(grouping: lying, by: \.1)
+        guard byNode.count > 1 else { return [] }
+        return byNode.sorted { $0.key < $1.key }.map { ModelCut(of: deployedModel, node: $0.key, datasets: $0.value.map(\.0)) }
+    }
+
+    /// The model that serves, as a node may have it; nil while none does.
+    ///
+    /// - Throws: `JobObstacle` while the node's part is not there.
+    private func serving(on node: String?, _ world: JobWorld) throws(JobObstacle) -> ModelVersions.Source? {
+        guard let whole = world.models[deployedModel].map({ ModelVersions($0) }), let source = whole.source else { return nil }
+        guard whole.serving > 0, let cut = cuts(world).first(where: { $0.node == node }) else { return source }
+        guard let part = world.models[cut.name].map({ ModelVersions($0) }), part.serving == whole.serving else {
+            throw JobObstacle(
+                reason: "ModelNotCut",
+                message: "model \(cut.name), what node \(cut.node) needs of \(deployedModel), does not have version \(whole.serving) yet")
+        }
+        return part.source
+    }
+
+    /// Whether what the job knows must hold its rows although they lie where it trains: it is shared, and all of them may leave.
+    private func sharesRows(_ world: JobWorld) -> Bool {
+        let sharing = spec["knowledge"]?["shareWith"]?.array ?? [], privacy = spec["privacy"]
+        return !sharing.isEmpty && isAtHome(world) && privacy?["rule"]?.string == "all" && (privacy?["columns"]?.array ?? []).isEmpty
+    }
+
     // MARK: Collecting
 
     func collectors(_ work: JobWork, _ world: JobWorld) throws(JobObstacle) -> [WorkerOrder] {
@@ -37,7 +65,8 @@ struct LifelongJob: RoundJob {
             )
         }
         let inputs = RoundInputs(job: job, world: world)
-        return work.rows.enumerated().filter { $0.element.count > 0 }.map { place, rows in
+        var orders: [WorkerOrder] = []
+        for (place, rows) in work.rows.enumerated() where rows.count > 0 {
             var fittings = WorkerPods.Fittings(node: world.node(of: rows.dataset))
             inputs.mountRows(rows, .train, variable: "TRAIN_DATASET_URL", &fittings)
             if !inputs.holdsNothingOut { inputs.mountRows(rows, .eval, variable: "TEST_DATASET_URL", &fittings) }
@@ -47,13 +76,15 @@ struct LifelongJob: RoundJob {
             if let columns = spec["privacy"]?["columns"]?.array, !columns.isEmpty {
                 fittings.add("COLLECT_COLUMNS", columns.compactMap(\.string).joined(separator: ","))
             }
-            if let source = world.models[deployedModel].flatMap({ ModelVersions($0).source }) {
+            if let source = try serving(on: fittings.node, world) {
                 fittings.add("MODEL_URL", inputs.mountModel(source, as: "serving", &fittings))
             }
-            return WorkerOrder(
-                role: .init(word: "collect-\(place)", type: "collect", round: work.round), template: collectTemplate(inputs),
-                fittings: fittings, dataset: rows.dataset)
+            orders.append(
+                WorkerOrder(
+                    role: .init(word: "collect-\(place)", type: "collect", round: work.round), template: collectTemplate(inputs),
+                    fittings: fittings, dataset: rows.dataset))
         }
+        return orders
     }
 
     /// This program, with the settings of the training worker: what is a label, what a task.
@@ -72,6 +103,7 @@ struct LifelongJob: RoundJob {
         addRows(work, inputs, &fittings)
         inputs.addOriginal(datasets[0], &fittings)
         inputs.mountKnowledge(&fittings)
+        if sharesRows(world) { fittings.add("STATE_ROWS", "kept") }
         fittings.add("ROUND", "\(work.round)")
         inputs.mountOutput(.train, round: work.round, variables: ["OUTPUT_URL", "MODEL_URL"], &fittings)
         return WorkerOrder(
@@ -123,9 +155,12 @@ struct LifelongJob: RoundJob {
         for node in inputs.node("deploySpec").map({ [$0] }) ?? datasets.compactMap({ world.node(of: $0) }) where !nodes.contains(node) {
             nodes.append(node)
         }
+        // One worker for all nodes answers rows of all.
+        let cuts = inputs.node("deploySpec") == nil ? cuts(world) : []
         return nodes.map { node in
             var fittings = WorkerPods.Fittings(node: node)
-            inputs.mountServing(deployedModel, pollPeriod: spec["deploySpec"]?["model"]?["pollPeriodSeconds"]?.integer ?? 1, &fittings)
+            let shown = cuts.first { $0.node == node }?.name ?? deployedModel
+            inputs.mountServing(shown, pollPeriod: spec["deploySpec"]?["model"]?["pollPeriodSeconds"]?.integer ?? 1, &fittings)
             CanaryWatch(spec["deploySpec"])?.add(to: &fittings)
             if inputs.variable("ADAPT", of: "deploySpec")?.lowercased() == "true" {
                 inputs.mountLabels(datasets.first { world.node(of: $0) == node }, &fittings)

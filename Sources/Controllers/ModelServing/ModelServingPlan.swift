@@ -100,11 +100,17 @@ struct ModelServingPlan: Sendable {
                 "name": .string(name), "namespace": .string(model.namespace), "ownerReferences": [model.controllerReference],
             ],
             "spec": [
-                "selector": ["matchLabels": labels], "template": ["metadata": ["labels": labels], "spec": pod],
+                "selector": ["matchLabels": labels], "template": ["metadata": metadata(labels), "spec": pod],
             ],
         ]
         set[path: ["metadata", "labels", Self.label]] = .string(StableHash.hex((set["spec"] ?? .null).text))
         return set
+    }
+
+    /// A Model that asks for signatures asks for one of a file on the node too.
+    private func metadata(_ labels: JSON) -> JSON {
+        guard model["spec"]?["signature"]?.string == "required" else { return ["labels": labels] }
+        return ["labels": labels, "annotations": .object([ModelKeys.podAnnotation: "required"])]
     }
 
     /// The version that serves, replaced while the worker runs; or a folder of the node, where the Model names a file there.

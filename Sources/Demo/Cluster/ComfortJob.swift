@@ -132,6 +132,7 @@ struct ComfortJob: Sendable {
     func startAdapting(at edge: DemoCluster.Edge, version: Int64) throws -> EdgeInference {
         var pod = try ComfortManifests.objects(ComfortManifests.adapting, folder: "")[0]
         pod[path: ["spec", "nodeName"]] = .string(edge.name)
+        pod = Self.showing(part(at: edge), pod)
         try cluster.client.apply(.pod, pod)
         let name = pod["metadata"]?["name"]?.string ?? ""
         let address = try cluster.until("pod \(name) serves at \(edge.name)") { () -> String? in
@@ -141,6 +142,21 @@ struct ComfortJob: Sendable {
         let door = try EdgeInference(address: address, model: Self.name)
         try cluster.until("pod \(name) serves version \(version)") { () -> Bool? in try door.version() == "\(version)" ? true : nil }
         return door
+    }
+
+    /// Name of the Model that an edge has: its own part where edges are several.
+    private func part(at edge: DemoCluster.Edge) -> String { cluster.edges.count > 1 ? "\(Self.name).\(edge.name)" : Self.name }
+
+    private static func showing(_ model: String, _ pod: JSON) -> JSON {
+        var pod = pod
+        pod[path: ["spec", "volumes"]] = .array(
+            (pod["spec"]?["volumes"]?.array ?? []).map { volume in
+                guard volume["csi"] != nil else { return volume }
+                var volume = volume
+                volume[path: ["csi", "volumeAttributes", "model"]] = .string(model)
+                return volume
+            })
+        return pod
     }
 
     /// Where the model serves at an edge.

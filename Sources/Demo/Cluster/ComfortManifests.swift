@@ -87,7 +87,8 @@ package enum ComfortManifests {
     /// `adapting.yaml`: a worker at an edge that adapts by itself.
     package static let adapting = """
         # The model of the job once more at an edge, in a worker that adapts by itself: labels that people give there correct it at once, without the
-        # cloud. Apart from the workers that serve for the judge, whose answers are to be those of the job alone.
+        # cloud. Apart from the workers that serve for the judge, whose answers are to be those of the job alone. The model is the part of it that edge-2
+        # needs, with the corrections of its own sites and persons.
         apiVersion: v1
         kind: Pod
         metadata:
@@ -116,7 +117,7 @@ package enum ComfortManifests {
               csi:
                 driver: models.skerry.io
                 readOnly: true
-                volumeAttributes: {model: thermal-comfort}
+                volumeAttributes: {model: thermal-comfort.edge-2}
             - name: labels
               emptyDir: {}
 

@@ -29,6 +29,8 @@ package actor NodeAgent {
         package var renewsLease = false
         /// Files by digest, for volumes that name some and for what workers leave; without them such Pods wait.
         package var files: NodeFiles?
+        /// Where it is kept what the files of data sets are like; nil: that is forgotten with the agent.
+        package var datasetsFolder: String?
         /// Asks the cloud worker of a joint inference service; nil for nobody, and then edge workers answer alone.
         package var upward: (@Sendable (ObjectKey, [UInt8]) async throws(APIStatus) -> [UInt8])?
         /// Asks the worker that serves a model on this node, by the Open Inference Protocol; nil for nobody, or where it does not answer.
@@ -87,7 +89,9 @@ package actor NodeAgent {
         let (stream, continuation) = AsyncStream.makeStream(of: ChangedSource.self, bufferingPolicy: .unbounded)
         (changedSources, sources) = (stream, continuation)
         let datasets = DatasetKeeper(
-            node: configuration.nodeName, client: configuration.client, now: configuration.now, report: configuration.report,
+            node: configuration.nodeName, client: configuration.client,
+            memory: configuration.datasetsFolder.map { DatasetMemory(folder: $0) },
+            now: configuration.now, report: configuration.report,
             changed: { continuation.yield(.dataset($0)) })
         self.datasets = datasets
         let (ports, names) = (HostPorts(), WorkerNames())

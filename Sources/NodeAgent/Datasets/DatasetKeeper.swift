@@ -32,6 +32,8 @@ actor DatasetKeeper {
         var faulty: Faulty?
         var version: Int64
         var before: DatasetProfile?
+        /// What is on the disk of it, of this life or an earlier one; nil where nothing is.
+        var known: KnownProfile?
         var retryAt: Duration = .zero
         var failures = 0
     }
@@ -46,14 +48,17 @@ actor DatasetKeeper {
     private let now: @Sendable () -> Moment
     private let report: @Sendable (String) -> Void
     private let changed: @Sendable (ObjectKey) async -> Void
+    private let memory: DatasetMemory?
     private var entries: [ObjectKey: Entry] = [:]
 
-    /// - Parameter changed: a data set has other rows than before.
+    /// - Parameters:
+    ///   - memory: where what files were like is kept; nil: it is forgotten with the agent.
+    ///   - changed: a data set has other rows than before.
     init(
-        node: String, client: any ObjectClient, now: @escaping @Sendable () -> Moment, report: @escaping @Sendable (String) -> Void,
-        changed: @escaping @Sendable (ObjectKey) async -> Void
+        node: String, client: any ObjectClient, memory: DatasetMemory?, now: @escaping @Sendable () -> Moment,
+        report: @escaping @Sendable (String) -> Void, changed: @escaping @Sendable (ObjectKey) async -> Void
     ) {
-        (self.node, self.client, self.now, self.report, self.changed) = (node, client, now, report, changed)
+        (self.node, self.client, self.memory, self.now, self.report, self.changed) = (node, client, memory, now, report, changed)
     }
 
     /// Runs until its task is cancelled.
@@ -74,13 +79,15 @@ actor DatasetKeeper {
 
     private func take(_ change: ObjectChange) {
         guard let object = change.new, object["spec"]?["nodeName"]?.string == node else {
-            entries[change.key] = nil
+            if entries.removeValue(forKey: change.key) != nil { memory?.forget(change.key) }
             return
         }
         if entries[change.key]?.object["metadata"]?["uid"] == object["metadata"]?["uid"] {
             entries[change.key]?.object = object
         } else {
-            entries[change.key] = Entry(object: object, version: max(1, object["status"]?["version"]?.integer ?? 1))
+            let version = max(1, object["status"]?["version"]?.integer ?? 1)
+            let known = memory?.read(change.key, uid: object["metadata"]?["uid"]?.string ?? "")
+            entries[change.key] = Entry(object: object, version: version, known: known?.version == version ? known : nil)
         }
     }
 
@@ -233,11 +240,26 @@ actor DatasetKeeper {
             let found = read.reading.checkedDigest ?? read.whole.checkedDigest
             if found?.description != known {
                 entry.version += 1
-                entry.before = entry.whole?.profile
+                entry.before = entry.whole?.profile ?? entry.known?.profile
+            } else if entry.whole == nil {
+                // As an agent before has found it.
+                entry.before = entry.known?.before
             }
         }
         (entry.reading, entry.whole, entry.facts, entry.fault) = (read.reading, read.whole, read.facts, nil)
         entries[key] = entry
+        keep(key)
+    }
+
+    /// Keeps what the file is like, where that has changed by much.
+    private func keep(_ key: ObjectKey) {
+        guard let memory, let entry = entries[key], let whole = entry.whole, let profile = whole.profile else { return }
+        let now = KnownProfile(
+            uid: entry.object["metadata"]?["uid"]?.string ?? "", version: entry.version, rowCount: whole.rowCount, profile: profile,
+            before: entry.before)
+        guard entry.known.map({ $0.isOutdated(by: now) }) ?? true else { return }
+        do { try memory.write(now, of: key) } catch { return report("dataset \(key): what its rows are like is not kept: \(error)") }
+        entries[key]!.known = now
     }
 
     // MARK: Telling

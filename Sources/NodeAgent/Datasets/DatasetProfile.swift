@@ -108,6 +108,33 @@ struct ColumnProfile: Sendable, Hashable {
         return json
     }
 
+    // MARK: Keeping
+
+    /// Numbers of the sample that are kept; drift is told by tenths.
+    private static let keptMax = 256
+
+    /// What another state of the column is compared with.
+    var kept: JSON {
+        var json: JSON = ["name": .string(name), "count": .integer(count), "texts": .integer(texts)]
+        if let values { json["values"] = .object(JSONObject(values.sorted { $0.key < $1.key }.map { ($0.key, .integer($0.value)) })) }
+        let sorted = sample.sorted()
+        let numbers = sorted.count <= Self.keptMax ? sorted : (0..<Self.keptMax).map { sorted[$0 * sorted.count / Self.keptMax] }
+        json["sample"] = .array(numbers.map { .decimal("\($0)") })
+        return json
+    }
+
+    /// Reads what `kept` has written; nil for anything else.
+    init?(kept json: JSON) {
+        guard let name = json["name"]?.string, let count = json["count"]?.integer, let texts = json["texts"]?.integer,
+            let sample = json["sample"]?.array?.map(\.number), sample.count <= Self.keptMax, !sample.contains(nil)
+        else { return nil }
+        self.init(name)
+        (self.count, self.texts, self.sample) = (count, texts, sample.compactMap { $0 })
+        values = json["values"]?.object.map { members in
+            Dictionary(members.compactMap { name, count in count.integer.map { (name, $0) } }, uniquingKeysWith: { $1 })
+        }
+    }
+
     // MARK: Drift
 
     /// Values of both columns below which nothing is said.
@@ -167,6 +194,17 @@ struct DatasetProfile: Sendable, Hashable {
         columns = names.prefix(Self.columnsMax).map { ColumnProfile($0) }
         labelPlace = label.flatMap { names.firstIndex(of: $0) }
         labels = labelPlace == nil ? nil : [:]
+    }
+
+    /// What another state of the data set is compared with.
+    var kept: JSON { .array(columns.map(\.kept)) }
+
+    /// Reads what `kept` has written; nil for anything else.
+    init?(kept json: JSON) {
+        guard let items = json.array, items.count <= Self.columnsMax else { return nil }
+        columns = items.compactMap { ColumnProfile(kept: $0) }
+        (labelPlace, labels) = (nil, nil)
+        guard columns.count == items.count else { return nil }
     }
 
     /// - Returns: the number of fields.

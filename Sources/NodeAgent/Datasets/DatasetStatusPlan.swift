@@ -38,7 +38,12 @@ struct DatasetStatusPlan: Sendable {
             "numberOfSamples": .integer(reading.rowCount), "version": .integer(version), "byteCount": .integer(byteCount),
             "digest": .string(reading.digest.value.description),
         ]
-        if fault == nil, let index = reading.driftIndex(since: before) { facts["drift"] = .number((index * 1000).rounded() / 1000) }
+        if fault == nil, let index = reading.driftIndex(since: before) {
+            facts["drift"] = .number((index * 1000).rounded() / 1000)
+        } else if fault == nil, reading.wish.trainedRows != nil, old?["drift"] != nil {
+            // Learned since: what was found of these rows speaks of none to come.
+            facts["drift"] = .null
+        }
         if let profile = reading.profile {
             facts["columns"] = .array(profile.columns.map(\.json))
             if let labels = profile.labels {

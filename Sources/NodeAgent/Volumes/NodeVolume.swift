@@ -126,6 +126,8 @@ struct ServingModel: Sendable, Hashable {
     /// The file that is read under `mainName`.
     static let mainName = "model.onnx"
     static let configName = "model_config.json"
+    /// Of a version, but for the cloud alone: what nodes' parts of the model are cut by.
+    static let placesName = "places.bin"
 
     var version: Int64
     var digest: ArtifactDigest
@@ -142,14 +144,22 @@ struct ServingModel: Sendable, Hashable {
             (version, self.digest, files) = (0, digest, [])
             return
         }
-        guard number > 0 else { throw NodeVolume.refusal(volume, "model \"\(name)\" has no version that serves yet") }
+        guard number > 0 else {
+            if let path = model["spec"]?["url"]?.string, path.hasPrefix("/"), model.isNoJobs {
+                throw NodeVolume.refusal(
+                    volume,
+                    "model \"\(name)\" names a file of the node's own disk (spec.url: \(path.prefix(200))), and this volume shows versions of the registry; make it one: skerry model push FILE --name \(name)"
+                )
+            }
+            throw NodeVolume.refusal(volume, "model \"\(name)\" has no version that serves yet")
+        }
         guard let entry = status?["versions"]?.array?.first(where: { $0["version"]?.integer == number }),
             let digest = entry["digest"]?.string.flatMap({ ArtifactDigest(reference: $0) })
         else { throw NodeVolume.refusal(volume, "model \"\(name)\" names no file for version \(number), which serves") }
         version = number
         self.digest = digest
         files = (entry["files"]?.object ?? [:]).compactMap { name, value in
-            guard NodeVolume.isFileName(name), name != Self.mainName, name != Self.configName,
+            guard NodeVolume.isFileName(name), ![Self.mainName, Self.configName, Self.placesName].contains(name),
                 let digest = value.string.flatMap({ ArtifactDigest(reference: $0) })
             else { return nil }
             return NodeVolume.File(name: name, digest: digest)
@@ -178,5 +188,12 @@ struct ServingModel: Sendable, Hashable {
     /// Whether a hot update file speaks of this version.
     func isDescribed(by config: JSON?) -> Bool {
         config?["model_config"]?["digest"]?.string == digest.description && config?["model_config"]?["version"]?.integer == version
+    }
+}
+
+extension JSON {
+    /// Whether no job has made the object for itself: such a Model is filled by its job.
+    fileprivate var isNoJobs: Bool {
+        !(self["metadata"]?["ownerReferences"]?.array ?? []).contains { $0["controller"]?.bool == true }
     }
 }

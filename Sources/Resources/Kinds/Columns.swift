@@ -46,8 +46,15 @@ extension KindDefinition.Column {
         KindDefinition.Column(name, description: description) { object, _ in
             let last = object["status"]?["conditions"]?.array?.last
             let stage = last?["stage"]?.string.map { $0 + " " } ?? ""
-            return .string((last?["type"]?.string).map { stage + $0 } ?? object["status"]?["phase"]?.string ?? "<none>")
+            let share = last?["type"] == "Running" ? progress(object["status"]?["progress"]) : ""
+            return .string((last?["type"]?.string).map { stage + $0 + share } ?? object["status"]?["phase"]?.string ?? "<none>")
         }
+    }
+
+    /// How far a worker says that it is, as ` 43%`; nothing where it does not say of how much.
+    private static func progress(_ progress: JSON?) -> String {
+        guard let done = progress?["done"]?.number, let total = progress?["total"]?.number, total > 0, done >= 0 else { return "" }
+        return " \(Int(min(1, done / total) * 100))%"
     }
 
     /// A share at a path, with digits as wanted.

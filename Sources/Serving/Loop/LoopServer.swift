@@ -34,6 +34,7 @@ import Synchronization
     package final class LoopServer: @unchecked Sendable {
         private struct Posted {
             var responses: [(UInt64, LoopResponse)] = []
+            var parts: [(UInt64, LoopPart)] = []
             var isStopping = false
             var hasEnded = false
         }
@@ -210,9 +211,15 @@ import Synchronization
         private func takePosted(_ ready: inout [LoopConnection]) {
             var count: UInt64 = 0
             _ = read(wake, &count, 8)
-            let (responses, isStopping) = posted.withLock { posted in
-                defer { posted.responses = [] }
-                return (posted.responses, posted.isStopping)
+            let (responses, parts, isStopping) = posted.withLock { posted in
+                defer { (posted.responses, posted.parts) = ([], []) }
+                return (posted.responses, posted.parts, posted.isStopping)
+            }
+            for (id, part) in parts {
+                waiting -= 1
+                guard let connection = connections[id] else { continue }
+                connection.resume(part)
+                ready.append(connection)
             }
             for (id, response) in responses {
                 waiting -= 1
@@ -263,7 +270,9 @@ import Synchronization
         private func gather(_ ready: [LoopConnection], _ batch: inout Batch) {
             for connection in ready where !connection.isClosed && !connection.isAsking {
                 do throws(ServingRefusal) {
-                    guard let request = try connection.next(limits, handler, room: collectedRoom) else { continue }
+                    let request = try connection.next(limits, handler, room: collectedRoom)
+                    if let work = connection.takeWork() { begin(work, connection) }
+                    guard let request else { continue }
                     connection.isAsking = true
                     batch.requests.append(request)
                     batch.askers.append(connection)
@@ -296,6 +305,21 @@ import Synchronization
                 missing = companions.missing
             }
             companions.waited(isFruitless: batch.askers.count == before)
+        }
+
+        /// Has a part of a stream answered elsewhere.
+        private func begin(_ work: @escaping @Sendable () async -> LoopPart, _ connection: LoopConnection) {
+            guard waiting < limits.waitingMax else {
+                return connection.resume(LoopPart([], failure: ServingRefusal(429, "\(waiting) requests wait already; ask again later")))
+            }
+            waiting += 1
+            connection.isWaiting = true
+            let id = connection.id
+            Task {
+                let part = await work()
+                self.posted.withLock { $0.parts.append((id, part)) }
+                self.rouse()
+            }
         }
 
         private var collectedRoom: Int { limits.collectedBytesMax - connections.values.reduce(0) { $0 + $1.collectedBytes } }

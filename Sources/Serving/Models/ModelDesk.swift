@@ -27,8 +27,13 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         let counts = Mutex(VersionCounts())
         /// Since it serves, or since its trial began; the older version's are counted anew for each trial.
         let onTrial = Mutex(VersionCounts())
+        /// The output that says how likely each class is; nil without one.
+        let sharesPlace: Int?
 
-        init(_ engine: any ServedEngine) { (self.engine, version) = (engine, engine.version) }
+        init(_ engine: any ServedEngine) {
+            (self.engine, version) = (engine, engine.version)
+            sharesPlace = ClassShares.place(in: engine.outputs)
+        }
     }
 
     /// What is told of a version.
@@ -48,18 +53,28 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
     private let others: @Sendable (LoopHead, [UInt8]) async -> LoopResponse
     /// Rows of tables for streams; nil where only inputs of the model are understood.
     private let tables: (@Sendable (RowTable) throws -> RowTable)?
+    /// Rows of streams where more than the model answers; nil where the model's answer is all.
+    private let later: LaterRows?
+    /// How likely the first class was of each row answered here, since somebody took them.
+    private let shares = Mutex<[Float]>([])
+    private static let sharesMax = 4096
+    private let onShares: @Sendable ([Float]) -> Void
     private let onVerdict: @Sendable (String, CanaryTrial.Verdict) -> Void
 
     /// - Parameters:
     ///   - name: the model's.
     ///   - nanoseconds: a clock that never goes back.
     ///   - onVerdict: told of the end of each trial, on the thread of the request that ended it.
+    ///   - onShares: is given what `takeShares` would give where it is not asked for often enough, on the loop's thread.
+    ///   - later: answers rows of streams in place of the model and of `tables`.
     package init(
         name: String, nanoseconds: @escaping @Sendable () -> UInt64,
         onVerdict: @escaping @Sendable (String, CanaryTrial.Verdict) -> Void = { _, _ in },
-        tables: (@Sendable (RowTable) throws -> RowTable)? = nil, others: @escaping @Sendable (LoopHead, [UInt8]) async -> LoopResponse
+        onShares: @escaping @Sendable ([Float]) -> Void = { _ in }, tables: (@Sendable (RowTable) throws -> RowTable)? = nil,
+        later: LaterRows? = nil, others: @escaping @Sendable (LoopHead, [UInt8]) async -> LoopResponse
     ) {
         (self.name, self.nanoseconds, self.onVerdict, self.tables, self.others) = (name, nanoseconds, onVerdict, tables, others)
+        (self.onShares, self.later) = (onShares, later)
         inferPath = "/v2/models/\(name)/infer"
     }
 
@@ -106,6 +121,25 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
 
     /// What all versions have answered, those that are gone included.
     package var counts: VersionCounts { all.withLock { $0 } }
+
+    /// How likely the first class was of each row that was answered here since the last call, where the model says so: for whoever watches how sure it
+    /// is.
+    package func takeShares() -> [Float] {
+        shares.withLock { shares in
+            defer { shares.removeAll(keepingCapacity: true) }
+            return shares
+        }
+    }
+
+    private func noteShares(_ served: Served, _ outputs: [NamedTensor]) {
+        guard let place = served.sharesPlace, place < outputs.count else { return }
+        let tensor = outputs[place].tensor
+        let isMany = shares.withLock { shares in
+            ClassShares.appendFirst(of: tensor, to: &shares)
+            return shares.count >= Self.sharesMax
+        }
+        if isMany { onShares(takeShares()) }
+    }
 
     /// What the newer version has answered since its trial began; nil while none is on trial.
     package var trialCounts: VersionCounts? { state.withLock { $0.trial == nil ? nil : $0.newer }?.onTrial.withLock { $0 } }
@@ -348,6 +382,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
             let length = try InferReply.write(outputs, for: call, modelName: name, version: served.version, into: &body)
             let time = nanoseconds() - start
             let label = Self.label(outputs)
+            noteShares(served, outputs)
             count(served) {
                 $0.answered += 1
                 $0.rows += rows
@@ -483,7 +518,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         guard head.contentLength != nil || head.isChunked else {
             throw ServingRefusal(400, "a stream needs a body: Content-Length, or Transfer-Encoding: chunked")
         }
-        return try RowStream(contentType: head.contentType, ask: askRows, tables: tables)
+        return try RowStream(contentType: head.contentType, ask: askRows, tables: tables, later: later)
     }
 
     /// Answers a block of a stream's rows by the version of the moment.
@@ -506,6 +541,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
             }
         }
         let time = nanoseconds() - start
+        for answer in answers { noteShares(served, answer) }
         count(served) {
             $0.answered += 1
             $0.rows += requests.reduce(0) { $0 + ($1.first?.shape.first ?? 1) }

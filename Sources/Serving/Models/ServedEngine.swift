@@ -51,13 +51,16 @@ package final class TensorEngine: ServedEngine {
     private let model: TensorModel
 
     private let mayBatch: Bool
+    private let isDirect: Bool
 
     /// Not yet warm.
     ///
-    /// - Parameter mayBatch: false: each request is answered by itself, whatever is found out.
-    package init(_ model: TensorModel, version: String, mayBatch: Bool = true) {
-        self.mayBatch = mayBatch
-        (self.model, self.version, directRow) = (model, version, DirectRow(model))
+    /// - Parameters:
+    ///   - mayBatch: false: each request is answered by itself, whatever is found out.
+    ///   - isDirect: false: requests are somebody else's, who has more to say than the model; this only tells what it is.
+    package init(_ model: TensorModel, version: String, mayBatch: Bool = true, isDirect: Bool = true) {
+        (self.mayBatch, self.isDirect) = (mayBatch, isDirect)
+        (self.model, self.version, directRow) = (model, version, isDirect ? DirectRow(model) : nil)
         (inputs, outputs) = (model.signature.inputs, model.outputs)
         // Free text of the file's maker, without what is not for people.
         let about = model.signature.metadata.filter { $0.key != "features" && $0.key != "classes" && $0.value.count <= 1024 }
@@ -66,7 +69,9 @@ package final class TensorEngine: ServedEngine {
         parameters = .object(JSONObject(pairs))
     }
 
-    package func tensors(for call: InferCall) throws(ServingRefusal) -> [Tensor]? { try InputOrder.tensors(for: call, inputs) }
+    package func tensors(for call: InferCall) throws(ServingRefusal) -> [Tensor]? {
+        isDirect ? try InputOrder.tensors(for: call, inputs) : nil
+    }
 
     package func run(_ requests: [[Tensor]]) throws(InferenceError) -> [[NamedTensor]] {
         let answers = requests.count == 1 ? [try model.run(requests[0])] : try model.run(together: requests)
@@ -92,15 +97,21 @@ package enum InputOrder {
     /// - Returns: nil where none of the names is an input of the model.
     /// - Throws: naming an input that is missing, unknown, or of another type or shape.
     package static func tensors(for call: InferCall, _ specs: [TensorSpec]) throws(ServingRefusal) -> [Tensor]? {
-        guard call.inputs.contains(where: { input in specs.contains { $0.name == input.name } }) else { return nil }
-        for input in call.inputs where !specs.contains(where: { $0.name == input.name }) {
+        try tensors(for: call.inputs, specs)
+    }
+
+    /// - Returns: nil where none of the names is an input of the model.
+    /// - Throws: naming an input that is missing, unknown, or of another type or shape.
+    package static func tensors(for given: [NamedTensor], _ specs: [TensorSpec]) throws(ServingRefusal) -> [Tensor]? {
+        guard given.contains(where: { input in specs.contains { $0.name == input.name } }) else { return nil }
+        for input in given where !specs.contains(where: { $0.name == input.name }) {
             throw ServingRefusal(
                 400, "the input \"\(input.name)\" is unknown to the model (known: \(specs.map(\.name).joined(separator: ", ")))")
         }
         var tensors: [Tensor] = []
         tensors.reserveCapacity(specs.count)
         for spec in specs {
-            guard let found = call.inputs.first(where: { $0.name == spec.name }) else {
+            guard let found = given.first(where: { $0.name == spec.name }) else {
                 throw ServingRefusal(400, "the input \"\(spec.name)\" is missing (\(spec))")
             }
             tensors.append(try fitting(found, spec))

@@ -1,3 +1,4 @@
+import Inference
 import KnowledgeBase
 import Learning
 package import Resources
@@ -61,6 +62,32 @@ package enum TrainWorker {
         return figures
     }
 
+    /// Writes where sites and persons have been met so far, where the rows are of several data sets (`TRAIN_DATASETS`, in the order of the files).
+    ///
+    /// - Parameters:
+    ///   - earlier: the state that the round before left.
+    ///   - keys: sites and persons of a table's rows, by the model's input.
+    /// - Throws: `WorkerInputError` where the names are not as many as the files; what reading them throws.
+    static func writePlaces(
+        _ settings: WorkerSettings, _ files: TableFiles, earlier: String?, to output: String,
+        keys: (TextTable) throws -> [String: [String?]]
+    ) throws {
+        let datasets = settings.list("TRAIN_DATASETS", separator: ";")
+        guard !datasets.isEmpty else { return }
+        guard datasets.count == files.paths.count else {
+            throw WorkerInputError(
+                "TRAIN_DATASETS names \(datasets.count) data sets, TRAIN_DATASET_URL \(files.paths.count) files; give one name a file")
+        }
+        let known = earlier.map { "\(WorkerFile.folder(of: $0))/\(WorkerFile.places)" }.flatMap { WorkerFile.exists($0) ? $0 : nil }
+        // Of what earlier rounds have met nobody knows where: then no node can do without any of it.
+        guard earlier == nil || known != nil else { return }
+        var places = try known.map { try AdapterPlaces(try WorkerFile.read($0, limit: WorkerFile.stateBytesMax)) } ?? AdapterPlaces()
+        for (path, dataset) in zip(files.paths, datasets) {
+            places.add(try keys(try TextTable(source: path, GzipReader(path: path).next)), of: dataset)
+        }
+        try WorkerFile.write(places.bytes, output, WorkerFile.places)
+    }
+
     /// The files of a round: the model first, with its figures.
     static func results(
         _ plan: ServingPlan, _ metrics: [String: Double], tasks: [String: [String: Double]] = [:], rounds: [Int: [String: Double]] = [:],
@@ -77,6 +104,8 @@ package enum TrainWorker {
         ] {
             results.append(.init(url: "\(output)/\(name)", format: format))
         }
+        let places = "\(output)/\(WorkerFile.places)"
+        if WorkerFile.exists(places) { results.append(.init(url: places, format: "places")) }
         return results
     }
 }
@@ -101,12 +130,15 @@ private struct TabularTraining {
             total: try job.boostingRounds * (PartialPooling.foldCount + 1), unit: "rounds", message: "learning from \(table.count) rows",
             context)
         let made = try job.learnerSettings(keepsRows: try TrainWorker.keepsRows(files, settings), library, tick: { counter.tick() })
+        let origin = try KnowledgeOrigin(settings)
         var learner =
             if let earlier {
                 try TabularLearner(state: try WorkerFile.read(earlier, limit: WorkerFile.stateBytesMax), source: earlier, made)
             } else {
                 try TabularLearner(first: table, made)
             }
+        if let earlier, origin?.isTaken == true { try learner.takeOver(keepsRows: made.keepsRows, source: earlier) }
+        if settings["STATE_ROWS"] == "kept" { learner.keepRows() }
         let number = try settings.integer("ROUND", default: learner.nextRound, in: learner.nextRound...Int(Int32.max))!
         context.say("round \(number): \(table.count) rows of \(files.paths.joined(separator: ", "))")
         let round = try learner.learn(table, round: number)
@@ -128,7 +160,9 @@ private struct TabularTraining {
             try WorkerFile.write(file, output, name)
             models[model.round] = ModelFacts(name: name, digest: ArtifactDigest(of: file).hex, sizeBytes: file.count)
         }
-        let record = try TabularRecord(settings, learner, round, models, datasets: try files.datasets(), earlier: earlier).record
+        try TrainWorker.writePlaces(settings, files, earlier: earlier, to: output) { try learner.schema.places($0) }
+        var record = try TabularRecord(settings, learner, round, models, datasets: try files.datasets(), earlier: earlier).record
+        try KnowledgeOrigin(settings)?.mark(&record, state: earlier)
         try WorkerFile.write(plan.json.bytes(order: .sorted), output, WorkerFile.serving)
         try WorkerFile.write(try learner.state(hasModels: false), output, WorkerFile.signs)
         try WorkerFile.write(Array(try record.canonical().json()), output, WorkerFile.round)
@@ -176,5 +210,16 @@ extension TabularLearner.Round {
                 figures["accuracy"] = tasksOutOfSample[task.name]?.accuracy
                 return (task.name, figures)
             })
+    }
+}
+
+extension TabularSchema {
+    /// Sites and persons of rows, by the model's input; of roles that the job does not name nothing.
+    fileprivate func places(_ table: TextTable) throws -> [String: [String?]] {
+        var keys: [String: [String?]] = [:]
+        for (input, column) in [("site", roles.site), ("person", roles.person)] {
+            if let column, table.columns.contains(column) { keys[input] = try table.words(column).map { $0.isEmpty ? nil : $0 } }
+        }
+        return keys
     }
 }

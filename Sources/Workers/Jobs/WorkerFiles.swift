@@ -19,6 +19,8 @@ package enum WorkerFile {
     package static let signs = "signs.bin"
     /// What the next round needs.
     package static let state = "state.bin"
+    /// Which sites and persons have been met in which data set, where rows of several are learned from (`AdapterPlaces`).
+    package static let places = "places.bin"
     /// The round for the knowledge base.
     package static let round = "round.json"
     /// Beside a CSV of the platform's: which rows of which data set it holds.

@@ -118,7 +118,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         let questions = NodeQuestions(calls: hub)
         let ownNode =
             node
-            ? try CloudNode(
+            ? try await CloudNode(
                 service, cloud: hub, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node",
                 inferenceThreads: settings.inferenceThreads, environment: Self.environment
             ) { (key, question) async throws(APIStatus) -> [UInt8] in try await joint.ask(key, by: CloudNode.name, question) } : nil
@@ -143,7 +143,8 @@ struct CloudServeCommand: AsyncParsableCommand {
         try await ownNode?.register()
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
         writeError("export KUBECONFIG=\(directory.kubeconfig)")
-        let controllers = Self.controllers(service, knowledge, notary, nodeGraceSeconds: settings.nodeGraceSeconds)
+        let controllers = Self.controllers(
+            service, knowledge, notary, CloudCutter(artifacts: artifacts), nodeGraceSeconds: settings.nodeGraceSeconds)
         let upkeep = Task {
             await withTaskGroup(of: Void.self) { group in
                 group.addTask { await controllers.run() }
@@ -178,18 +179,19 @@ struct CloudServeCommand: AsyncParsableCommand {
     private static func hub(_ service: ObjectService) -> CloudHub {
         CloudHub(
             client: ServiceClient(service, user: User(name: "system:skerry:hub", groups: ["system:masters"])),
-            nodeClient: { AuthorizedClient.node($0, service) }, environment: .process(environment.now))
+            nodeClient: { AuthorizedClient.node($0, service) },
+            renewal: { await service.renewLeases(of: $0, manager: AuthorizedClient.nodeManager) }, environment: .process(environment.now))
     }
 
     /// What every cluster does by itself.
     private static func controllers(
-        _ service: ObjectService, _ knowledge: CloudKnowledge, _ notary: CloudNotary, nodeGraceSeconds: Int64
+        _ service: ObjectService, _ knowledge: CloudKnowledge, _ notary: CloudNotary, _ cutter: CloudCutter, nodeGraceSeconds: Int64
     ) -> ReconcileRunner<ContinuousClock> {
         let client = ServiceClient(service, user: User(name: "system:kube-controller-manager", groups: ["system:masters"]))
         return ReconcileRunner(
             client: client,
             reconcilers: ClusterControllers.all(client, nodeGraceSeconds: nodeGraceSeconds)
-                + OwnControllers.all(client, recorder: knowledge, notary: notary),
+                + OwnControllers.all(client, recorder: knowledge, notary: notary, cutter: cutter),
             clock: ContinuousClock(),
             time: environment.now,
             random: environment.random,

@@ -26,7 +26,7 @@ struct CloudNode {
     /// What its workers serve.
     private let models = ModelProxy()
     /// The API of its agent: the node's copy of its objects.
-    private let hub: EdgeHub
+    private let copy: NodeCopy
     private let dialer: OwnNodeDialer
     /// Tokens for its Pods; they are told where the server is before it runs.
     let tokens: CloudTokens
@@ -41,7 +41,7 @@ struct CloudNode {
     init(
         _ service: ObjectService, cloud: CloudHub, tokens: CloudTokens, artifacts: ArtifactStore, folder: String, inferenceThreads: Int?,
         environment: APIEnvironment, upward: @escaping @Sendable (ObjectKey, [UInt8]) async throws(APIStatus) -> [UInt8]
-    ) throws {
+    ) async throws {
         self.tokens = tokens
         self.folder = folder
         let version = Skerry.configuration.version
@@ -51,14 +51,12 @@ struct CloudNode {
         let runtime = try ProcessRuntime(settings)
         let threads = try InferenceThreads(folder: folder, own: inferenceThreads)
         self.threads = threads
-        let store = try EdgeStore(
-            .file("\(folder)/edge.db"), key: try EdgeNode.key("\(folder)/node.key"), random: { .random(in: 0 ... .max) })
-        hub = try EdgeHub(store: store, program: version, environment: .process(environment.now))
+        copy = try await NodeCopy(folder: folder, now: environment.now)
         let user = User(name: "system:node:\(Self.name)", groups: ["system:nodes", "system:authenticated"])
         dialer = OwnNodeDialer(node: Self.name, cloud: cloud, client: ServiceClient(service, user: user, fieldManager: "kubelet"))
         let begin = ContinuousClock.now
         var configuration = NodeAgent.Configuration(
-            nodeName: Self.name, address: machineAddress(), client: hub, runtime: runtime,
+            nodeName: Self.name, address: machineAddress(), client: copy.hub, runtime: runtime,
             facts: MachineFacts(
                 folder: folder, runtimeVersion: runtime.version, programVersion: version,
                 more: { WorkerLibraries.conditions() + [threads.condition] }),
@@ -66,6 +64,7 @@ struct CloudNode {
             report: { writeError($0) })
         configuration.labels = [Self.role: ""]
         configuration.files = NodeFiles(store: artifacts)
+        configuration.datasetsFolder = folder + "/datasets"
         configuration.secureProbes = TLSProbes()
         configuration.tokens = tokens
         configuration.modelTrust = NodeModelTrust(client: configuration.client)
@@ -81,9 +80,11 @@ struct CloudNode {
     func run() async {
         let server = await listen()
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await hub.run(dialer, calls: agent.calls) }
-            group.addTask { await threads.follow(hub, node: Self.name) }
+            group.addTask { await copy.hub.run(dialer, calls: agent.calls) }
+            group.addTask { await threads.follow(copy.hub, node: Self.name) }
             group.addTask {
+                await copy.awaitTrust()
+                if Task.isCancelled { return }
                 do { try await agent.run() } catch { writeError("node \(Self.name) does not run: \(error)") }
             }
         }
@@ -100,9 +101,12 @@ struct CloudNode {
             String(decoding: $0, as: UTF8.self)
         }
         let ports = (known.map { [$0] } ?? []) + KeptPort.choices(ephemeral: ephemeral) + [0]
+        // Tensors come here too.
+        var limits = HTTPLimits()
+        limits.bodyBytesMax = 32 << 20
         do {
             let server = try await HTTPServer.start(
-                host: "127.0.0.1", anyOf: ports, tls: nil,
+                host: "127.0.0.1", anyOf: ports, tls: nil, limits: limits,
                 responder: WorkerResponder(door: agent.workerDoor, others: nil, models: models, threads: threads))
             agent.takeReports(at: "http://127.0.0.1:\(server.port)")
             if server.port != known { keep(server.port, in: file) }

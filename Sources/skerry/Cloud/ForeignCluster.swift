@@ -49,6 +49,7 @@ struct ForeignCluster {
         let keeper = LeftoverKeeper(client: client, tokens: JoinTokens(client), artifacts: files, now: time, report: { writeError($0) })
         return Served(
             server: server, hub: hub, keeper: keeper, notary: try CloudNotary(doors.directory, artifacts: files),
+            cutter: CloudCutter(artifacts: files),
             knowledge: try CloudKnowledge(path: doors.directory.knowledge, artifacts: files, now: time))
     }
 
@@ -58,6 +59,7 @@ struct ForeignCluster {
         let hub: CloudHub
         let keeper: LeftoverKeeper
         let notary: CloudNotary
+        let cutter: CloudCutter
         let knowledge: CloudKnowledge
     }
 
@@ -79,7 +81,7 @@ struct ForeignCluster {
         }
         let work = Task {
             await makeKinds()
-            let own = OwnControllers.all(client, recorder: served?.knowledge, notary: served?.notary)
+            let own = OwnControllers.all(client, recorder: served?.knowledge, notary: served?.notary, cutter: served?.cutter)
             writeError(own.isEmpty ? "no controllers of jobs in this version" : "controllers: \(own.map(\.name).joined(separator: ", "))")
             await ReconcileRunner(
                 client: client, reconcilers: own, clock: ContinuousClock(), time: time, random: random, report: { writeError($0) }

@@ -64,6 +64,7 @@ struct EdgeAgent {
             now: { Moment(time: Self.environment.now(), uptime: begin.duration(to: .now)) }, random: Self.environment.random,
             report: { writeError($0) })
         configuration.files = files.files
+        configuration.datasetsFolder = folder + "/datasets"
         configuration.secureProbes = TLSProbes()
         configuration.tokens = try EdgeTokens(membership)
         configuration.modelTrust = NodeModelTrust(client: hub)

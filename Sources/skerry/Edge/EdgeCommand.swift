@@ -64,9 +64,13 @@ struct EdgeRunCommand: AsyncParsableCommand {
             EdgeMembership.Environment(
                 now: { Int64(time(nil)) }, report: { writeError($0) }, userAgent: "skerry/\(Skerry.configuration.version)"))
         writeError("node \(membership.identity.node) of \(membership.identity.address)")
-        let node = try await EdgeNode(folder: dataDir, membership)
-        let agent = try await EdgeAgent(
-            membership, hub: node.hub, folder: dataDir, bandwidth: bandwidth, inferenceThreads: inferenceThreads)
+        let opened = try await FullDisk.awaited(dataDir, isEnding: { signals.hasCome }) {
+            let node = try await EdgeNode(folder: dataDir, membership)
+            let agent = try await EdgeAgent(
+                membership, hub: node.hub, folder: dataDir, bandwidth: bandwidth, inferenceThreads: inferenceThreads)
+            return (node, agent)
+        }
+        guard let (node, agent) = opened else { return }
         let (host, port) = CloudSettings.address(listen)!
         let owner = try await agent.listenToOwner()
         let server = try await agent.listen(host: host, port: port)

@@ -52,6 +52,23 @@ import Testing
         #expect(Self.wish(cluster) == LabelWish(job: "other", model: "other", budget: 99, from: 1600))
     }
 
+    @Test func `what a job asks for goes with the job`() async throws {
+        var cluster = try await JobCluster()
+        try await cluster.makeDataset()
+        try await cluster.makeLifelong { $0["labelBudget"] = 12 }
+        #expect(await cluster.rest())
+        #expect(Self.wish(cluster)?.job == "comfort")
+        try await cluster.server.delete(JobCluster.lifelong, ObjectKey(namespace: "default", name: "comfort"), Deletion())
+        #expect(await cluster.rest())
+        #expect(Self.wish(cluster) == nil)
+        // What was learned from stays: it is a fact about the rows.
+        #expect(Self.note(TrainedRows.annotation, cluster) == "1000@1")
+        // Another job of the data set is heard at once.
+        try await cluster.makeLifelong("other") { $0["labelBudget"] = 3 }
+        #expect(await cluster.rest())
+        #expect(Self.wish(cluster)?.job == "other")
+    }
+
     @Test(arguments: 1...8) func `killed at any write, the marks are those of the last round`(_ seed: UInt64) async throws {
         var cluster = try await JobCluster(seed: seed)
         cluster.simulation.faults = Simulation.Faults()

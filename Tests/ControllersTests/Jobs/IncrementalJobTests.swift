@@ -190,6 +190,19 @@ import Testing
         #expect(await cluster.rest())
         #expect(cluster.find(kind, "helmet")?["status"]?["progress"] == ["done": 3, "total": 10, "unit": "rounds", "message": "loss 0.8"])
         #expect(cluster.find(kind, "helmet")?["status"]?["nodeName"] == "edge-1")
+        // Each quarter of the way is an Event, once.
+        #expect(cluster.events("helmet").filter { $0 == "TrainProgress" }.count == 1)
+        for done in [4, 6, 7, 9] as [Int64] {
+            cluster.workers["train"] = { _ in
+                WorkerState(.running, WorkerReport(.running, progress: .init(done: done, total: 10, unit: "rounds", message: "")))
+            }
+            #expect(await cluster.rest())
+        }
+        let told = cluster.server.all(.event).filter { $0["reason"] == "TrainProgress" }.compactMap { $0["message"]?.string }
+        #expect(
+            Set(told) == [
+                "pod helmet-train-1: 3 of 10 rounds: loss 0.8", "pod helmet-train-1: 6 of 10 rounds", "pod helmet-train-1: 9 of 10 rounds",
+            ])
     }
 
     @Test func `one condition of Sedna's is true at a time, and stands last`() async throws {

@@ -23,10 +23,13 @@ struct JobCluster {
 
     var server: MemoryServer { simulation.server }
 
-    init(seed: UInt64 = 1, nodes: [String] = ["edge-1"], recorder: (any KnowledgeRecorder)? = nil) async throws {
+    init(
+        seed: UInt64 = 1, nodes: [String] = ["edge-1"], recorder: (any KnowledgeRecorder)? = nil, cutter: (any ModelCutter)? = nil
+    ) async throws {
         simulation = Simulation(seed: seed) { client in
             // Owners take their Pods with them; nothing else of a cluster is needed here.
-            ClusterControllers.all(client).filter { $0.name == "garbage-collector" } + OwnControllers.all(client, recorder: recorder)
+            ClusterControllers.all(client).filter { $0.name == "garbage-collector" }
+                + OwnControllers.all(client, recorder: recorder, cutter: cutter)
         }
         simulation.faults = .none
         try await simulation.server.create(.namespace, ["metadata": ["name": "default"]])

@@ -71,6 +71,43 @@ import Workers
         }
     }
 
+    @Test func `rows of several data sets leave word of who was met where, round by round, and every part answers its own alike`() throws {
+        let folder = try TemporaryFolder()
+        let (one, two) = (folder.path + "/one", folder.path + "/two")
+        // Every second room is in Athens.
+        func split(_ rows: Range<Int>, _ name: String) throws -> [String] {
+            let lines = String(decoding: Rooms.csv(rows), as: UTF8.self).split(separator: "\n")
+            return try ["Athens", "Porto"].map { city in
+                let own = lines.dropFirst().filter { $0.hasPrefix(city) }
+                return try Rooms.write(Array(([lines[0]] + own).joined(separator: "\n").utf8), folder, "\(city)-\(name).csv")
+            }
+        }
+        var variables = ["IGNORED_COLUMNS": "", "SITE_COLUMN": "City", "TRAIN_DATASETS": "athens;porto", "OUTPUT_URL": one]
+        variables["TRAIN_DATASET_URL"] = try split(0..<300, "first").joined(separator: ";")
+        let first = try TrainWorker.run(Self.context(variables))
+        #expect(first.contains { $0.name == "places.bin" && $0.format == "places" })
+        variables["OUTPUT_URL"] = two
+        variables["KNOWLEDGE_URL"] = one
+        variables["TRAIN_DATASET_URL"] = try split(300..<500, "second")[0]
+        variables["TRAIN_DATASETS"] = "athens"
+        _ = try TrainWorker.run(Self.context(variables))
+        let places = try AdapterPlaces(try Rooms.read(two + "/places.bin"))
+        #expect(places.union(["athens"]) == ["site": [AdapterTable.hash("Athens")]])
+        #expect(places.union(["porto"]) == ["site": [AdapterTable.hash("Porto")]])
+        let whole = try Rooms.read(two + "/model.onnx")
+        let part = try ModelFile(whole).keeping(places.union(["athens"]))
+        #expect(part.count < whole.count)
+        let runtime = try ONNXRuntime(candidates: Self.onnxRuntime)
+        let (before, after) = (try TabularPredictor(runtime, ModelFile(whole)), try TabularPredictor(runtime, ModelFile(part)))
+        var features = FeatureMatrix(columnNames: before.featureNames)
+        for row in 0..<50 { features.append(before.featureNames.indices.map { Float((row * 7 + $0 * 3) % 31) }) }
+        func rows(_ city: String) -> TabularRows { TabularRows(features, sites: .init(repeating: city, count: 50)) }
+        #expect(try before.predict(rows("Athens")) == after.predict(rows("Athens")))
+        #expect(try before.predict(rows("Porto")) != after.predict(rows("Porto")))
+        variables["TRAIN_DATASETS"] = "athens;porto"
+        #expect(throws: WorkerInputError.self) { try TrainWorker.run(Self.context(variables)) }
+    }
+
     @Test func `the figures of an evaluation are those of the model, computed here`() async throws {
         try await RecordingServer.with(name: "comfort-eval-0-0123456789abcdef") { recorder, environment in
             let folder = try TemporaryFolder()

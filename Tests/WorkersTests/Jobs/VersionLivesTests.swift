@@ -105,6 +105,61 @@ import Workers
         }
     }
 
+    /// Versions that answer several requests.
+    private static func answers(_ program: Program) async throws -> Set<String> {
+        var found: Set<String> = []
+        for _ in 0..<4 { if let version = try await answering(program) { found.insert(version) } }
+        return found
+    }
+
+    @Test func `a worker that begins anew goes on with a trial: both versions answer, and a version that crashes it is refused`()
+        async throws
+    {
+        try await RecordingServer.with(name: "comfort-infer-0-0123456789abcdef") { recorder, environment in
+            let folder = try TemporaryFolder()
+            try ServeWorkerTests.train(0..<200, to: folder.path + "/one", in: folder)
+            try ServeWorkerTests.train(5000..<5200, to: folder.path + "/two", in: folder)
+            try FileManager.default.createDirectory(atPath: folder.path + "/volume", withIntermediateDirectories: false)
+            try ServeWorkerTests.put(1, of: folder.path + "/one", into: folder.path + "/volume")
+            let variables = environment.merging(["CANARY_SHARE": "0.5", "CANARY_REQUESTS": "1000"]) { $1 }
+            // Nothing becomes good here: what served is held for the trial alone.
+            func start() throws -> Program { try Self.start(folder, variables, goodAfter: 86_400) }
+            func held() -> String? {
+                let bytes = (try? Rooms.read(folder.path + "/lives/record.json")) ?? []
+                return (try? JSONParser.parse(bytes))?["held"]?["number"]?.string
+            }
+            var worker = try start()
+            defer { worker.kill() }
+            try await StreamTests.until("version 1 is held", { try worker.errorsSoFar() }) { held() == "1" }
+            try ServeWorkerTests.put(2, of: folder.path + "/two", into: folder.path + "/volume")
+            try await StreamTests.until("version 2 is tried", { try worker.errorsSoFar() }) { Self.inUse(folder) == "2" }
+            try worker.waitForError(containing: "version 2")
+            let first = try await Self.answers(worker)
+            #expect(first == ["1", "2"])
+            worker.send(SIGTERM)
+            _ = try await worker.ending()
+            worker = try start()
+            try worker.waitForError(containing: "version 2")
+            let second = try await Self.answers(worker)
+            let words = try worker.errorsSoFar()
+            #expect(second == ["1", "2"] && held() == "1", "\(words)")
+            // Killed on trial, three times: version 2 is to blame, and is told as refused.
+            for life in 1...3 {
+                try await StreamTests.until("life \(life) tries version 2", { try worker.errorsSoFar() }) { Self.inUse(folder) == "2" }
+                worker.kill()
+                _ = try worker.wait()
+                worker = try start()
+                try worker.waitForError(containing: "serves in its place")
+            }
+            let told = await recorder.first { $0.ownerInfo["canaryRefused"]?.string == "2" }
+            #expect(told?.ownerInfo["canaryResult"]?.string?.contains("has crashed the worker 3 times") == true)
+            let last = try await Self.answers(worker)
+            #expect(last == ["1"])
+            worker.send(SIGTERM)
+            _ = try await worker.ending()
+        }
+    }
+
     @Test func `a file that no model can be made of leaves the last good version in its place after a restart`() async throws {
         try await RecordingServer.with(name: "comfort-infer-0-0123456789abcdef") { _, environment in
             let folder = try TemporaryFolder()

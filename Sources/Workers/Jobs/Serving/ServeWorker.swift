@@ -21,12 +21,12 @@ package final class ServeWorker: HTTPResponder {
     private static let fileBytesMax = 256 << 20
 
     /// A loaded model. Asked under the lock of `state` alone, hence unchecked.
-    private struct Loaded: @unchecked Sendable {
+    struct Loaded: @unchecked Sendable {
         let judge: RowJudge
         let version: String
     }
 
-    private struct State {
+    struct State {
         var loaded: Loaded?
         /// A newer version, which answers a share of the requests.
         var candidate: Loaded?
@@ -36,26 +36,28 @@ package final class ServeWorker: HTTPResponder {
         var rejected = ""
         var updates = 0
         var inferences = 0
+        /// Of answers that this worker gave and not its desk.
+        var latency = LatencyCounts()
         var hard = 0
         var unseen = 0
         var refused = 0
         var updateTime = ""
     }
 
-    private let settings: WorkerSettings
+    let settings: WorkerSettings
     private let source: ModelSource
-    private let modelName: String
+    let modelName: String
     private let runtime: [String]
     private let now: @Sendable () -> Timestamp
     private let say: @Sendable (String) -> Void
     private let startTime: String
     private let adaptation: LabelAdaptation?
-    private let joint: JointDesk?
-    private let quality = QualityWatch()
-    private let state = Mutex(State())
+    let joint: JointDesk?
+    let quality = QualityWatch()
+    let state = Mutex(State())
     private let address = Mutex("")
     /// Answers what asks for the model's own inputs, without a way through this worker.
-    private let desk: ModelDesk
+    let desk: ModelDesk
     private let behind: WorkerBehind
     /// How a newer version is tried; nil: it takes over at once.
     private let trial: CanaryTrial?
@@ -93,14 +95,17 @@ package final class ServeWorker: HTTPResponder {
         let name = modelName, behind = WorkerBehind()
         self.behind = behind
         trial = try Self.trial(settings)
-        desk = ModelDesk(
-            name: name, nanoseconds: monotonic, onVerdict: { behind.settle($0, $1) }, tables: { try behind.rows($0) },
-            others: { await behind.answer($0, $1) })
         _ = try HardExamples(settings)
         adaptation = try LabelAdaptation(settings)
         let begin = ContinuousClock.now
         joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
         isDirect = adaptation == nil && joint == nil
+        let later = LaterRows(
+            table: { (table) async throws(ServingRefusal) in try await behind.decided(table) },
+            tensors: { (inputs) async throws(ServingRefusal) in try await behind.decided(inputs) })
+        desk = ModelDesk(
+            name: name, nanoseconds: monotonic, onVerdict: { behind.settle($0, $1) }, onShares: { behind.note($0) },
+            tables: { try behind.rows($0) }, later: isDirect ? nil : later, others: { await behind.answer($0, $1) })
         isBatching = try Self.isBatching(settings)
         threadCount = try settings.integer("INFERENCE_THREADS", default: 1, in: 1...256)!
         memory = try WorkerMemory(settings)
@@ -134,6 +139,17 @@ package final class ServeWorker: HTTPResponder {
         let (judged, classes, _) = try judge(table)
         return RowTable(judged, classes: classes, lines: rows.lines)
     }
+
+    /// As `answer`, with the large model of a joint inference service.
+    func decided(_ rows: RowTable) async throws -> RowTable {
+        var table = TextTable(columns: rows.columns, source: "the stream")
+        for (row, line) in zip(rows.rows, rows.lines) { table.append(row, line: line) }
+        let (judged, classes, _) = try await decide(table)
+        return RowTable(judged, classes: classes, lines: rows.lines, tellsWho: joint != nil)
+    }
+
+    /// How sure the model was of rows that the desk has answered.
+    func note(_ shares: [Float]) { quality.note(shares) }
 
     /// Serves; the port is told in `ownerInfo.address` of the reports, and by `onListening`.
     ///
@@ -177,10 +193,9 @@ package final class ServeWorker: HTTPResponder {
             group.addTask {
                 var (last, told, ticks): (WorkerReport?, [String]?, Int) = (nil, nil, 0)
                 while !Task.isCancelled {
-                    let version = self.state.withLock { state in
-                        state.loaded.map { [$0.version, state.candidate?.version ?? "", state.passed, state.rejected] }
-                    }
-                    // Another version is told at once, and how a trial begins and ends.
+                    self.quality.note(self.desk.takeShares())
+                    let version = self.news
+                    // Another version is told at once, how a trial begins and ends, a crash and a change of what comes in.
                     if version == nil || version != told || ticks >= seconds * Self.looksPerSecond {
                         let report = self.report
                         // Again even without news: the agent may have begun anew.
@@ -197,6 +212,14 @@ package final class ServeWorker: HTTPResponder {
             pumping.cancel()
             group.cancelAll()
         }
+    }
+
+    /// What is told as soon as it changes; nil while there is no model.
+    private var news: [String]? {
+        let versions = state.withLock { state in
+            state.loaded.map { [$0.version, state.candidate?.version ?? "", state.passed, state.rejected] }
+        }
+        return versions.map { $0 + [lives?.incident ?? "", "\(quality.changes)"] }
     }
 
     /// What is told of it now.
@@ -223,7 +246,9 @@ package final class ServeWorker: HTTPResponder {
                 report.ownerInfo["canaryErrors"] = .integer(Int64(counts.failed))
             }
         }
-        if let middle = counts.latency.quantile(0.5), let tail = counts.latency.quantile(0.99) {
+        var latency = counts.latency
+        latency.add(state.latency)
+        if let middle = latency.quantile(0.5), let tail = latency.quantile(0.99) {
             report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
             report.ownerInfo["latencyP99Micros"] = .integer(Int64(tail / 1000))
         }
@@ -247,7 +272,9 @@ package final class ServeWorker: HTTPResponder {
                 } else if let version = try source.look(), version != taken {
                     failed = (version, Self.looksAfterFailure)
                     let decision = lives?.decide(version) ?? .load
+                    if decision == .refuse { refuseTrial(of: version) }
                     if decision == .load {
+                        try goOnWithTrial(of: version, &inUse)
                         try load(version, replacing: &inUse)
                         lives?.tell("")
                     } else {
@@ -257,7 +284,7 @@ package final class ServeWorker: HTTPResponder {
                     if decision != .wait { taken = version }
                     (failed, told) = (nil, "")
                 }
-                if let taken { try lives?.look(taken) }
+                if let taken { try remember(taken) }
             } catch {
                 let words = "\(error)"
                 if words != told { say("the model is not taken: \(words)") }
@@ -266,6 +293,34 @@ package final class ServeWorker: HTTPResponder {
             }
             do { try await Task.sleep(for: Self.lookEvery) } catch { return }
         }
+    }
+
+    /// Loads what served when the life before ended, so that a newer version is tried beside it in this life too.
+    private func goOnWithTrial(of version: ModelSource.Version, _ inUse: inout VersionRecord.Key?) throws {
+        guard trial != nil, inUse == nil, let held = lives?.held, held.key != VersionLives.key(version),
+            !Self.isBack(from: held.key.number, to: version.number)
+        else { return }
+        do { try load(held.version, replacing: &inUse, as: held.key) } catch {
+            say("version \(held.key.number), which served before, is not there to be compared with: \(error)")
+        }
+    }
+
+    /// A version that has ended several lives is tried no more: whoever made it is told.
+    private func refuseTrial(of version: ModelSource.Version) {
+        guard trial != nil, let lives, !version.number.isEmpty else { return }
+        let why = lives.fault(of: version)
+        state.withLock { ($0.trial, $0.rejected) = ("version \(version.number) was rolled back: \(why)", version.number) }
+    }
+
+    /// Keeps the version that answers by itself, for lives to come.
+    private func remember(_ taken: ModelSource.Version) throws {
+        let isAlone = state.withLock { state in
+            guard state.candidate == nil, let loaded = state.loaded else { return false }
+            return taken.number.isEmpty || loaded.version == taken.number
+        }
+        guard let lives, isAlone else { return }
+        try lives.look(taken)
+        if trial != nil { try lives.hold(taken) { try source.look() == taken } }
     }
 
     /// - Parameter inUse: what serves, to be remembered again where this one cannot be loaded.
@@ -352,39 +407,61 @@ package final class ServeWorker: HTTPResponder {
     /// What a trial learns of a request.
     private typealias Told = (isNewer: Bool, nanoseconds: UInt64?, label: Int?)
 
-    /// Judges rows with the version of the moment.
-    private func judge(_ rows: TextTable) throws -> (RowJudge.Judgement, [String], String) {
-        typealias Judged = Result<(RowJudge.Judgement, [String], String), any Error>
-        let turn: (judged: Judged, told: Told?)? = state.withLock { state in
+    /// What a version said. Nobody else keeps what it holds, hence unchecked.
+    private struct Turn<Found>: @unchecked Sendable {
+        var found: Result<Found, any Error>
+        var classes: [String]
+        var version: String
+        var told: Told?
+    }
+
+    /// Asks the version of the moment.
+    ///
+    /// - Parameters:
+    ///   - count: rows.
+    ///   - label: the class of a single row, for a trial.
+    /// - Throws: `InferenceRefusal` where there is no model yet; what `body` throws.
+    func ask<Found>(
+        rows count: Int, label: (Found, [String]) -> Int?, _ body: (RowJudge) throws -> Found
+    ) throws -> (found: Found, classes: [String], version: String) {
+        let turn: Turn<Found>? = state.withLock { state in
             guard let serving = state.loaded else { return nil }
             let newer = state.candidate == nil ? nil : desk.isTurnOfNewer() ? state.candidate : nil
             let loaded = newer ?? serving, start = monotonic()
-            let judged = Judged { (try loaded.judge.judge(rows), loaded.judge.classNames, loaded.version) }
-            let told = state.candidate == nil ? nil : Self.told(judged, isNewer: newer != nil, monotonic() - start)
-            if case .success(let found) = judged {
-                state.inferences += rows.count
-                state.hard += found.0.marks.count(where: \.isHard)
-                state.unseen += found.0.marks.count(where: \.isUnseen)
-            } else {
-                state.refused += rows.count
-            }
-            return (judged, told)
+            let found = Result { try body(loaded.judge) }
+            let time = monotonic() - start, classes = loaded.judge.classNames
+            if case .success = found { state.inferences += count } else { state.refused += count }
+            if case .success = found { state.latency.add(time) }
+            let told = state.candidate == nil ? nil : Self.told(found.map { label($0, classes) }, isNewer: newer != nil, time)
+            return Turn(found: found, classes: classes, version: loaded.version, told: told)
         }
-        guard let turn else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
+        guard let turn else { throw notThere }
         if let told = turn.told { desk.answeredElsewhere(byNewer: told.isNewer, nanoseconds: told.nanoseconds, label: told.label) }
-        let found = try turn.judged.get()
-        quality.note(found.0.probabilities)
-        return found
+        return (try turn.found.get(), turn.classes, turn.version)
+    }
+
+    var notThere: InferenceRefusal { InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
+
+    /// Judges rows with the version of the moment.
+    private func judge(_ rows: TextTable) throws -> (RowJudge.Judgement, [String], String) {
+        let (judged, classes, version) = try ask(rows: rows.count, label: { Self.label($0.probabilities, $1) }) { try $0.judge(rows) }
+        state.withLock { state in
+            state.hard += judged.marks.count(where: \.isHard)
+            state.unseen += judged.marks.count(where: \.isUnseen)
+        }
+        quality.note(judged.probabilities)
+        return (judged, classes, version)
+    }
+
+    /// Of a single row, where classes are told apart.
+    static func label(_ found: ClassProbabilities, _ classes: [String]) -> Int? {
+        found.rowCount == 1 && !classes.isEmpty ? found.predictedClass(row: 0) : nil
     }
 
     /// Nil of a request that was refused for what it held.
-    private static func told(
-        _ judged: Result<(RowJudge.Judgement, [String], String), any Error>, isNewer: Bool, _ nanoseconds: UInt64
-    ) -> Told? {
-        switch judged {
-        case .success(let found):
-            let isClass = found.0.probabilities.rowCount == 1 && !found.1.isEmpty
-            return (isNewer, nanoseconds, isClass ? found.0.probabilities.predictedClass(row: 0) : nil)
+    private static func told(_ label: Result<Int?, any Error>, isNewer: Bool, _ nanoseconds: UInt64) -> Told? {
+        switch label {
+        case .success(let label): return (isNewer, nanoseconds, label)
         case .failure(InferenceError.refused): return (isNewer, nil, nil)
         case .failure: return nil
         }
@@ -424,12 +501,12 @@ package final class ServeWorker: HTTPResponder {
     }
 
     /// Judges rows, and asks the large model about hard ones where there is a joint inference service.
-    private func decide(_ table: TextTable) async throws -> (RowJudge.Judgement, [String], String) {
+    func decide(_ table: TextTable) async throws -> (RowJudge.Judgement, [String], String) {
         var (judged, classes, version) = try judge(table)
         guard let joint, !classes.isEmpty else { return (judged, classes, version) }
         let batch = JointDesk.Batch(
-            table: table, probabilities: judged.probabilities, features: judged.rows.features, sites: judged.rows.sites, classNames: classes
-        )
+            form: .table(table), probabilities: judged.probabilities, features: judged.rows.features.values, sites: judged.rows.sites,
+            classNames: classes)
         let decided = await joint.decide(batch)
         judged.probabilities = decided.probabilities
         for row in judged.marks.indices {
@@ -448,7 +525,7 @@ package final class ServeWorker: HTTPResponder {
                 version: { self.state.withLock { $0.loaded?.version ?? "" } },
                 judge: { table in
                     let (judged, classes, version) = try await self.decide(table)
-                    let answers = RowTable(judged, classes: classes, lines: table.lines)
+                    let answers = RowTable(judged, classes: classes, lines: table.lines, tellsWho: self.joint != nil)
                     return (answer: answers, version: version)
                 }, port: { self.address.withLock { $0.split(separator: ":").last.flatMap { Int($0) } } ?? 0 }))
     }
@@ -489,7 +566,13 @@ package final class ServeWorker: HTTPResponder {
     }
 
     /// Rows with labels, as columns of a request.
-    private func take(labels body: [UInt8]) throws -> JSON {
+    private func take(labels request: HTTPRequest) throws -> JSON {
+        if let joint, let call = try? InferCall(request.body, headerLength: Self.headerLength(request)), isOfInputs(call),
+            let count = joint.told(call.inputs)
+        {
+            return ["judged": .integer(Int64(count))]
+        }
+        let body = request.body
         guard adaptation != nil || joint != nil else {
             throw InferenceRefusal(409, "this worker does not adapt: set ADAPT=true, or deploySpec.adapt of its job")
         }
@@ -567,11 +650,12 @@ package final class ServeWorker: HTTPResponder {
         } catch let error as InferenceError {
             return Self.response(error.status, ["error": .string("\(error)")])
         } catch {
-            return Self.response(400, ["error": .string("\(error)")])
+            let refusal = ServingRefusal(of: error)
+            return Self.response(refusal.status, ["error": .string(refusal.reason)])
         }
     }
 
-    private static func response(_ status: Int, _ json: JSON) -> HTTPResponse {
+    static func response(_ status: Int, _ json: JSON) -> HTTPResponse {
         HTTPResponse(status: status, headers: ["Content-Type": "application/json"], body: .bytes(json.bytes()))
     }
 
@@ -605,8 +689,8 @@ package final class ServeWorker: HTTPResponder {
         switch (rest, isRead) {
         case (["ready"], true): return Self.response(isReady ? 200 : 503, ["name": .string(modelName), "ready": .bool(isReady)])
         case ([], true): return Self.response(200, try metadata())
-        case (["labels"], false) where request.method == "POST": return Self.response(200, try take(labels: request.body))
-        case (["infer"], false) where request.method == "POST": return Self.response(200, try await infer(request.body))
+        case (["labels"], false) where request.method == "POST": return Self.response(200, try take(labels: request))
+        case (["infer"], false) where request.method == "POST": return try await infer(request)
         default: throw InferenceRefusal(isRead ? 404 : 405, "\(request.method) \(request.path) is nothing here")
         }
     }
@@ -631,38 +715,5 @@ package final class ServeWorker: HTTPResponder {
             "outputs": .array(outputs),
             "parameters": ["features": .array(features.map { .string($0) }), "classes": .array(classes.map { .string($0) })],
         ]
-    }
-
-    private func infer(_ body: [UInt8]) async throws -> JSON {
-        guard let names = state.withLock({ $0.loaded?.judge.featureNames }) else {
-            throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later")
-        }
-        let request = try InferenceRequest(body, featureNames: names, modelName: modelName)
-        switch request.rows {
-        case .table(let table):
-            let (judged, classes, version) = try await decide(table)
-            return InferenceAnswer(
-                request, judged.probabilities, marks: judged.marks, classNames: classes, modelName: modelName, version: version
-            ).json
-        case .features(let rows):
-            let (found, classes, version) = try predict(rows)
-            return InferenceAnswer(request, found, marks: nil, classNames: classes, modelName: modelName, version: version).json
-        }
-    }
-
-    private func predict(_ rows: ModelRows) throws -> (ClassProbabilities, [String], String) {
-        let result: Result<(ClassProbabilities, [String], String), any Error>? = state.withLock { state in
-            guard let loaded = state.loaded else { return nil }
-            guard loaded.judge.featureNames == rows.features.columnNames else {
-                return .failure(InferenceRefusal(409, "the model was updated to one of other inputs; ask for its metadata again"))
-            }
-            let found = Result { (try loaded.judge.predict(rows), loaded.judge.classNames, loaded.version) }
-            if case .success = found { state.inferences += rows.count } else { state.refused += rows.count }
-            return found
-        }
-        guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
-        let found = try result.get()
-        quality.note(found.0)
-        return found
     }
 }

@@ -58,9 +58,7 @@ final class VersionLives: Sendable {
 
     /// The newest good version beside one that is not loaded.
     func instead(of version: ModelSource.Version) -> (version: ModelSource.Version, key: VersionRecord.Key)? {
-        record.withLock { $0.instead(of: Self.key(version)) }.map { key in
-            (ModelSource.Version(path: "\(folder)/\(place(key))", number: key.number, digest: nil, mark: []), key)
-        }
+        record.withLock { $0.instead(of: Self.key(version)) }.map(kept)
     }
 
     /// Why a version is not loaded.
@@ -91,6 +89,34 @@ final class VersionLives: Sendable {
     /// - Throws: its files cannot be copied.
     func look(_ version: ModelSource.Version) throws {
         guard record.withLock({ $0.isGood(at: now().seconds, after: goodAfter) && $0.inUse == Self.key(version) }) else { return }
+        try copyFiles(of: version)
+        let gone = record.withLock { $0.keep() }
+        save()
+        for old in gone { remove("\(folder)/\(place(old))") }
+    }
+
+    /// Keeps the version that serves, so that the next life can try a newer one beside it too. Nothing happens if it is kept.
+    ///
+    /// - Parameter isThere: whether its files are still those that were loaded; asked once they are copied.
+    /// - Throws: its files cannot be copied.
+    func hold(_ version: ModelSource.Version, isThere: () throws -> Bool) throws {
+        let key = Self.key(version)
+        guard record.withLock({ $0.held != key }) else { return }
+        try copyFiles(of: version)
+        guard try isThere() else { return }
+        let gone = record.withLock { $0.hold(key) }
+        save()
+        for old in gone { remove("\(folder)/\(place(old))") }
+    }
+
+    /// What served when the life before ended, with its files; nil where nothing is held.
+    var held: (version: ModelSource.Version, key: VersionRecord.Key)? { record.withLock { $0.held }.map(kept) }
+
+    private func kept(_ key: VersionRecord.Key) -> (version: ModelSource.Version, key: VersionRecord.Key) {
+        (ModelSource.Version(path: "\(folder)/\(place(key))", number: key.number, digest: nil, mark: []), key)
+    }
+
+    private func copyFiles(of version: ModelSource.Version) throws {
         let key = Self.key(version), target = "\(folder)/\(place(key))"
         try WorkerFile.makeFolder(target)
         let model = WorkerFile.isFolder(version.path) ? "\(version.path)/\(WorkerFile.model)" : version.path
@@ -101,9 +127,6 @@ final class VersionLives: Sendable {
         }
         // The model by the name it is found under; last, as its presence says that all are here.
         _ = try copy(model, to: target, WorkerFile.model, rest)
-        let gone = record.withLock { $0.keep() }
-        save()
-        for old in gone { remove("\(folder)/\(place(old))") }
     }
 
     private static func isOfVersion(_ name: String) -> Bool {

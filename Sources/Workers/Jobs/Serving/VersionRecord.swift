@@ -43,6 +43,8 @@ struct VersionRecord: Equatable {
     private(set) var since: Int64 = 0
     /// Found good, the newest last.
     private(set) var good: [Key] = []
+    /// What served when newer versions are tried beside it: a trial goes on from here in the next life. Nil where versions are not tried.
+    private(set) var held: Key?
     private(set) var troubles: [Trouble] = []
 
     init() {}
@@ -68,8 +70,8 @@ struct VersionRecord: Equatable {
         return now >= trouble.last + Self.pauseSeconds * Int64(trouble.crashes) ? .load : .wait
     }
 
-    /// The newest good version beside another one.
-    func instead(of key: Key) -> Key? { good.last { other in other != key && isSound(other) } }
+    /// The newest good version beside another one, or what served before its trial.
+    func instead(of key: Key) -> Key? { (good + [held].compactMap { $0 }).last { other in other != key && isSound(other) } }
 
     private func isSound(_ key: Key) -> Bool { (troubles.first { $0.key == key }?.crashes ?? 0) < Self.crashesMax }
 
@@ -88,7 +90,16 @@ struct VersionRecord: Equatable {
         guard let key = inUse else { return [] }
         let all = good.filter { $0 != key } + [key]
         good = all.suffix(Self.keptMax)
-        return Array(all.dropLast(Self.keptMax))
+        return all.dropLast(Self.keptMax).filter { $0 != held }
+    }
+
+    /// A version serves, and newer ones are going to be tried beside it.
+    ///
+    /// - Returns: versions whose files are not needed any more.
+    mutating func hold(_ key: Key) -> [Key] {
+        let before = held
+        held = key
+        return [before].compactMap { $0 }.filter { $0 != key && !good.contains($0) }
     }
 
     /// The life ends in order.
@@ -108,7 +119,7 @@ extension VersionRecord {
     /// As it is kept.
     var json: JSON {
         var json: JSON = [
-            "since": .integer(since), "good": .array(good.map(Self.json)),
+            "since": .integer(since), "good": .array(good.map(Self.json)), "held": held.map(Self.json) ?? .null,
             "troubles": .array(
                 troubles.map { ["key": Self.json($0.key), "crashes": .integer(Int64($0.crashes)), "last": .integer($0.last)] }),
         ]
@@ -120,6 +131,7 @@ extension VersionRecord {
     init(_ json: JSON) {
         inUse = Self.key(json["inUse"])
         since = json["since"]?.integer ?? 0
+        held = Self.key(json["held"])
         good = Array((json["good"]?.array ?? []).compactMap { Self.key($0) }.suffix(Self.keptMax))
         troubles = (json["troubles"]?.array ?? []).prefix(Self.troublesMax).compactMap { item in
             guard let key = Self.key(item["key"]), let crashes = item["crashes"]?.integer, let last = item["last"]?.integer else {
