@@ -113,6 +113,23 @@ import Testing
         #expect(found == expected && found[0].count == 64 && found[40].count == 128)
     }
 
+    @Test func `requests that somebody else is to answer go there, also those that arrive together`() async throws {
+        let model = try TensorModel(try Self.runtime.get(), try ModelFile(TinyModel.adding(0.5, version: "1")))
+        let engine = TensorEngine(model, version: "1", isDirect: false)
+        let ticks = Mutex<UInt64>(0)
+        _ = try engine.warmUp {
+            ticks.withLock { ticks in
+                ticks += 500
+                return ticks
+            }
+        }
+        let desk = Self.desk()
+        desk.offer(engine)
+        #expect(desk.patience(missing: 3) == 0)
+        let found = try await Self.ask(desk, [Self.infer("[1,2]"), Self.infer("[3,4]")])
+        #expect(found.map(\.status) == [404, 404])
+    }
+
     /// Permits of a node that has none left, or counts those given.
     final class Permits: RunPermits {
         let secondsMax = 10

@@ -85,7 +85,7 @@ package final class TensorEngine: ServedEngine {
     /// - Throws: what ONNX Runtime says of the model.
     package func warmUp(_ nanoseconds: () -> UInt64) throws(InferenceError) -> WarmUp.Finding {
         let finding = try WarmUp(inputs).run(model, nanoseconds)
-        isBatching = finding.isBatching && mayBatch
+        isBatching = finding.isBatching && mayBatch && isDirect
         directRows = isBatching ? DirectRows(model) : nil
         savedNanoseconds = isBatching ? finding.savedNanoseconds : 0
         return finding

@@ -96,6 +96,7 @@ struct ClusterOverview {
             + jobs.flatMap { kind, objects in
                 objects.compactMap { Self.conditionProblem("\(kind)/\(ObjectKey($0))", $0, "Failed", isBad: "True") }
             } + models.compactMap { Self.conditionProblem("model/\(ObjectKey($0))", $0, "Signed", isBad: "False") }
+            + models.compactMap { Self.conditionProblem("model/\(ObjectKey($0))", $0, "OutOfMemory", isBad: "True") }
             + datasets.compactMap { Self.conditionProblem("dataset/\(ObjectKey($0))", $0, "Readable", isBad: "False") }
         table.rows = all.prefix(Self.problemsMax).map { $0 }
         return table
