@@ -86,7 +86,7 @@ package final class TensorEngine: ServedEngine {
     package func warmUp(_ nanoseconds: () -> UInt64) throws(InferenceError) -> WarmUp.Finding {
         let finding = try WarmUp(inputs).run(model, nanoseconds)
         isBatching = finding.isBatching && mayBatch
-        directRows = isBatching ? DirectRows(model) : nil
+        directRows = isBatching && isDirect ? DirectRows(model) : nil
         savedNanoseconds = isBatching ? finding.savedNanoseconds : 0
         return finding
     }
