@@ -78,7 +78,8 @@ prove-autonomy:
 	$(SWIFT_BUILD) --build-tests
 	SKERRY_CUTS=$${SKERRY_CUTS:-200} swift test -c release --skip-build --filter 'AutonomyTests|EndToEndTests.HubTests'
 
-# A serving worker over a million requests, each answer checked, a hundred versions and a hundred kills; `make test` does a share.
+# A serving worker over a million requests, each answer checked, a hundred versions and a hundred kills; then one life of it over a million requests
+# and a hundred versions, whose memory may grow by 1 %. `make test` does a share of both.
 prove-inference:
 	scripts/bootstrap
 	$(SWIFT_BUILD) --build-tests

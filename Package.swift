@@ -61,12 +61,15 @@ let package = Package(
         .target(name: "CVectors"),
         .target(name: "Inference", dependencies: ["COnnxRuntime", "CVectors", "Learning"], swiftSettings: strict),
         .target(name: "CEpoll"),
+        .target(name: "CFutex"),
+        .target(name: "Permits", dependencies: ["CFutex"], swiftSettings: strict),
         .target(name: "Serving", dependencies: ["CEpoll", "Inference", "Resources"], swiftSettings: strict),
         .target(name: "ThermalComfort", dependencies: ["Learning", crypto], swiftSettings: strict),
         .target(
             name: "Workers",
             dependencies: [
-                "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Serving", "Storage", "ThermalComfort", "Training",
+                "Inference", "KnowledgeBase", "Learning", "Network", "Permits", "Resources", "Serving", "Storage", "ThermalComfort",
+                "Training",
             ],
             swiftSettings: strict),
         .target(
@@ -81,7 +84,7 @@ let package = Package(
             name: "skerry",
             dependencies: [
                 "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
-                "NodeAgent", "Reconciliation", "Resources",
+                "NodeAgent", "Permits", "Reconciliation", "Resources",
                 "Demo", "Inference", "KnowledgeBase", "Learning", "Serving", "Storage", "ThermalComfort", "Training", "Workers", crypto,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -139,9 +142,10 @@ let package = Package(
         .testTarget(
             name: "WorkersTests",
             dependencies: [
-                "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Storage", "TestKit", "ThermalComfort", "Training",
-                "Workers",
+                "Inference", "KnowledgeBase", "Learning", "Network", "Permits", "Resources", "Storage", "TestKit", "ThermalComfort",
+                "Training", "Workers",
             ], exclude: ["triton-client.py"], swiftSettings: strict),
+        .testTarget(name: "PermitsTests", dependencies: ["Permits", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
         .testTarget(

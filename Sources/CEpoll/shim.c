@@ -2,10 +2,12 @@
 #include "CEpoll.h"
 
 #ifdef __linux__
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 
 const uint32_t skerry_readable = EPOLLIN;
 const uint32_t skerry_writable = EPOLLOUT;
@@ -30,6 +32,16 @@ int skerry_wait(int epoll, skerry_event *found, int milliseconds) {
         found[index].events = events[index].events;
     }
     return count;
+}
+
+int skerry_wait_briefly(int epoll, skerry_event *found, int64_t nanoseconds) {
+    int count = skerry_wait(epoll, found, 0);
+    if (count != 0 || nanoseconds <= 0) return count;
+    // An epoll descriptor is readable while it has events; epoll_wait itself counts milliseconds.
+    struct pollfd waited = {epoll, POLLIN, 0};
+    struct timespec time = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    if (ppoll(&waited, 1, &time, NULL) <= 0) return 0;
+    return skerry_wait(epoll, found, 0);
 }
 
 int skerry_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }

@@ -116,15 +116,13 @@ package struct HubCatalog: Sendable {
         let old = entries[ref]
         if let old, old.revision >= revision { return [] }
         var object = object
-        object[path: ["metadata", "managedFields"]] = nil
         if object["kind"] == nil { object["kind"] = .string(kind.kind) }
         if object["apiVersion"] == nil { object["apiVersion"] = .string(kind.apiVersion) }
-        let stamp = Stamp(object)
-        // Written into a buffer that grew; kept in one that fits.
-        entries[ref] = Entry(stamp: stamp, bytes: Array(object.bytes()[...]), revision: revision)
+        let text = StampedText(object)
+        entries[ref] = Entry(stamp: text.stamp, bytes: text.bytes, revision: revision)
         if kind == .node { identities[ref.key.name] = NodeIdentityRecord(object) }
         var marks = claim(ref, NodeNeeds(ref, object))
-        if stamp != old?.stamp { for node in needers[ref] ?? [] { marks.insert(Mark(node: node, ref: ref)) } }
+        if text.stamp != old?.stamp { for node in needers[ref] ?? [] { marks.insert(Mark(node: node, ref: ref)) } }
         return marks.sorted { ($0.node, $0.ref) < ($1.node, $1.ref) }
     }
 

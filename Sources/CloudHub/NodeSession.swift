@@ -173,12 +173,15 @@ final class NodeSession: LinkPeer {
         }
     }
 
-    func tick(isLeaseDue: Bool) {
+    func tick() {
         change { session, now in
             let effects = session.tick(now: now)
             return effects.isEmpty ? pumped(&session, now) : effects
         }
-        guard isLeaseDue else { return }
+    }
+
+    /// A worker is to renew the node's Lease.
+    func markLease() {
         let isNewWork = state.withLock { state -> Bool in
             guard !state.hasEnded, state.pure.isLive else { return false }
             state.isLeaseDue = true

@@ -67,6 +67,53 @@ package struct Stamp: Sendable, Hashable {
     }
 }
 
+/// An object's stamp, and its text as it travels, of one writing: both are needed at each change of each object.
+package struct StampedText: Sendable {
+    /// As `Stamp` computes it.
+    package let stamp: Stamp
+    /// The object as JSON, without who owns its fields.
+    package let bytes: [UInt8]
+
+    /// Costs as much as writing the object.
+    package init(_ object: JSON) {
+        var rest = object.object ?? [:]
+        let status = rest["status"]
+        rest["status"] = nil
+        var metadata = rest["metadata"]
+        let revision = metadata?["resourceVersion"]
+        metadata?["resourceVersion"] = nil
+        metadata?["managedFields"] = nil
+        if let metadata { rest["metadata"] = metadata }
+        var writer = JSONWriter(order: .sorted, capacityBytes: 2048)
+        var place: Int?
+        writer.raw("{")
+        writer.write(membersOf: rest) { key, writer in if key == "metadata" { place = writer.bytes.count + 1 } }
+        writer.raw("}")
+        let statusBytes = status.map { $0.bytes(order: .sorted) }
+        let isStatusEmpty = status?.object?.isEmpty == true
+        stamp = Stamp(
+            body: StableHash.hash(writer.bytes, seed: 0),
+            status: isStatusEmpty ? 0 : statusBytes.map { StableHash.hash($0, seed: 1) } ?? 0)
+        var end = JSONWriter(capacityBytes: writer.bytes.count + (statusBytes?.count ?? 0) + 64)
+        var copied = 0
+        if let revision, let place {
+            end.raw(writer.bytes[..<place])
+            end.write(key: "resourceVersion", revision)
+            if metadata?.object?.isEmpty == false { end.raw(",") }
+            copied = place
+        }
+        end.raw(writer.bytes[copied..<writer.bytes.count - 1])
+        if let statusBytes {
+            if !rest.isEmpty { end.raw(",") }
+            end.raw("\"status\":")
+            end.raw(statusBytes)
+        }
+        end.raw("}")
+        // No more memory than they need: they are kept.
+        bytes = end.bytes.withUnsafeBufferPointer { Array($0) }
+    }
+}
+
 /// One object of an inventory, in 24 bytes.
 package struct HeldEntry: Sendable, Hashable {
     /// `ObjectRef.number` by the session's seed.

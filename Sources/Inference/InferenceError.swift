@@ -21,6 +21,20 @@ package enum InferenceError: Error, Equatable, CustomStringConvertible {
     /// A request with too few or too many values for an input.
     case wrongValueCount(input: String, expected: Int, found: Int)
     case tooManyRows(found: Int, limit: Int)
+    /// A request whose tensors take more memory than there is for one.
+    case tooLarge(bytes: Int, limit: Int)
+    /// Other models computed all the time.
+    case busy(seconds: Int)
+
+    /// As HTTP says it of a request: 500 the model failed, 413 too large, 503 ask again later, 400 what was asked.
+    package var status: Int {
+        switch self {
+        case .refused: 500
+        case .tooManyRows, .tooLarge: 413
+        case .busy: 503
+        default: 400
+        }
+    }
 
     /// One sentence: the library, file, input or output at fault, the value found and the one expected.
     package var description: String {
@@ -41,6 +55,9 @@ package enum InferenceError: Error, Equatable, CustomStringConvertible {
         case .wrongTensor(let name, let expected, let found): "\"\(name)\" of the model must be \(expected), found \(found)"
         case .wrongValueCount(let input, let expected, let found): "the input \"\(input)\" needs \(expected) values, found \(found)"
         case .tooManyRows(let found, let limit): "\(found) rows in one request; at most \(limit) are answered"
+        case .tooLarge(let bytes, let limit): "inputs of \(bytes) bytes in one request; at most \(limit) are taken"
+        case .busy(let seconds):
+            "other models of this node computed for \(seconds) seconds; ask again later, or give the node more --inference-threads"
         }
     }
 }

@@ -95,10 +95,13 @@ package final class InferenceSession {
     /// Computes the outputs from the inputs, in place.
     ///
     /// - Parameter tensors: of this session.
+    /// - Throws: `.busy` where the runtime's permits say so; `.refused` with ONNX Runtime's reason.
     package func run(_ tensors: BoundTensors) throws(InferenceError) {
         precondition(tensors.session === self, "tensors of another session")
-        if let compiled, let frame = tensors.frame { return compiled.run(frame, tensors.pointers, rows: tensors.rowCount) }
-        try runByRuntime(tensors)
+        try runtime.permitted { () throws(InferenceError) in
+            if let compiled, let frame = tensors.frame { return compiled.run(frame, tensors.pointers, rows: tensors.rowCount) }
+            try runByRuntime(tensors)
+        }
     }
 
     fileprivate func frame(_ memories: [UnsafeMutableRawPointer]) -> CompiledModel.Frame? {

@@ -21,16 +21,19 @@ package final class ONNXRuntime: @unchecked Sendable {
     package let path: String
     /// Threads that all sessions of the process share, the one that asks included; 1: each session has those of its options.
     package let sharedThreadCount: Int
+    /// What every run of a session waits for; nil: nothing.
+    package let permits: (any RunPermits)?
 
     /// Loads the first library that opens.
     ///
     /// - Parameters:
     ///   - candidates: paths or sonames, best first.
     ///   - sharedThreadCount: 1 or more. ONNX Runtime has one environment a process: the first that is made decides.
+    ///   - permits: what every run waits for; nil: nothing.
     /// - Throws: `InferenceError.libraryNotFound` with the loader's word on each, `.notONNXRuntime`, `.unsupportedVersion`.
-    package init(candidates: [String], sharedThreadCount: Int = 1) throws(InferenceError) {
+    package init(candidates: [String], sharedThreadCount: Int = 1, permits: (any RunPermits)? = nil) throws(InferenceError) {
         precondition(sharedThreadCount > 0, "a run needs a thread")
-        self.sharedThreadCount = sharedThreadCount
+        (self.sharedThreadCount, self.permits) = (sharedThreadCount, permits)
         var tried: [String] = []
         var opened: (path: String, handle: UnsafeMutableRawPointer)?
         for path in candidates where opened == nil {
@@ -86,6 +89,14 @@ package final class ONNXRuntime: @unchecked Sendable {
         return roots.map { $0 + "/.deps/onnxruntime/lib/libonnxruntime.so.1" } + [
             "libonnxruntime.so.1", "libonnxruntime.so", "libonnxruntime.dylib",
         ]
+    }
+
+    /// Computes once there is a permit for it.
+    func permitted(_ run: () throws(InferenceError) -> Void) throws(InferenceError) {
+        guard let permits else { return try run() }
+        guard let permit = permits.begin() else { throw .busy(seconds: permits.secondsMax) }
+        defer { permits.end(permit) }
+        try run()
     }
 
     /// Throws ONNX Runtime's own message unless a call returned no status.

@@ -68,6 +68,46 @@ package struct Tensor {
         return bytes.bindMemory(to: Element.self)
     }
 
+    /// Rows of one shape behind each other, copied; traps without any, and for such as differ in type or in another size than their first.
+    package init(stacking parts: [Tensor]) {
+        precondition(
+            parts.allSatisfy { $0.type == parts[0].type && $0.shape.dropFirst() == parts[0].shape.dropFirst() }, "rows of one shape")
+        let shape = [parts.reduce(0) { $0 + $1.shape[0] }] + parts[0].shape.dropFirst()
+        guard parts[0].type != .string else {
+            self.init(texts: parts.flatMap(\.texts), shape: shape)
+            return
+        }
+        self.init(type: parts[0].type, shape: shape)
+        var place = 0
+        for part in parts where part.count > 0 {
+            (bytes.baseAddress! + place).copyMemory(from: part.bytes.baseAddress!, byteCount: part.bytes.count)
+            place += part.bytes.count
+        }
+    }
+
+    /// A copy that outlives the next run of the model that gave it.
+    package var copied: Tensor {
+        guard type != .string else { return self }
+        let made = Tensor(type: type, shape: shape)
+        if count > 0 { made.bytes.copyMemory(from: UnsafeRawBufferPointer(bytes)) }
+        return made
+    }
+
+    /// Values of a row: of what stands behind the first dimension.
+    package var width: Int { shape.dropFirst().reduce(1, *) }
+
+    /// Some of its rows, copied; traps for a place that it does not have.
+    package func rows(_ places: [Int]) -> Tensor {
+        let shape = [places.count] + self.shape.dropFirst()
+        if type == .string { return Tensor(texts: places.flatMap { texts[$0 * width..<($0 + 1) * width] }, shape: shape) }
+        let made = Tensor(type: type, shape: shape), size = width * type.byteCount
+        for (index, place) in places.enumerated() where size > 0 {
+            precondition(place >= 0 && place < self.shape[0], "a row that is there")
+            (made.bytes.baseAddress! + index * size).copyMemory(from: bytes.baseAddress! + place * size, byteCount: size)
+        }
+        return made
+    }
+
     /// Whether both hold the same, bit for bit.
     package func isSame(as other: Tensor) -> Bool {
         type == other.type && shape == other.shape && texts == other.texts && bytes.elementsEqual(other.bytes)

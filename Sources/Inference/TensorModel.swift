@@ -3,7 +3,7 @@ import COnnxRuntime
 /// A loaded model of any inputs and outputs. One thread at a time may use it and the tensors that it answers with.
 package final class TensorModel {
     /// Bytes of all inputs and outputs of one run; more are refused, where sizes are not known before it, after it.
-    private static let answerBytesMax = 256 << 20
+    package var runBytesMax = 256 << 20
     /// Numbers of rows whose memory is kept.
     private static let boundMax = 16
 
@@ -131,14 +131,27 @@ package final class TensorModel {
         }
     }
 
+    /// The outputs of each row where they are computed, a row of one each; none are maps.
+    ///
+    /// - Parameter tensors: of this model, which is of rows.
+    package func rows(of tensors: BoundTensors) -> [[Tensor]] {
+        let whole = outputs(of: tensors)
+        return (0..<tensors.rowCount).map { row in
+            whole.map { output in
+                let rowBytes = output.shape.dropFirst().reduce(1, *) * output.type.byteCount
+                return Tensor(type: output.type, shape: [1] + output.shape.dropFirst(), memory: output.memory, offset: row * rowBytes)
+            }
+        }
+    }
+
     /// Who computes.
     package var evaluator: ModelEvaluator { session.evaluator }
 
     private func tensors(rows: Int) throws(InferenceError) -> BoundTensors {
         if let found = bound[rows] { return found }
         let rowBytes = (signature.inputs + signature.outputs).reduce(0) { $0 + $1.width * $1.type.byteCount }
-        guard rows <= Self.answerBytesMax / max(rowBytes, 1) else {
-            throw .tooManyRows(found: rows, limit: Self.answerBytesMax / max(rowBytes, 1))
+        guard rows <= runBytesMax / max(rowBytes, 1) else {
+            throw .tooManyRows(found: rows, limit: runBytesMax / max(rowBytes, 1))
         }
         if bound.count >= Self.boundMax { bound.removeAll(keepingCapacity: true) }
         let made = try session.tensors(rows: rows)
@@ -150,13 +163,18 @@ package final class TensorModel {
     // MARK: - Any types and shapes
 
     private func runFreely(_ inputs: [Tensor]) throws(InferenceError) -> [Tensor] {
+        let given = inputs.reduce(0) { $0 + $1.bytes.count }
+        guard given <= runBytesMax else { throw .tooLarge(bytes: given, limit: runBytesMax) }
         let runtime = session.runtime, api = runtime.api
         var values: [OpaquePointer?] = []
         defer { for value in values { if let value { api.ReleaseValue(value) } } }
         for (spec, tensor) in zip(signature.inputs, inputs) { values.append(try OrtTensors.make(tensor, spec.name, runtime)) }
         var answers = [OpaquePointer?](repeating: nil, count: signature.outputs.count)
-        let status = withExtendedLifetime(inputs) {
-            api.Run(session.session, nil, inputNames.pointers, values, values.count, outputNames.pointers, answers.count, &answers)
+        var status: OpaquePointer?
+        try runtime.permitted { () throws(InferenceError) in
+            status = withExtendedLifetime(inputs) {
+                api.Run(session.session, nil, inputNames.pointers, values, values.count, outputNames.pointers, answers.count, &answers)
+            }
         }
         let kept = answers.map { $0.map { OrtValueKeeper($0, runtime) } }
         try runtime.check(status, "Run")
@@ -170,8 +188,8 @@ package final class TensorModel {
                 tensors = [try OrtTensors.read(keeper, spec.name, runtime)]
             }
             byteCount += tensors.reduce(0) { $0 + $1.bytes.count + $1.texts.reduce(0) { $0 + $1.count } }
-            guard byteCount <= Self.answerBytesMax else {
-                throw .refused(call: "Run", message: "the outputs have more than \(Self.answerBytesMax) bytes; ask for fewer rows")
+            guard byteCount <= runBytesMax else {
+                throw .refused(call: "Run", message: "the outputs have more than \(runBytesMax) bytes; ask for fewer rows")
             }
             found += tensors
         }

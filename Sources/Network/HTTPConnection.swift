@@ -9,6 +9,8 @@ import Synchronization
 ///                     │                └─stream→ streaming ─end→ idle
 ///                     └─too large→ closing      └─upgrade→ a WebSocket's handlers take over
 ///
+/// A body that is taken in parts (`incoming`) arrives while its request is answered, in any of the states behind `gathering`.
+///
 /// NIO's pipelining handler holds the next request back until the answer has been sent.
 final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
@@ -34,6 +36,9 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private let load: HTTPServer.Load
     private let wakes: StreamWakes
     private var state = State.idle
+    /// A body that arrives while its request is answered; nil once it is whole.
+    private var incoming: HTTPIncomingBody?
+    private var incomingTimer: Scheduled<Void>?
     /// When the connection is closed if nothing happens; nil while its request is being answered.
     private var deadline: NIODeadline?
     /// One at most, which looks at the deadline when its time has come: setting one for each request would cost more than some requests.
@@ -64,6 +69,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         timer?.task.cancel()
+        endIncoming("the client has gone")
         let id = ObjectIdentifier(context.channel)
         load.counts.withLock { _ = $0.connections.removeValue(forKey: id) }
         switch state {
@@ -103,13 +109,25 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         switch (unwrapInboundIn(data), state) {
         case (.head(let head), .idle):
             close(context, after: limits.arrivalTimeout)
-            if let length = head.headers.first(name: "content-length").flatMap({ Int($0) }), length > limits.bodyBytesMax {
+            let isInParts = head.method == .POST && responder.takesInParts(path: Self.path(head.uri))
+            if !isInParts, let length = head.headers.first(name: "content-length").flatMap({ Int($0) }), length > limits.bodyBytesMax {
                 return refuse(context, head, bodyBytes: length)
             }
             if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
                 context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
             }
-            state = .gathering(head, ByteBuffer())
+            guard isInParts else { return state = .gathering(head, ByteBuffer()) }
+            deadline = nil
+            let body = HTTPIncomingBody(context.channel)
+            incoming = body
+            watch(context, body)
+            answer(context, head, ByteBuffer())
+        case (.body(let part), _) where incoming != nil:
+            if incoming!.received(Array(buffer: part)) { context.channel.setOption(.autoRead, value: false).whenFailure { _ in } }
+        case (.end, _) where incoming != nil:
+            incoming!.finish(.success(()))
+            incoming = nil
+            incomingTimer?.cancel()
         case (.body(var part), .gathering(let head, var body)):
             guard body.readableBytes + part.readableBytes <= limits.bodyBytesMax else {
                 return refuse(context, head, bodyBytes: body.readableBytes + part.readableBytes)
@@ -122,6 +140,27 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             answer(context, head, body)
         default: break
         }
+    }
+
+    /// Ends a body that neither arrives nor is taken; its connection is closed soon after, whatever is being answered.
+    private func watch(_ context: ChannelHandlerContext, _ body: HTTPIncomingBody) {
+        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        incomingTimer = context.eventLoop.scheduleTask(in: TimeAmount(limits.arrivalTimeout)) {
+            let (connection, context) = (connection.value, bound.value)
+            guard connection.incoming === body else { return }
+            if body.hasMoved() { return connection.watch(context, body) }
+            connection.endIncoming("for \(connection.limits.arrivalTimeout) nothing of the body has arrived, or been taken")
+            context.eventLoop.scheduleTask(in: .seconds(2)) { bound.value.close(promise: nil) }
+        }
+    }
+
+    /// Whoever answers gets no more of the body.
+    private func endIncoming(_ reason: String) {
+        incoming?.finish(.failure(NetworkError(reason)))
+        incoming = nil
+        incomingTimer?.cancel()
+        isDraining = true
     }
 
     private func refuse(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, bodyBytes: Int) {
@@ -163,19 +202,25 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         state = .answering(task, isKept: isKept)
     }
 
+    /// The target before `?`.
+    private static func path(_ target: String) -> String {
+        String(target[..<(target.utf8.firstIndex(of: UInt8(ascii: "?")) ?? target.endIndex)])
+    }
+
     private func request(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ body: ByteBuffer) -> HTTPRequest {
         var headers = HTTPHeaders()
         for (name, value) in head.headers { headers.add(name, value) }
-        let target = head.uri.utf8
-        let mark = target.firstIndex(of: UInt8(ascii: "?"))
+        let mark = head.uri.utf8.firstIndex(of: UInt8(ascii: "?"))
         if peer == nil {
             let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self)
             peer = (try? handler?.peerCertificate?.toDERBytes(), context.remoteAddress?.description ?? "")
         }
-        return HTTPRequest(
-            method: head.method.rawValue, path: String(head.uri[..<(mark ?? head.uri.endIndex)]),
+        var request = HTTPRequest(
+            method: head.method.rawValue, path: Self.path(head.uri),
             query: mark.map { String(head.uri[head.uri.index(after: $0)...]) } ?? "", headers: headers, body: Array(buffer: body),
             certificate: peer?.certificate, peer: peer?.address ?? "")
+        request.incoming = incoming
+        return request
     }
 
     private func finish(_ context: ChannelHandlerContext, _ request: HTTPRequestHead, _ response: HTTPResponse) {
@@ -237,7 +282,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     private func send(_ context: ChannelHandlerContext, _ response: HTTPResponse, isKept: Bool, isHead: Bool = false) {
         guard case .bytes(let bytes) = response.body else { return }
-        let stays = isKept && !isDraining
+        let stays = isKept && !isDraining && incoming == nil
         var head = head(response, isKept: stays)
         head.headers.replaceOrAdd(name: "Content-Length", value: String(bytes.count))
         context.write(wrapOutboundOut(.head(head)), promise: nil)
@@ -249,6 +294,14 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     private func end(_ context: ChannelHandlerContext, isKept: Bool) {
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        if incoming != nil {
+            // Answered before its body was whole: the rest is read and dropped for a moment, so that the answer is not lost to a reset.
+            endIncoming("the request was answered before its body was whole")
+            state = .closing
+            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+            context.channel.setOption(.autoRead, value: true).whenFailure { _ in }
+            return close(context, after: .seconds(2))
+        }
         let done = context.writeAndFlush(wrapOutboundOut(.end(nil)))
         if isKept {
             close(context, after: limits.idleTimeout)
@@ -291,6 +344,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         guard !isPumping, case .streaming(let streaming) = state else { return }
         isPumping = true
         defer { isPumping = false }
+        if !context.channel.isWritable, streaming.stream.isBroken { return context.close(promise: nil) }
         while context.channel.isWritable {
             // A flush may find that the peer is gone.
             guard case .streaming = state else { return }
@@ -348,6 +402,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     /// The client will send nothing more (a half-closed connection): what it has asked for wholly is answered still.
     private func inputClosed(_ context: ChannelHandlerContext) {
+        if incoming != nil {
+            endIncoming("the client has ended its side before the body was whole")
+            return context.close(promise: nil)
+        }
         switch state {
         case .answering: isDraining = true
         case .idle, .gathering, .streaming: context.close(promise: nil)

@@ -31,7 +31,7 @@ package struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
     }
 }
 
-/// A whole request, its body within the server's limit.
+/// A request, whole with its body within the server's limit; or, where its responder takes bodies in parts, with a body that arrives.
 package struct HTTPRequest: Sendable {
     /// In capitals, as it is sent: `GET`.
     package var method: String
@@ -41,8 +41,10 @@ package struct HTTPRequest: Sendable {
     package var query: String
     /// As they are sent. A client adds `Content-Length` and, where it is missing, `Host` itself.
     package var headers: HTTPHeaders
-    /// The body; empty for none.
+    /// The body; empty for none, and for one that arrives.
     package var body: [UInt8]
+    /// The body while it arrives, of requests whose responder `takesInParts`; nil for all others.
+    package var incoming: HTTPIncomingBody?
     /// The peer's certificate in DER, where it presented one and the server's authority signed it.
     package var certificate: [UInt8]?
     /// The peer's address, for logs.
@@ -117,15 +119,21 @@ package protocol HTTPBodyStream: AnyObject, Sendable {
     var dueAfter: Duration? { get }
     /// Called once: after `.end`, or when the connection is gone or the server stops.
     func stop()
+    /// Its source is lost: a connection that takes nothing more is closed when it is woken, instead of waiting for its peer.
+    var isBroken: Bool { get }
 }
 
 extension HTTPBodyStream {
     package var dueAfter: Duration? { nil }
+    package var isBroken: Bool { false }
 }
 
 /// Answers requests. Cancelled when the peer goes away before it is answered.
 package protocol HTTPResponder: Sendable {
     func respond(to request: HTTPRequest) async -> HTTPResponse
+    /// Whether a POST to this path is answered while its body arrives (`HTTPRequest.incoming`), which then may have any length. Asked on the
+    /// connection's thread.
+    func takesInParts(path: String) -> Bool
     /// What a peer is told whose request the server does not take: its body is too large (413), or too many are in flight (429).
     ///
     /// - Parameter text: one sentence: what was found, the bound, what to do.
@@ -133,6 +141,8 @@ package protocol HTTPResponder: Sendable {
 }
 
 extension HTTPResponder {
+    package func takesInParts(path: String) -> Bool { false }
+
     /// The sentence as plain text.
     package func refusal(_ status: Int, _ text: String) -> HTTPResponse {
         HTTPResponse(status: status, headers: ["Content-Type": "text/plain"], body: .bytes(Array((text + "\n").utf8)))

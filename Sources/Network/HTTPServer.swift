@@ -87,7 +87,10 @@ package final class HTTPServer: Sendable {
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.keepFromChildren()
-                    if let context { try pipeline.addHandler(NIOSSLServerHandler(context: context)) }
+                    if let context {
+                        try pipeline.addHandler(HandshakeBuffer())
+                        try pipeline.addHandler(NIOSSLServerHandler(context: context))
+                    }
                     try pipeline.addHandler(OutboundGatherer())
                     try Self.addHTTP(pipeline, HTTPConnection(responder: responder, limits: limits, load: load, wakes: wakes))
                 }

@@ -17,8 +17,9 @@ package struct WebSocketLimits: Sendable {
     package var framesMax = 1024
     /// Bytes that wait for a peer that does not read; beyond: 1013, and what waits is dropped.
     package var pendingBytesMax = 4 << 20
-    /// How often a silent peer is asked whether it lives; one that has not answered by the next time is closed.
-    package var pingInterval: Duration = .seconds(30)
+    /// How often a silent peer is asked whether it lives; one that has not answered by the next time is closed. Nil where
+    /// those who talk over the socket ask each other.
+    package var pingInterval: Duration? = .seconds(30)
     /// How long an answer to a goodbye is waited for; then the connection is closed.
     package var goodbyeTimeout: Duration = .seconds(2)
 
@@ -153,9 +154,9 @@ final class WebSocketConnection: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         peer.opened(WebSocket(channel: context.channel, limits: limits, isMasked: side.isClient))
+        guard let interval = limits.pingInterval.map({ TimeAmount($0) }) else { return }
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        let interval = TimeAmount(limits.pingInterval)
         timer = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in connection.value.ping(bound.value) }
     }
 

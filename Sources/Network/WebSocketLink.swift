@@ -13,7 +13,7 @@ package final class WebSocketLink: Link {
         limits.messageBytesMax = HubLimits.frameBytesMax
         limits.framesMax = 64
         limits.pendingBytesMax = 8 << 20
-        limits.pingInterval = .seconds(24 * 3600)
+        limits.pingInterval = nil
         return limits
     }
 

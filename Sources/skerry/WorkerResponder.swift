@@ -9,6 +9,10 @@ struct WorkerResponder: HTTPResponder {
     let others: (any HTTPResponder)?
     /// Models of this node, whose workers' reports pass here.
     let models: ModelProxy
+    /// What the node has for runs of models.
+    let threads: InferenceThreads
+
+    func takesInParts(path: String) -> Bool { ModelProxy.isStream(path) }
 
     func respond(to request: HTTPRequest) async -> HTTPResponse {
         if request.path.hasPrefix(WorkerDoor.labelsFolder) {
@@ -19,6 +23,11 @@ struct WorkerResponder: HTTPResponder {
         }
         if request.path.hasPrefix(ModelProxy.folder + "/") || request.path == ModelProxy.folder {
             return await models.respond(to: request)
+        }
+        if request.path == "/metrics", request.method == "GET" || request.method == "HEAD" {
+            let text = MetricTexts.together([threads.metrics] + (await models.metrics()))
+            return HTTPResponse(
+                status: 200, headers: ["Content-Type": "text/plain; version=0.0.4; charset=utf-8"], body: .bytes(Array(text.utf8)))
         }
         if let others, !request.path.hasPrefix(WorkerDoor.folder) { return await others.respond(to: request) }
         if WorkerDoor.isQuestion(request.path) { return await ask(request) }

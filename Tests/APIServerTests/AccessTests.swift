@@ -23,6 +23,46 @@ import Testing
         #expect(badToken.status == 401)
     }
 
+    @Test func `metrics tell of jobs, and only whom may read them`() async throws {
+        let api = try await TestAPI()
+        let jobs = "/apis/sedna.io/v1alpha1/namespaces/default/lifelonglearningjobs"
+        let template: JSON = ["template": ["spec": ["containers": [["name": "a", "image": "b"]]]]]
+        var train = template
+        train["trigger"] = ["condition": ["operator": ">", "threshold": 5, "metric": "num_of_samples"]]
+        var job = try await api.create(
+            jobs,
+            [
+                "metadata": ["name": "rooms"],
+                "spec": [
+                    "dataset": ["name": "rows", "trainProb": .decimal("0.8")], "outputDir": "/output", "trainSpec": train,
+                    "evalSpec": template, "deploySpec": template, "knowledge": ["shareWith": ["annex"]],
+                ],
+            ])
+        #expect(job["spec"]?["knowledge"]?["shareWith"] == ["annex"])
+        func metrics() async throws -> String { String(decoding: try await api.send("GET", "/metrics").bytes, as: UTF8.self) }
+        let before = try await metrics()
+        #expect(before.contains("skerry_jobs_left_out 0\n") && !before.contains("skerry_job_round"))
+        job["status"] = [
+            "round": 3, "results": ["Kept": 1], "knowledge": ["job": "cellar", "round": 2],
+            "knowledgeBase": [
+                "AIModels": ["numberOfAIModels": 2], "AIClasses": ["numberOfAIClasses": 4], "samples": ["numberOfUnseenSample": 0],
+                "relations": 6, "samplesByState": ["hard": 9],
+            ],
+        ]
+        let written = try await api.send("PUT", jobs + "/rooms/status", job)
+        #expect(written.status == 200, "\(written.message)")
+        let after = try await metrics()
+        for line in [
+            #"skerry_job_round{namespace="default",kind="LifelongLearningJob",job="rooms"} 3"#,
+            #"skerry_job_rounds_total{namespace="default",kind="LifelongLearningJob",job="rooms",result="Kept"} 1"#,
+            #"skerry_knowledge_relations{namespace="default",kind="LifelongLearningJob",job="rooms"} 6"#,
+            #"skerry_knowledge_samples{namespace="default",kind="LifelongLearningJob",job="rooms",state="hard"} 9"#,
+        ] {
+            #expect(after.contains(line), "\(line)")
+        }
+        #expect(try await api.send("GET", "/metrics", as: .some(nil)).status == 403)
+    }
+
     @Test func `a service account's token is worth its roles until the account is gone`() async throws {
         let api = try await TestAPI()
         let accounts = "/api/v1/namespaces/default/serviceaccounts"

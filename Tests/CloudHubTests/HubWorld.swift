@@ -33,7 +33,9 @@ final class HubWorld: Sendable {
         change(&limits)
         let service = service
         hub = CloudHub(
-            client: admin, nodeClient: { AuthorizedClient.node($0, service) }, environment: Self.environment { _ in }, limits: limits)
+            client: admin, nodeClient: { AuthorizedClient.node($0, service) },
+            renewal: { await service.renewLeases(of: $0, manager: AuthorizedClient.nodeManager) }, environment: Self.environment { _ in },
+            limits: limits)
         let hub = hub
         running.withLock { $0.append(Task { await hub.run() }) }
     }

@@ -1,3 +1,5 @@
+import Controllers
+import Reconciliation
 import Resources
 import TestKit
 import Testing
@@ -39,6 +41,25 @@ import Testing
         try await cluster.makePod("later")
         #expect(await cluster.rest())
         #expect(cluster.find(.pod, "later")?["spec"]?["nodeName"] == nil)
+    }
+
+    @Test func `a Lease renewed in time is no reason to look at its node, and every other change of it is`() async throws {
+        let cluster = try await Cluster()
+        var loop = ReconcileLoop(ClusterControllers.all(cluster.server, nodeGraceSeconds: 40))
+        var revision = 0
+        func wakes(_ seconds: Int64?) -> Bool {
+            revision += 1
+            var lease: JSON = [
+                "metadata": ["namespace": "kube-node-lease", "name": "edge", "resourceVersion": .string("\(revision)")], "spec": [:],
+            ]
+            if let seconds { lease[path: ["spec", "renewTime"]] = .string(Timestamp(seconds: seconds).text) }
+            loop.received(.modified(lease), of: .lease)
+            return !loop.takeWoken().isEmpty
+        }
+        // News, in time, in time, so late that the node may have counted as silent, a clock that went back, the same, none, again.
+        let times: [Int64?] = [100, 110, 150, 191, 100, 100, nil, 100]
+        let woken = times.map(wakes)
+        #expect(woken == [true, false, false, true, true, false, true, true])
     }
 
     @Test func `a node that is heard of again loses its taints`() async throws {

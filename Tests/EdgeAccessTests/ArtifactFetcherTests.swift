@@ -317,6 +317,28 @@ import Testing
         }
     }
 
+    @Test func `a list of pieces of a file of another size is not used, whether something of the file is here or not`() async throws {
+        let next = ArtifactDigest(of: Self.next)
+        let liar = try await versions()
+        let part = Array(Self.next[0..<3_000_000])
+        let digest = ArtifactDigest(of: part)
+        _ = try liar.files.append(part, to: digest, at: 0, of: Int64(part.count))
+        let short = try await FileChunks(of: try liar.files.open(digest)).bytes
+        await liar.cloud.stop()
+        for begun in [0, 2_999_000, 3_000_000] {
+            let scene = try await versions()
+            if begun > 0 { _ = try scene.files.append(Array(Self.next[0..<begun]), to: next, at: 0, of: Int64(Self.next.count)) }
+            let requests = scene.watch { request, _, _ in
+                request.path.hasSuffix("/chunks") ? HTTPResponse(status: 200, body: .bytes(short)) : nil
+            }
+            try await scene.fetcher().fetch(next)
+            #expect(try scene.files.open(next).read(at: 0, count: Self.next.count) == Self.next, "\(begun)")
+            // What had come before the list was asked for is not brought again.
+            #expect(requests.all.last == (begun > 0 ? "GET bytes=\(begun)-" : "GET "), "\(requests.all)")
+            await scene.cloud.stop()
+        }
+    }
+
     @Test func `a rate that is set while files travel holds from the next piece on`() async throws {
         let scene = try await Scene()
         try await put(scene)

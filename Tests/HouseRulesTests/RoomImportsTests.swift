@@ -30,8 +30,9 @@ import Testing
         "Training": ["Learning", "FoundationEssentials", "Foundation"] + platform,
         "Inference": ["Learning", "COnnxRuntime", "CVectors"] + platform,
         "Serving": ["CEpoll", "Inference", "Resources", "Synchronization"] + platform,
+        "Permits": ["CFutex", "Synchronization"] + platform,
         "Workers": [
-            "Inference", "KnowledgeBase", "Learning", "Network", "Resources", "Serving", "Storage", "ThermalComfort", "Training",
+            "Inference", "KnowledgeBase", "Learning", "Network", "Permits", "Resources", "Serving", "Storage", "ThermalComfort", "Training",
             "Dispatch", "Synchronization",
         ] + platform,
         "ThermalComfort": ["Learning", "Crypto", "FoundationEssentials", "Foundation"] + platform,
@@ -41,7 +42,7 @@ import Testing
         ] + platform,
         "skerry": [
             "APIServer", "CloudHub", "Controllers", "EdgeAccess", "EdgeHub", "HubProtocol", "Identity", "KubernetesClient", "Network",
-            "NodeAgent", "Reconciliation", "Resources", "Dispatch",
+            "NodeAgent", "Permits", "Reconciliation", "Resources", "Dispatch",
             "Synchronization", "FoundationEssentials", "Foundation", "Demo", "KnowledgeBase", "Inference", "Learning", "Storage",
             "Serving", "ThermalComfort", "Training",
             "Workers", "ArgumentParser", "Crypto",

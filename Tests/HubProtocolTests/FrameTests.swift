@@ -103,6 +103,26 @@ enum ExampleFrames {
         #expect(stamp.status != Stamp(pod { $0["status"] = ["phase": "Failed"] }).status)
     }
 
+    @Test func `an object written once has the stamp and the text of one written for each`() throws {
+        let changes: [(inout JSON) -> Void] = [
+            { _ in }, { $0["status"] = nil }, { $0["status"] = [:] }, { $0["status"] = .null },
+            { $0["metadata"] = ["resourceVersion": "7", "managedFields": [["manager": "x"]]] }, { $0["metadata"] = nil },
+            { $0["metadata"] = "x" },
+            { $0[path: ["metadata", "resourceVersion"]] = nil },
+            { $0["data"] = ["z": "\"quoted\"", "a": "\\"] },
+            { $0["spec"] = .object(JSONObject((0..<40).map { ("key-\(39 - $0)", JSON.integer(Int64($0))) })) },
+        ]
+        for change in changes {
+            let object = pod(change)
+            let text = StampedText(object)
+            #expect(text.stamp == Stamp(object), "\(object.text)")
+            var wanted = object
+            if wanted["metadata"]?.object != nil { wanted[path: ["metadata", "managedFields"]] = nil }
+            #expect(try JSONParser.parse(text.bytes) == wanted)
+        }
+        #expect(StampedText([:]).bytes == Array("{}".utf8) && StampedText(["status": ["a": 1]]).bytes == Array(#"{"status":{"a":1}}"#.utf8))
+    }
+
     @Test func `the stamp of an object is the same in every process`() {
         // Written down by another process: edges keep stamps on their disks, and clouds of all versions must find the same.
         #expect(

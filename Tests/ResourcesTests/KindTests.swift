@@ -142,6 +142,16 @@ import Testing
         }
     }
 
+    @Test func `a definition with CEL rules is refused by the field, the rule and what to write instead`() {
+        let rules: JSON = ["type": "object", "x-kubernetes-validations": [["rule": "self.low < self.high"]]]
+        let errors = BuiltInKinds.customResourceDefinition.validation(
+            definition(["type": "object", "properties": ["spec": rules]]), nil)
+        #expect(errors.map(\.field) == ["spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations"])
+        for words in ["self.low < self.high", "minimum", "leave x-kubernetes-validations out"] {
+            #expect(errors.first?.message.contains(words) == true, "\(words)")
+        }
+    }
+
     @Test(arguments: [
         ("Running", #"{"done": 430, "total": 1000}"#, "Train Running 43%"), ("Running", #"{"done": 3}"#, "Train Running"),
         ("Running", #"{"done": 9, "total": 3}"#, "Train Running 100%"), ("Running", "{}", "Train Running"),

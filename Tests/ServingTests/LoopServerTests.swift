@@ -1,6 +1,7 @@
 #if canImport(Glibc)
     import Glibc
     import Serving
+    import Synchronization
     import Testing
 
     /// The server behind which requests are answered on one thread, over sockets.
@@ -29,7 +30,34 @@
                 }
             }
 
-            func stream(for head: LoopHead) throws(ServingRefusal) -> (any LoopStream)? { head.path == "/stream" ? Upper() : nil }
+            /// As `Upper`, by a task; a question mark ends the stream behind what came before it.
+            final class Deferred: LoopStream {
+                let contentType = "text/plain"
+                private var waiting: [UInt8] = []
+
+                func consume(_ bytes: UnsafeRawBufferPointer, output: inout [UInt8]) throws(ServingRefusal) { waiting += bytes }
+                func finish(output: inout [UInt8]) throws(ServingRefusal) { waiting.append(0x2e) }
+
+                func takeDeferred() -> (@Sendable () async -> LoopPart)? {
+                    guard !waiting.isEmpty else { return nil }
+                    let bytes = waiting
+                    waiting = []
+                    return {
+                        for _ in 0..<10 { await Task.yield() }
+                        let upper = bytes.map { 0x61...0x7a ~= $0 ? $0 - 32 : $0 }
+                        guard let end = upper.firstIndex(of: 0x3f) else { return LoopPart(upper) }
+                        return LoopPart(Array(upper[..<end]), failure: ServingRefusal(400, "no questions"))
+                    }
+                }
+            }
+
+            func stream(for head: LoopHead) throws(ServingRefusal) -> (any LoopStream)? {
+                switch head.path {
+                case "/stream": Upper()
+                case "/deferred": Deferred()
+                default: nil
+                }
+            }
         }
 
         /// A connection as a client has it.
@@ -91,6 +119,69 @@
             server.end()
         }
 
+        /// Counts what it is given together, and would wait for others for minutes.
+        final class Waiting: LoopHandler, @unchecked Sendable {
+            private let sizes = Mutex<[Int]>([])
+            private let asked = Mutex<[Int]>([])
+            let nanoseconds: UInt64
+
+            init(nanoseconds: UInt64) { self.nanoseconds = nanoseconds }
+
+            var together: [Int] { sizes.withLock { $0 } }
+            var missing: [Int] { asked.withLock { $0 } }
+
+            func answers(to requests: [LoopRequest]) -> [LoopAnswer] {
+                sizes.withLock { $0.append(requests.count) }
+                return requests.map { .now(LoopResponse(200, Array("answer \($0.head.path)".utf8))) }
+            }
+            func patience(missing: Int) -> UInt64 {
+                asked.withLock { $0.append(missing) }
+                return nanoseconds
+            }
+            func stream(for head: LoopHead) throws(ServingRefusal) -> (any LoopStream)? { nil }
+        }
+
+        @Test func `a request waits for clients that asked a moment ago, and for no others`() throws {
+            let handler = Waiting(nanoseconds: 300_000_000_000)
+            let server = try LoopServer(host: "127.0.0.1", port: 0, handler: handler)
+            server.start()
+            defer { server.end() }
+            let clients = try (0..<2).map { _ in try Client(server.port) }
+            // Nobody is expected at first: each is answered when it comes, and expected from then on.
+            clients[0].write("GET /0 HTTP/1.1\r\n\r\n")
+            _ = clients[0].read("answer /0")
+            clients[1].write("GET /1 HTTP/1.1\r\n\r\n")
+            clients[0].write("GET /2 HTTP/1.1\r\n\r\n")
+            _ = clients[1].read("answer /1")
+            _ = clients[0].read("answer /2")
+            clients[0].write("GET /3 HTTP/1.1\r\n\r\n")
+            clients[1].write("GET /4 HTTP/1.1\r\n\r\n")
+            _ = clients[0].read("answer /3")
+            _ = clients[1].read("answer /4")
+            let together = handler.together
+            #expect(together == [1, 2, 2], "\(together)")
+            // Whoever is gone is not waited for.
+            clients[1].endWriting()
+            _ = clients[1].readAll()
+            clients[0].write("GET /5 HTTP/1.1\r\n\r\n")
+            _ = clients[0].read("answer /5")
+        }
+
+        @Test func `waits for which nobody comes become rare`() throws {
+            let handler = Waiting(nanoseconds: 1000)
+            let server = try LoopServer(host: "127.0.0.1", port: 0, handler: handler)
+            server.start()
+            defer { server.end() }
+            let clients = try (0..<2).map { _ in try Client(server.port) }
+            // One after the other: the other one is expected each time, and never comes.
+            for turn in 0..<200 {
+                clients[turn % 2].write("GET /\(turn) HTTP/1.1\r\n\r\n")
+                _ = clients[turn % 2].read("answer /\(turn)")
+            }
+            let (together, waits) = (handler.together.count, handler.missing.count)
+            #expect(together == 200 && waits < 40, "\(waits) waits")
+        }
+
         @Test func `requests on one connection are answered in order, also those sent at once`() async throws {
             try await Self.with { server in
                 let client = try Client(server.port)
@@ -140,6 +231,28 @@
                     let text = client.read { $0.utf8.count > 3_000_000 }
                     #expect(text.hasSuffix("zzz") && text.contains("Content-Length: 3000010"))
                 }
+            }
+        }
+
+        @Test func `parts of a stream that are answered elsewhere come in order, and its end behind them`() async throws {
+            try await Self.with { server in
+                let client = try Client(server.port)
+                for _ in 0..<2 {
+                    client.write("POST /deferred HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+                    #expect(client.read("ABC\r\n").hasPrefix("HTTP/1.1 200 OK"))
+                    client.write("4\r\ndefg\r\n0\r\n\r\n")
+                    #expect(client.read("0\r\n\r\n").replacing("\r\n4\r\n", with: "").contains("DEFG"))
+                }
+                // Whole at once, and the next request behind it on the same connection.
+                client.write("POST /deferred HTTP/1.1\r\nContent-Length: 2\r\n\r\nabGET /next HTTP/1.1\r\n\r\n")
+                let both = client.read("GET /next ")
+                #expect(both.contains("AB.") && both.ranges(of: "HTTP/1.1 200 OK").count == 2, "\(both)")
+                client.write("POST /deferred HTTP/1.1\r\nContent-Length: 9\r\n\r\nxy?")
+                let refused = client.readAll()
+                #expect(refused.contains("XY{\"error\":\"no questions\"}"), "\(refused)")
+                let other = try Client(server.port)
+                other.write("POST /deferred HTTP/1.1\r\nContent-Length: 9\r\n\r\n?")
+                #expect(other.readAll().hasPrefix("HTTP/1.1 400 "))
             }
         }
 

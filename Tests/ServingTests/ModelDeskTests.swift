@@ -1,6 +1,7 @@
 import Inference
 import Resources
 import Serving
+import Synchronization
 import TestKit
 import Testing
 
@@ -110,6 +111,89 @@ import Testing
         for request in requests { expected.append(Self.values(try await Self.ask(alone, [request])[0].json)) }
         let found = try await Self.ask(both, requests).map { Self.values($0.json) }
         #expect(found == expected && found[0].count == 64 && found[40].count == 128)
+    }
+
+    /// Permits of a node that has none left, or counts those given.
+    final class Permits: RunPermits {
+        let secondsMax = 10
+        let isFree: Bool
+        let counts = Mutex((begun: 0, ended: 0))
+
+        init(isFree: Bool) { self.isFree = isFree }
+
+        func begin() -> RunPermit? {
+            guard isFree else { return nil }
+            return counts.withLock { counts in
+                counts.begun += 1
+                return RunPermit(counts.begun, 0, 1)
+            }
+        }
+        func end(_ permit: RunPermit) { counts.withLock { $0.ended += 1 } }
+    }
+
+    static func desk(permits: Permits, runBytesMax: Int = 1 << 20) throws -> ModelDesk {
+        let runtime = try ONNXRuntime(candidates: ONNXRuntime.candidates(chosen: nil), permits: permits)
+        let model = try TensorModel(runtime, try ModelFile(TinyModel.adding(0.5, version: "1")))
+        model.runBytesMax = runBytesMax
+        let desk = desk()
+        desk.offer(TensorEngine(model, version: "1"))
+        return desk
+    }
+
+    @Test func `every run takes a permit and gives it back, and a node without any says so`() async throws {
+        let permits = Permits(isFree: true)
+        let answered = try await Self.ask(try Self.desk(permits: permits), [Self.infer("[1,2]"), Self.infer("[1,2,3,4]", rows: 2)])
+        #expect(answered.map(\.status) == [200, 200])
+        let counts = permits.counts.withLock { $0 }
+        #expect(counts.begun == 2 && counts.ended == 2)
+        let desk = try Self.desk(permits: Permits(isFree: false))
+        let refused = try await Self.ask(desk, [Self.infer("[1,2]"), Self.infer("[1,2,3,4]", rows: 2)])
+        #expect(refused.map(\.status) == [503, 503])
+        let words = refused[0].json["error"]?.string ?? ""
+        #expect(words.contains("10 seconds") && words.contains("--inference-threads"), "\(words)")
+        // It is not the model that failed.
+        #expect(desk.counts.failed == 0 && desk.counts.answered == 0)
+    }
+
+    @Test func `a request that would take more memory than there is for one is refused before it is taken`() async throws {
+        let desk = try Self.desk(permits: Permits(isFree: true), runBytesMax: 64)
+        let rows = { (count: Int) in Self.infer("[\(Array(repeating: "1", count: count * 2).joined(separator: ","))]", rows: count) }
+        let found = try await Self.ask(desk, [rows(1), rows(4), rows(5)])
+        #expect(found.map(\.status) == [200, 200, 413])
+        #expect(found[2].json["error"]?.string?.contains("5 rows in one request; at most 4") ?? false, "\(found[2].json.text)")
+    }
+
+    @Test(arguments: [2, 3, 8, 64, 65]) func `rows that arrive together are answered as one by one, on the short way and on the long one`(
+        count: Int
+    ) async throws {
+        let model = try TensorModel(try Self.runtime.get(), try ModelFile(TinyModel.adding(0.5, version: "1")))
+        let engine = TensorEngine(model, version: "1")
+        // A clock by which eight rows take no longer than one.
+        let ticks = Mutex<UInt64>(0)
+        _ = try engine.warmUp {
+            ticks.withLock { ticks in
+                ticks += 500; return ticks
+            }
+        }
+        let (isBatching, saved) = (engine.isBatching, engine.savedNanoseconds)
+        #expect(isBatching && saved == 438 && engine.directRows != nil)
+        let desk = Self.desk()
+        desk.offer(engine)
+        #expect(desk.patience(missing: 2) == 438 && desk.patience(missing: 10_000) == 1_000_000)
+        let requests = (0..<count).map { Self.infer("[\($0),\(Double($0) / 4)]") }
+        let together = try await Self.ask(desk, requests)
+        var alone: [JSON] = []
+        for request in requests { alone.append(try await Self.ask(desk, [request])[0].json) }
+        #expect(together.map(\.json) == alone && together.allSatisfy { $0.status == 200 })
+        // One that asks for its outputs by an empty list is read as a whole, and the others with it; one that is wrong harms none.
+        var mixed = requests
+        mixed[0] = Self.request(
+            "POST", "/v2/models/m/infer",
+            "{\"inputs\":[{\"name\":\"x\",\"datatype\":\"FP32\",\"shape\":[1,2],\"data\":[0,0]}],\"outputs\":[]}")
+        mixed[1] = Self.infer("[1]")
+        let found = try await Self.ask(desk, mixed)
+        #expect(found[0].json == alone[0] && found[1].status == 400 && found.dropFirst(2).map(\.json) == Array(alone.dropFirst(2)))
+        #expect(desk.counts.answered == 3 * count - 1)
     }
 
     @Test func `a version on trial gets its share, and takes over when it does as well`() async throws {
@@ -237,5 +321,37 @@ import Testing
         desk.offer(try Self.engine(TinyModel.adding(0.5, version: "1")))
         let text = Self.stream(desk, type, body)
         #expect(text.contains(words), "\(text)")
+    }
+
+    /// Shares of two classes: softmax of the two numbers of a row.
+    static let classes = TinyModel.file(
+        TinyModel.node("Softmax", ["x"], ["probabilities"]) + TinyModel.value(11, "x", [nil, 2])
+            + TinyModel.value(12, "probabilities", [nil, 2]), version: "1")
+
+    @Test func `how sure the model was is told of every row, whatever way it came`() async throws {
+        let desk = Self.desk()
+        desk.offer(try Self.engine(Self.classes))
+        let one = try await Self.ask(desk, [Self.infer("[0,0]")])
+        let many = try await Self.ask(desk, [Self.infer("[[0,0],[0,100]]", rows: 2), Self.infer("[100,0]")])
+        #expect((one + many).allSatisfy { $0.status == 200 }, "\((one + many).map(\.json.text))")
+        let shares = desk.takeShares()
+        #expect(shares.sorted() == [0.5, 0.5, 1, 1], "\(shares)")
+        #expect(desk.takeShares().isEmpty)
+        // Numbers that are no shares say nothing.
+        let other = Self.desk()
+        other.offer(try Self.engine(TinyModel.adding(3, version: "1")))
+        _ = try await Self.ask(other, [Self.infer("[1,2]")])
+        #expect(other.takeShares().isEmpty)
+    }
+
+    @Test func `many rows are handed on before anybody asks`() async throws {
+        let told = Mutex(0)
+        let desk = ModelDesk(name: "m", nanoseconds: { 0 }, onShares: { shares in told.withLock { $0 += shares.count } }) { _, _ in
+            LoopResponse(404, [])
+        }
+        desk.offer(try Self.engine(Self.classes))
+        let rows = Array(repeating: "[0,1]", count: 5000).joined(separator: ",")
+        _ = try await Self.ask(desk, [Self.infer("[\(rows)]", rows: 5000)])
+        #expect(told.withLock { $0 } == 5000 && desk.takeShares().isEmpty)
     }
 }

@@ -121,6 +121,23 @@ import Testing
         }
     }
 
+    @Test func `writes handed over together are judged one by one and answered in their order`() async throws {
+        let store = try RevisionStore(.memory)
+        try await store.write(.create("leases", "a", bytes("1")))
+        let answers = await store.writeEach([
+            .update("leases", "a", bytes("2"), from: 1), .create("leases", "a", bytes("3")), .update("leases", "b", bytes("4"), from: 1),
+            .create("leases", "c", bytes("5")), .update("leases", "a", bytes("6"), from: 2),
+        ])
+        #expect(answers.map { try? $0.get() } == [2, nil, nil, 3, 4])
+        #expect(throws: RevisionError.exists(revision: 2)) { try answers[1].get() }
+        #expect(throws: RevisionError.missing) { try answers[2].get() }
+        #expect(store.get("leases", "a")?.bytes == bytes("6"))
+        #expect(await store.writeEach([]).isEmpty)
+        store.close()
+        let late = await store.writeEach([.create("leases", "d", bytes("7")), .create("leases", "e", bytes("8"))])
+        for answer in late { #expect(throws: RevisionError.closed) { try answer.get() } }
+    }
+
     @Test func `of writers that expect the same revision one wins`() async throws {
         let store = try RevisionStore(.memory)
         try await store.write(.create("pods", "a", bytes("0")))

@@ -20,9 +20,10 @@ package struct JointCalls: Sendable {
     ///
     /// - Parameters:
     ///   - node: who asks; it must have an edge worker of the service. Nil for who may ask in any case.
-    ///   - body: the question, as JSON.
+    ///   - body: the question: JSON, with tensors as bytes behind it where it says so.
     /// - Returns: the worker's answer of status 200.
-    /// - Throws: 403 for a node that is no part of the service; 503 while there is no cloud worker; 413, 502 and 504.
+    /// - Throws: 403 for a node that is no part of the service; 422 with the worker's words for a question that its model does not take; 503 while
+    ///   there is no cloud worker; 413, 502 and 504.
     package func ask(_ service: ObjectKey, by node: String?, _ body: [UInt8]) async throws(APIStatus) -> [UInt8] {
         guard body.count <= Self.bytesMax else {
             throw APIStatus(
@@ -33,10 +34,32 @@ package struct JointCalls: Sendable {
         let stream = try await calls.open(.portForward(target.pod, port: target.port), on: target.node)
         let head =
             "POST /v2/models/\(service.name)/infer HTTP/1.1\r\nHost: \(service.name)\r\nContent-Type: application/json\r\n"
-            + "Content-Length: \(body.count)\r\nConnection: close\r\n\r\n"
+            + "Content-Length: \(body.count)\r\n\(Self.lengthOfJSON(body))Connection: close\r\n\r\n"
         let answer = await Self.exchange(stream, Array(head.utf8) + body)
         stream.close(nil)
         return try Self.read(try answer.get(), service)
+    }
+
+    /// The header that says where the JSON of a question ends and its tensors begin; empty for JSON alone.
+    static func lengthOfJSON(_ body: [UInt8]) -> String {
+        var (depth, isText, isEscaped) = (0, false, false)
+        for (place, byte) in body.enumerated() {
+            if isText {
+                if isEscaped { isEscaped = false } else if byte == 0x5c { isEscaped = true } else if byte == 0x22 { isText = false }
+                continue
+            }
+            switch byte {
+            case 0x22: isText = true
+            case 0x7b, 0x5b: depth += 1
+            case 0x7d, 0x5d: depth -= 1
+            default: continue
+            }
+            if depth == 0, !isText {
+                let isAlone = body[(place + 1)...].allSatisfy { [0x20, 0x09, 0x0a, 0x0d].contains($0) }
+                return isAlone ? "" : "Inference-Header-Content-Length: \(place + 1)\r\n"
+            }
+        }
+        return ""
     }
 
     private struct Target {
@@ -145,7 +168,7 @@ package struct JointCalls: Sendable {
 
     /// The body of a whole answer of status 200.
     ///
-    /// - Throws: 502 for anything else, with the worker's own words.
+    /// - Throws: with the worker's own words: 422 for a question that it refuses, 502 for anything else.
     static func read(_ bytes: [UInt8], _ service: ObjectKey) throws(APIStatus) -> [UInt8] {
         func wrong(_ what: String) -> APIStatus {
             APIStatus(code: 502, reason: "BadGateway", message: "the cloud worker of the joint inference service \(service) \(what)")
@@ -156,7 +179,16 @@ package struct JointCalls: Sendable {
         if let length = length(bytes[..<start]), body.count < length {
             throw wrong("broke its answer off after \(body.count) of \(length) bytes")
         }
-        guard line.split(separator: " ").dropFirst().first == "200" else {
+        let status = line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        guard status == 200 else {
+            if [400, 409, 413, 415].contains(status) {
+                throw APIStatus(
+                    code: 422, reason: "Invalid",
+                    message:
+                        "the cloud worker of the joint inference service \(service) does not take the question:"
+                        + " \(String(decoding: body.prefix(300), as: UTF8.self))"
+                )
+            }
             throw wrong("answered \(line.prefix(60)): \(String(decoding: body.prefix(300), as: UTF8.self))")
         }
         return body

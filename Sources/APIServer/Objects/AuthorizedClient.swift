@@ -14,10 +14,13 @@ package struct AuthorizedClient: ObjectClient {
         inner = ServiceClient(service, user: user, fieldManager: fieldManager)
     }
 
+    /// Who the fields belong to that agents of nodes set.
+    package static let nodeManager = "skerry-edge"
+
     /// The agent of a node, with no more rights than that has.
     package static func node(_ name: String, _ service: ObjectService) -> AuthorizedClient {
         let user = User(name: "system:node:\(name)", groups: ["system:nodes", "system:authenticated"])
-        return AuthorizedClient(service, user: user, fieldManager: "skerry-edge")
+        return AuthorizedClient(service, user: user, fieldManager: nodeManager)
     }
 
     private func check(

@@ -97,9 +97,14 @@ package final class ObjectService: Sendable {
 
     /// Every object of a kind, or of one namespace of it, at the newest revision.
     package func all(_ definition: KindDefinition, namespace: String = "") throws(APIStatus) -> [JSON] {
+        try first(.max, of: definition, namespace: namespace)
+    }
+
+    /// So many objects of a kind, by their names, the others unread.
+    func first(_ count: Int, of definition: KindDefinition, namespace: String = "") throws(APIStatus) -> [JSON] {
         var objects: [JSON] = []
         do {
-            for value in try store.list(definition.collection, prefix: namespace.isEmpty ? "" : namespace + "/").values {
+            for value in try store.list(definition.collection, prefix: namespace.isEmpty ? "" : namespace + "/", limit: count).values {
                 objects.append(try decode(value, definition))
             }
         } catch let error as APIStatus {

@@ -133,7 +133,7 @@ package struct APIServer: HTTPResponder {
         case "/version": return Self.json(version)
         case "/metrics":
             return HTTPResponse(
-                status: 200, headers: ["Content-Type": "text/plain; version=0.0.4; charset=utf-8"], body: .bytes(Array(metrics.utf8)))
+                status: 200, headers: ["Content-Type": "text/plain; version=0.0.4; charset=utf-8"], body: .bytes(Array(try metrics().utf8)))
         default: break
         }
         switch target.segments.first {
@@ -173,8 +173,8 @@ package struct APIServer: HTTPResponder {
         ]
     }
 
-    /// The store's state in Prometheus' text format.
-    private var metrics: String {
+    /// The store's state, and what jobs have come to, in Prometheus' text format.
+    private func metrics() throws(APIStatus) -> String {
         var text = "# HELP skerry_store_revision Newest revision of the object store.\n# TYPE skerry_store_revision counter\n"
         text += "skerry_store_revision \(service.store.revision)\n"
         text += "# HELP skerry_store_failed 1 if the store takes no more writes.\n# TYPE skerry_store_failed gauge\n"
@@ -189,7 +189,16 @@ package struct APIServer: HTTPResponder {
         for collection in service.store.collections {
             text += "skerry_objects{resource=\"\(collection)\"} \(service.store.count(collection))\n"
         }
-        return text
+        return try text + jobMetrics()
+    }
+
+    private func jobMetrics() throws(APIStatus) -> String {
+        var jobs: [JSON] = [], count = 0
+        for definition in BuiltInKinds.all where ["IncrementalLearningJob", "LifelongLearningJob"].contains(definition.kind) {
+            count += service.store.count(definition.collection)
+            jobs += try service.first(JobMetrics.jobsMax - jobs.count, of: definition)
+        }
+        return JobMetrics.text(jobs, of: count)
     }
 
     private func answerDiscovery(_ request: HTTPRequest, _ segments: [String]) throws(APIStatus) -> HTTPResponse {

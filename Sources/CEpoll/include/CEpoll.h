@@ -23,6 +23,8 @@ int skerry_eventfd(void);
 int skerry_watch(int epoll, int file, uint64_t id, uint32_t events, int is_new);
 /// Waits for events, 128 at most; their number, or -1 with errno.
 int skerry_wait(int epoll, skerry_event *found, int milliseconds);
+/// The same, at most so many nanoseconds.
+int skerry_wait_briefly(int epoll, skerry_event *found, int64_t nanoseconds);
 /// The next connection, which does not block and is not inherited; -1 with errno.
 int skerry_accept(int listener);
 

@@ -12,6 +12,7 @@ struct DaemonSetReconciler: PlannedReconciler {
         switch change.kind {
         case .daemonSet: return [ReconcileItem(change.kind, change.key)]
         case .node:
+            guard view.count(.daemonSet) > 0 else { return [] }
             // A node's heartbeat concerns nobody here; where it may take Pods does.
             guard Self.shape(change.old) != Self.shape(change.new) || change.old == change.new else { return [] }
             return view.all(.daemonSet).map { ReconcileItem(.daemonSet, ObjectKey($0)) }

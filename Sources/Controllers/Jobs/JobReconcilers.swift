@@ -24,7 +24,7 @@ struct JobReconciler: PlannedReconciler {
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
         switch change.kind {
-        case kind: return [ReconcileItem(kind, change.key)]
+        case kind: return ([change.key] + takers(of: change.key, in: view)).map { ReconcileItem(kind, $0) }
         case .pod:
             let owners = [change.old, change.new].compactMap { $0?.controller }.filter { $0["kind"]?.string == kind.kind }
             return Set(owners.compactMap { $0["name"]?.string }).sorted().map {
@@ -39,6 +39,14 @@ struct JobReconciler: PlannedReconciler {
             return names.sorted().map { ReconcileItem(kind, ObjectKey(namespace: change.key.namespace, name: $0)) }
         default: return view.all(kind, in: change.key.namespace).map { ReconcileItem(kind, ObjectKey($0)) }
         }
+    }
+
+    /// Jobs that wait for what another one knows.
+    private func takers(of giver: ObjectKey, in view: ObjectView) -> [ObjectKey] {
+        guard kind == .lifelongLearningJob else { return [] }
+        return view.all(kind, in: giver.namespace).filter { job in
+            job["spec"]?["knowledge"]?["from"]?.string == giver.name && (job["status"]?["state"]?.array ?? []).isEmpty
+        }.map { ObjectKey($0) }
     }
 
     func plan(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ObjectPlan {

@@ -138,6 +138,7 @@ struct JobStatus: Sendable {
     /// Ends the round under way: what it came to stays among the newest rounds.
     mutating func endRound(_ result: String, _ reason: String, version: Int64?, metrics: JSONObject) {
         guard let work else { return }
+        count(result)
         var round: JSON = [
             "round": .integer(work.round), "startTime": .string(work.startTime.text), "completionTime": .string(now.text),
             "samples": .integer(work.rows.reduce(0) { $0 + $1.count }), "result": .string(result),
@@ -153,6 +154,19 @@ struct JobStatus: Sendable {
         self["progress"] = nil
         self["nodeName"] = nil
         setRows("attempted", work.rows)
+    }
+
+    /// Counts a round, or one that was taken back later, among all of its result.
+    mutating func count(_ result: String) {
+        var results = self["results"]
+        if results == nil {
+            // Of a job that began before they were counted the newest are known.
+            let ended = (self["rounds"]?.array ?? []).compactMap { $0["result"]?.string }
+            let known = Dictionary(ended.map { ($0, 1 as Int64) }, uniquingKeysWith: +)
+            results = .object(JSONObject(known.sorted { $0.key < $1.key }.map { ($0.key, .integer($0.value)) }))
+        }
+        results?[result] = .integer((results?[result]?.integer ?? 0) + 1)
+        self["results"] = results
     }
 
     /// The write that makes the status what it has become, and its Events; nothing if nothing changed.

@@ -15,6 +15,8 @@ struct JobWorld: Sendable {
     var nodes: Set<String>
     /// The node of the cloud, where training goes if the job says nothing; nil if there is none.
     var cloudNode: String?
+    /// The job that `spec.knowledge.from` names; nil if there is none.
+    var giver: JSON?
     var now: Timestamp
 
     init(_ job: JSON, in view: ObjectView, now: Timestamp) {
@@ -28,6 +30,8 @@ struct JobWorld: Sendable {
         let nodes = view.all(.node)
         self.nodes = Set(nodes.map(\.name))
         cloudNode = nodes.first { $0.labels["node-role.kubernetes.io/cloud"] != nil }?.name
+        giver = job["spec"]?["knowledge"]?["from"]?.string
+            .flatMap { view[.lifelongLearningJob, ObjectKey(namespace: job.namespace, name: $0)] }
         self.now = now
     }
 

@@ -84,9 +84,16 @@ struct RoundInputs: Sendable {
         for variable in variables { fittings.add(variable, folder) }
     }
 
-    /// What the last deployed round left for the next.
+    /// What the last deployed round left for the next; before the first what was taken from another job.
     func mountKnowledge(_ fittings: inout WorkerPods.Fittings) {
-        let state = (try? WorkerReport(["status": "completed", "results": job["status"]?["state"] ?? []]))?.results ?? []
+        let own = TakenKnowledge.files(job["status"]?["state"])
+        let taken = TakenKnowledge(job["status"]?["knowledge"])
+        let state = own.isEmpty ? taken?.state ?? [] : own
+        if let taken {
+            fittings.add("KNOWLEDGE_FROM", taken.job)
+            fittings.add("KNOWLEDGE_ROUND", "\(taken.round)")
+            fittings.add("KNOWLEDGE_STATE", own.isEmpty ? "taken" : "own")
+        }
         fittings.add("HAS_COMPLETED_INITIAL_TRAINING", state.isEmpty ? "false" : "true")
         guard !state.isEmpty else { return }
         let folder = "\(WorkerPods.prefix)/knowledge"

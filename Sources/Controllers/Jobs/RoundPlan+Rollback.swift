@@ -94,6 +94,7 @@ extension RoundPlan {
         matrix.remove(round: rollback.round)
         heldOut.remove(round: rollback.round)
         (status["matrix"], status["heldOut"]) = (matrix.json, heldOut.json)
+        status.count("RolledBack")
         status["model"] = rollback.to > 0 ? .string("\(style.deployedModel)/\(rollback.to)") : nil
         status["rounds"] = .array(
             (status["rounds"]?.array ?? []).map { round in

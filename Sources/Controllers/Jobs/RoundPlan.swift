@@ -102,9 +102,11 @@ struct RoundPlan: Sendable {
         let data = JobData(names: style.datasets, world: world)
         let rows: [RowRange]
         let count: Int64
+        let taken: TakenKnowledge?
         do throws(JobObstacle) {
             rows = try data.fresh(status)
             count = try data.countSinceAttempt(status)
+            taken = try knowledgeToTake()
         } catch { return wait(error.reason, error.message) }
         let check = TriggerCheck(trigger: trigger, job: job, now: world.now)
         switch check.find(figures(count)) {
@@ -118,6 +120,7 @@ struct RoundPlan: Sendable {
             guard rows.contains(where: { $0.count > 0 }) else {
                 return wait("NoNewSamples", "there are no samples that no round has learned from")
             }
+            if let taken { take(taken) }
             begin(rows, message)
         }
     }
@@ -151,7 +154,7 @@ struct RoundPlan: Sendable {
     }
 
     private mutating func begin(_ rows: [RowRange], _ message: String) {
-        let work = JobWork(round: status.endedRound + 1, stage: .train, rows: rows, startTime: world.now)
+        let work = JobWork(round: nextRound, stage: .train, rows: rows, startTime: world.now)
         status.work = work
         for stage in Stage.allCases { status.setDone(stage, false, "RoundBegun", "round \(work.round) has not come so far") }
         let count = rows.reduce(0) { $0 + $1.count }

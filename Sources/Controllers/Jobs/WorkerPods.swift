@@ -23,6 +23,8 @@ struct WorkerPods: Sendable {
         var volumes: [(volume: JSON, path: String)] = []
         /// Where the template names no node.
         var node: String?
+        /// Annotations of the Pod beside its template's.
+        var annotations: [String: String] = [:]
 
         mutating func add(_ name: String, _ value: String) { variables.append((name, value)) }
 
@@ -56,6 +58,7 @@ struct WorkerPods: Sendable {
         labels[WorkerContract.roundLabel] = role.round.map(String.init)
         var pod = PodFacts.pod(of: job, template: template, name: name(role), labels: labels)
         pod[path: ["metadata", "generateName"]] = nil
+        for (name, value) in fittings.annotations { pod[path: ["metadata", "annotations", name]] = .string(value) }
         var spec = pod["spec"] ?? [:]
         if spec["nodeName"]?.string?.isEmpty ?? true, spec["nodeSelector"] == nil, let node = fittings.node {
             spec["nodeName"] = .string(node)

@@ -62,6 +62,7 @@ struct JointInferencePlan: Sendable {
     private func mountModel(_ worker: String, _ fittings: inout WorkerPods.Fittings) throws(JobObstacle) {
         let name = spec[worker]?["model"]?["name"]?.string ?? ""
         let model = try inputs.model(name)
+        if model.model["spec"]?["signature"]?.string == "required" { fittings.annotations[ModelKeys.podAnnotation] = "required" }
         guard let source = model.source else {
             throw JobObstacle(reason: "ModelNotReady", message: "model \(name) has no file yet")
         }

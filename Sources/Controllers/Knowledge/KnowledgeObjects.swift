@@ -108,6 +108,7 @@ struct KnowledgeObjects: Sendable {
             model["averagePrecision"] = row["metrics"]?["accuracy"] ?? 0
             return model
         }
+        let states = summary.samples.sorted { $0.key < $1.key }.map { ($0.key, JSON.integer($0.value)) }
         return [
             "AIModels": ["numberOfAIModels": .integer(Int64(summary.models.count)), "listOfAIModels": .array(Array(list))],
             "AIClasses": [
@@ -117,7 +118,7 @@ struct KnowledgeObjects: Sendable {
             "samples": [
                 "numberOfLabeledUnseenSample": .integer(summary.samples["labelled"] ?? 0),
                 "numberOfUnseenSample": .integer(summary.samples["unseen"] ?? 0),
-            ],
+            ], "relations": .integer(Int64(summary.relations.count)), "samplesByState": .object(JSONObject(states)),
         ]
     }
 }

@@ -46,6 +46,12 @@ struct LifelongJob: RoundJob {
         return part.source
     }
 
+    /// Whether what the job knows must hold its rows although they lie where it trains: it is shared, and all of them may leave.
+    private func sharesRows(_ world: JobWorld) -> Bool {
+        let sharing = spec["knowledge"]?["shareWith"]?.array ?? [], privacy = spec["privacy"]
+        return !sharing.isEmpty && isAtHome(world) && privacy?["rule"]?.string == "all" && (privacy?["columns"]?.array ?? []).isEmpty
+    }
+
     // MARK: Collecting
 
     func collectors(_ work: JobWork, _ world: JobWorld) throws(JobObstacle) -> [WorkerOrder] {
@@ -97,6 +103,7 @@ struct LifelongJob: RoundJob {
         addRows(work, inputs, &fittings)
         inputs.addOriginal(datasets[0], &fittings)
         inputs.mountKnowledge(&fittings)
+        if sharesRows(world) { fittings.add("STATE_ROWS", "kept") }
         fittings.add("ROUND", "\(work.round)")
         inputs.mountOutput(.train, round: work.round, variables: ["OUTPUT_URL", "MODEL_URL"], &fittings)
         return WorkerOrder(

@@ -5,6 +5,8 @@ struct ModelServingPlan: Sendable {
     static let component = "model-serving-controller"
     /// What a DaemonSet was made of, so that one of an older Model is known.
     static let label = "models.skerry.io/serving"
+    /// Of a Model whose worker was ended for want of memory.
+    static let memoryCondition = "OutOfMemory"
     private static let folder = "\(WorkerPods.prefix)/model"
     /// What the worker remembers over its lives.
     private static let lives = "\(WorkerPods.prefix)/lives"
@@ -12,6 +14,9 @@ struct ModelServingPlan: Sendable {
     let model: JSON
     /// The DaemonSet of its name, if there is one.
     let there: JSON?
+    /// Nodes on which a worker of the Model has run out of memory.
+    var shortNodes: [String] = []
+    let now: Timestamp
 
     /// Of the DaemonSet.
     static func name(_ model: String) -> String {
@@ -20,6 +25,33 @@ struct ModelServingPlan: Sendable {
     }
 
     func plan() -> ObjectPlan {
+        var plan = serving()
+        if !model.isBeingDeleted { plan.steps += memorySteps() }
+        return plan
+    }
+
+    /// What is told of memory: a condition that holds while a worker that ran out of it is there, and an Event for each set of nodes.
+    private func memorySteps() -> [ObjectPlan.Step] {
+        var conditions = model["status"]?["conditions"]?.array ?? []
+        let old = conditions.first { $0["type"]?.string == Self.memoryCondition }
+        if shortNodes.isEmpty, old == nil { return [] }
+        let limit = model["spec"]?["resources"]?["limits"]?["memory"].map { $0.string ?? $0.text }
+        let remedy = limit.map { "raise spec.resources.limits.memory, which is \($0)" } ?? "free memory there"
+        let names = shortNodes.prefix(5).joined(separator: ", ") + (shortNodes.count > 5 ? " and \(shortNodes.count - 5) more" : "")
+        let (status, reason, message) =
+            shortNodes.isEmpty
+            ? ("False", "WithinLimits", "the workers that serve the model have the memory they need")
+            : ("True", "OutOfMemory", "the worker on \(names) was ended for want of memory; \(remedy)")
+        if Conditions.isSame(old, status, reason), old?["message"]?.string == message { return [] }
+        Conditions.set(Self.memoryCondition, status, reason, message, in: &conditions, now: now)
+        var changed = model
+        changed[path: ["status", "conditions"]] = .array(conditions)
+        let note = EventNote(model, isWarning: true, reason, message, by: Self.component)
+        return [.updateStatus(.model, changed)] + (shortNodes.isEmpty ? [] : [.note(note)])
+    }
+
+    /// The DaemonSet, as it is to be.
+    private func serving() -> ObjectPlan {
         let isOurs = there?.controller?["uid"]?.string == model.uid
         guard !model.isBeingDeleted, let wanted else {
             guard let there, isOurs, !there.isBeingDeleted else { return ObjectPlan() }
@@ -68,11 +100,17 @@ struct ModelServingPlan: Sendable {
                 "name": .string(name), "namespace": .string(model.namespace), "ownerReferences": [model.controllerReference],
             ],
             "spec": [
-                "selector": ["matchLabels": labels], "template": ["metadata": ["labels": labels], "spec": pod],
+                "selector": ["matchLabels": labels], "template": ["metadata": metadata(labels), "spec": pod],
             ],
         ]
         set[path: ["metadata", "labels", Self.label]] = .string(StableHash.hex((set["spec"] ?? .null).text))
         return set
+    }
+
+    /// A Model that asks for signatures asks for one of a file on the node too.
+    private func metadata(_ labels: JSON) -> JSON {
+        guard model["spec"]?["signature"]?.string == "required" else { return ["labels": labels] }
+        return ["labels": labels, "annotations": .object([ModelKeys.podAnnotation: "required"])]
     }
 
     /// The version that serves, replaced while the worker runs; or a folder of the node, where the Model names a file there.
@@ -93,7 +131,7 @@ struct ModelServingPlan: Sendable {
             variables.append(variable("MODEL_URL", "\(Self.folder)/model.onnx"))
             variables.append(variable("MODEL_HOT_UPDATE_CONFIG", "\(Self.folder)/model_config.json"))
         }
-        return [
+        var container: JSON = [
             "name": "infer", "image": "skerry/worker:builtin", "args": ["infer"],
             "env": .array(variables + streams.variables),
             "volumeMounts": .array(
@@ -101,5 +139,7 @@ struct ModelServingPlan: Sendable {
                     ["name": "jobs-model", "mountPath": .string(Self.folder)], ["name": "lives", "mountPath": .string(Self.lives)],
                 ] + streams.mounts),
         ]
+        container["resources"] = model["spec"]?["resources"]
+        return container
     }
 }

@@ -62,6 +62,20 @@ struct NodeLifecyclePlan {
         return times.max() ?? node.created
     }
 
+    /// Whether nothing of a node has changed that is looked at here: what is due by its Lease is due as before.
+    static func judges(_ old: JSON, like new: JSON) -> Bool {
+        let (before, after) = (old["metadata"], new["metadata"])
+        return before?["uid"] == after?["uid"] && before?["deletionTimestamp"] == after?["deletionTimestamp"]
+            && before?["creationTimestamp"] == after?["creationTimestamp"] && old["spec"] == new["spec"]
+            && old["status"]?["conditions"] == new["status"]?["conditions"]
+    }
+
+    /// Whether a Lease was renewed before its node could count as silent: the look that is due by the old time finds the new one.
+    func isExpected(_ old: JSON?, then new: JSON?) -> Bool {
+        guard let before = old?["spec"]?.time("renewTime"), let after = new?["spec"]?.time("renewTime") else { return false }
+        return before <= after && after.seconds - before.seconds <= graceSeconds
+    }
+
     /// The node with what is no longer known marked so; nil if it is already.
     private static func silenced(_ node: JSON, _ now: Timestamp) -> JSON? {
         var conditions = node["status"]?["conditions"]?.array ?? []

@@ -11,9 +11,14 @@ struct NodeLifecycleReconciler: PlannedReconciler {
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
         switch change.kind {
-        case .node: return [ReconcileItem(.node, change.key)]
+        case .node:
+            guard let old = change.old, let new = change.new, old != new, NodeLifecyclePlan.judges(old, like: new) else {
+                return [ReconcileItem(.node, change.key)]
+            }
+            return []
         case .lease:
-            return change.key.namespace == NodeLifecyclePlan.leases ? [ReconcileItem(.node, ObjectKey(name: change.key.name))] : []
+            guard change.key.namespace == NodeLifecyclePlan.leases, !rules.isExpected(change.old, then: change.new) else { return [] }
+            return [ReconcileItem(.node, ObjectKey(name: change.key.name))]
         default:
             guard let node = change.new.flatMap(PodFacts.nodeName),
                 change.old.flatMap(PodFacts.nodeName) != node || change.old == change.new

@@ -12,6 +12,8 @@ struct PlacementReconciler: PlannedReconciler {
     private static let everything = ReconcileItem(.pod, ObjectKey(name: "waiting"))
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
+        // Whoever begins to wait is looked at then.
+        if change.kind == .node, view.index(NodeRoom.self)?.waiting.isEmpty ?? false { return [] }
         if change.kind == .node { return Self.room(change.old) == Self.room(change.new) ? [] : [Self.everything] }
         let isWaiting = change.new.map { PodFacts.nodeName($0) == nil && PodFacts.isActive($0) } ?? false
         // A Pod that ends or goes leaves room.

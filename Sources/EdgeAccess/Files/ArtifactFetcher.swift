@@ -179,6 +179,8 @@ package actor ArtifactFetcher {
         _ digest: ArtifactDigest, _ guide: DeltaGuide, _ http: PooledHTTPClient
     ) async throws(EdgeAccessError) -> Outcome {
         if !guide.isAsked { try await ask(guide, digest, http) }
+        // A part of a former life that is to have another size: then the list is of another file.
+        if let plan = guide.plan, let part = store.progress(digest), part.size != plan.delta.size { guide.giveUp() }
         guard let plan = guide.plan else { return try await fetchRange(digest, nil, guide, http) }
         var byteCount: Int64 = 0
         while store.size(digest) == nil, let piece = plan.delta.piece(at: store.progress(digest)?.byteCount ?? 0) {
@@ -218,6 +220,13 @@ package actor ArtifactFetcher {
             guard let part = Self.part(answer, offset) else {
                 throw EdgeAccessError(
                     .malformed, "\(address) sends artifact \(digest) without saying how long it is, or from elsewhere than asked for")
+            }
+            if range != nil, let plan = guide.plan, plan.delta.size != part.size {
+                // The list is of a file of another size: nothing that was taken by it stays.
+                answer.close()
+                guide.giveUp()
+                store.drop(digest)
+                return Outcome()
             }
             return try await receive(answer, digest, part, upTo: range?.upperBound ?? part.size, guide, &byteCount)
         } catch let error as HTTPClientError {
@@ -337,7 +346,7 @@ package actor ArtifactFetcher {
                 guard bytes.count == count else {
                     throw .failed(path: "artifact \(digest)", reason: "a file it is made from became shorter")
                 }
-                offset = try store.append(bytes, to: digest, at: offset, of: delta.pieces.last?.range.upperBound ?? 0)
+                offset = try store.append(bytes, to: digest, at: offset, of: delta.size)
             } catch {
                 if case .wrongContent = error { return try wrong(error, guide) }
                 if case .wrongSize = error {

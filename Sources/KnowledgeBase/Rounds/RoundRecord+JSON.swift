@@ -20,6 +20,9 @@ extension RoundRecord: Decodable {
         }
     }
 
+    /// As `init(json:name:)`, of a file's bytes.
+    package init(json bytes: [UInt8], name: String) throws(KnowledgeError) { try self.init(json: Data(bytes), name: name) }
+
     private static func explanation(of error: any Error) -> String {
         guard let error = error as? DecodingError else { return "\(error)" }
         switch error {

@@ -43,6 +43,8 @@ package struct NumberLearner: Sendable {
     package private(set) var trees: TreeEnsemble?
     private let trainer: @Sendable (FeatureMatrix, [Float]) throws -> TreeEnsemble
     private var memory: RowMemory
+    /// Rows of the job that this one goes on from; none where it began by itself.
+    private var taken: RowMemory
     private var labelledIDs: Set<Int> = []
 
     /// Looks at the first round's table, without learning from it.
@@ -52,6 +54,7 @@ package struct NumberLearner: Sendable {
         schema = try TabularSchema(table, roles: settings.roles)
         trainer = settings.trainer
         memory = RowMemory(schema, keepsRows: settings.keepsRows)
+        taken = RowMemory(schema, keepsRows: true)
     }
 
     /// Learns from a table: new rows, or the grown table with the earlier ones in it.
@@ -69,18 +72,19 @@ package struct NumberLearner: Sendable {
         // Looked at before they are among the others, so that a message names the file they came in.
         _ = try (schema.numbers(given), schema.features(given))
         let absent = try memory.merge(given, schema)
-        let numbers = try schema.numbers(memory.rows)
+        let (all, ids) = taken.joined(memory)
+        let numbers = try schema.numbers(all)
         let labelled = numbers.indices.filter { numbers[$0] != nil }
         guard labelled.count >= Self.rowsMin else {
             throw TableError(
                 .noLabels,
                 "\(table.source), column \"\(schema.roles.label)\": \(labelled.count) labelled rows; at least \(Self.rowsMin) are needed")
         }
-        let samples = try schema.samples(memory.rows, ids: memory.ids).rows(labelled)
+        let samples = try schema.samples(all, ids: ids).rows(labelled)
         let targets = labelled.map { numbers[$0]! }
         let judged = try outOfFold(samples, targets, source: table.source)
         trees = try trainer(samples.features, targets)
-        let names = labelled.map { memory.ids[$0] }
+        let names = labelled.map { ids[$0] }
         let newIDs = Set(names).subtracting(labelledIDs)
         labelledIDs = Set(names)
         nextRound = round + 1
@@ -89,6 +93,15 @@ package struct NumberLearner: Sendable {
             number: round, labelledIDs: names, newIDs: newIDs, unlabelledCount: numbers.count - labelled.count, absentCount: absent,
             outOfSample: NumberMetrics(judged, truth: targets))
     }
+
+    /// As `TabularLearner.takeOver`.
+    package mutating func takeOver(keepsRows: Bool, source: String) throws(TableError) {
+        (taken, memory) = try taken.takenOver(memory, schema, keepsRows: keepsRows, source: source)
+        labelledIDs.formIntersection(taken.ids)
+    }
+
+    /// As `TabularLearner.keepRows`.
+    package mutating func keepRows() { memory.keep() }
 
     private func outOfFold(_ samples: LifelongSamples, _ targets: [Float], source: String) throws -> [Float] {
         var folds = samples.folds
@@ -119,16 +132,18 @@ package struct NumberLearner: Sendable {
 
 extension NumberLearner {
     private static let mark: UInt32 = 0x4e4c_4b53
-    private static let version: UInt16 = 1
+    /// 2: rows of the job that this one goes on from, where there are any.
+    private static let version: UInt16 = 2
 
     /// All that the next round needs; equal learners give equal bytes.
     package func state() -> [UInt8] {
         var writer = StateWriter()
         writer.write(Self.mark)
-        writer.write(Self.version)
+        writer.write(taken.ids.isEmpty ? Self.version - 1 : Self.version)
         schema.write(to: &writer)
         writer.write(Int64(nextRound))
         memory.write(to: &writer)
+        if !taken.ids.isEmpty { taken.write(to: &writer) }
         writer.write(count: labelledIDs.count)
         for id in labelledIDs.sorted() { writer.write(Int64(id)) }
         writer.write(trees != nil)
@@ -151,6 +166,7 @@ extension NumberLearner {
         trainer = settings.trainer
         nextRound = Int(try reader.integer(Int64.self))
         memory = try RowMemory(from: &reader, schema, source: source)
+        taken = version < 2 ? RowMemory(schema, keepsRows: true) : try RowMemory(from: &reader, schema, source: source)
         for _ in 0..<(try reader.count(of: "labelled rows", elementBytes: 8)) { labelledIDs.insert(Int(try reader.integer(Int64.self))) }
         if try reader.claim() { trees = try TreeEnsemble(from: &reader) }
         try reader.finish()

@@ -54,6 +54,8 @@ package struct TabularLearner: Sendable {
     package private(set) var nextRound = 0
     private var learner: LifelongLearner
     private var memory: RowMemory
+    /// Rows of the job that this one goes on from; none where it began by itself.
+    private var taken: RowMemory
     /// By name, the round in which each row first had a label; −1 where a state of an older program does not say.
     private var labelledIn: [Int: Int] = [:]
 
@@ -64,6 +66,7 @@ package struct TabularLearner: Sendable {
         let schema = try TabularSchema(table, roles: settings.roles)
         self.schema = schema
         memory = RowMemory(schema, keepsRows: settings.keepsRows)
+        taken = RowMemory(schema, keepsRows: true)
         learner = LifelongLearner(
             try settings.estimator(schema), stages: try Self.stages(schema, settings), classCount: schema.classNames.count,
             clusterAttribute: TabularSchema.groupAttribute)
@@ -95,7 +98,7 @@ package struct TabularLearner: Sendable {
     /// Round of the model that serves each task.
     package var serving: [String: Int] { learner.servingRounds }
     /// Rows learned from so far, labelled or not.
-    package var rowCount: Int { memory.ids.count }
+    package var rowCount: Int { taken.joined(memory).ids.count }
 
     // MARK: - Learning
 
@@ -112,12 +115,12 @@ package struct TabularLearner: Sendable {
     }
 
     private mutating func learnHere(_ table: TextTable, round: Int) throws -> Round {
-        let known = Set(memory.ids)
+        let known = Set(taken.ids + memory.ids)
         let given = try table.selecting(schema.neededColumns)
         // Looked at before they are among the others, so that a message names the file they came in.
         _ = try (schema.labels(given), schema.features(given))
         let absent = try memory.merge(given, schema)
-        let (all, names) = (memory.rows, memory.ids)
+        let (all, names) = taken.joined(memory)
         let labels = try schema.labels(all)
         let samples = try schema.samples(all, ids: names)
         let labelled = labels.indices.filter { labels[$0] != nil }
@@ -147,6 +150,22 @@ package struct TabularLearner: Sendable {
             majority: HitCount.majority(truth: material.labels, rounds: rounds, of: round), unlabelledCount: labels.count - labelled.count,
             absentCount: absent, unseen: unseen)
     }
+
+    /// Goes on as another job than the one that wrote the state: the rows in it stay for good, beside those of this job's own rounds, and
+    /// their names are no names of this job's rows any more.
+    ///
+    /// - Parameters:
+    ///   - keepsRows: as in `Settings`, for this job's own rows.
+    ///   - source: the state's file, for messages.
+    /// - Throws: `TableError` where the state holds no rows: without them its tasks and sites would be forgotten.
+    package mutating func takeOver(keepsRows: Bool, source: String) throws(TableError) {
+        (taken, memory) = try taken.takenOver(memory, schema, keepsRows: keepsRows, source: source)
+        let names = Set(taken.ids)
+        labelledIn = labelledIn.filter { names.contains($0.key) }
+    }
+
+    /// From the next round on, which must be given all rows, the state holds them.
+    package mutating func keepRows() { memory.keep() }
 
     /// What serves now, on rows that it has not met with a label.
     private func standing(on material: LabelledSamples, _ newIDs: Set<Int>) throws -> HitCount? {
@@ -225,8 +244,8 @@ package struct TabularLearner: Sendable {
 
 extension TabularLearner {
     private static let mark: UInt32 = 0x544c_4b53
-    /// 2: the round of each labelled row.
-    private static let version: UInt16 = 2
+    /// 2: the round of each labelled row. 3: rows of the job that this one goes on from, where there are any.
+    private static let version: UInt16 = 3
 
     /// All that the next round and predictions need; equal learners give equal bytes.
     ///
@@ -236,11 +255,13 @@ extension TabularLearner {
     package func state(hasModels: Bool = true) throws(StateError) -> [UInt8] {
         var writer = StateWriter()
         writer.write(Self.mark)
-        writer.write(Self.version)
+        // A program of before reads what it can.
+        writer.write(taken.ids.isEmpty || !hasModels ? Self.version - 1 : Self.version)
         writer.write(hasModels)
         schema.write(to: &writer)
         writer.write(Int64(nextRound))
         (hasModels ? memory : RowMemory(schema, keepsRows: memory.keepsRows)).write(to: &writer)
+        if hasModels, !taken.ids.isEmpty { taken.write(to: &writer) }
         let labelled = hasModels ? labelledIn.sorted { $0.key < $1.key } : []
         writer.write(count: labelled.count)
         for (id, round) in labelled {
@@ -290,6 +311,7 @@ extension TabularLearner {
         self.schema = schema
         let round = Int(try reader.integer(Int64.self))
         memory = try RowMemory(from: &reader, schema, source: source)
+        taken = version < 3 ? RowMemory(schema, keepsRows: true) : try RowMemory(from: &reader, schema, source: source)
         for _ in 0..<(try reader.count(of: "labelled rows", elementBytes: version < 2 ? 8 : 16)) {
             let id = Int(try reader.integer(Int64.self))
             labelledIn[id] = version < 2 ? -1 : Int(try reader.integer(Int64.self))

@@ -31,6 +31,8 @@ final class HTTPClientConnection: ChannelInboundHandler {
     private var failure: HTTPClientError?
     private var timer: Scheduled<Void>?
     private var end: NIODeadline?
+    /// The request's body has not ended.
+    private var isUploading = false
 
     /// - Parameter becameIdle: called when the connection can take the next request.
     init(idleTimeout: Duration, becameIdle: @escaping @Sendable (HTTPClientConnection) -> Void) {
@@ -43,7 +45,9 @@ final class HTTPClientConnection: ChannelInboundHandler {
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     /// Sends a request. On the connection's thread.
-    func begin(_ request: HTTPRequest, _ exchange: HTTPExchange, _ times: Times) {
+    ///
+    /// - Parameter isUpload: its body follows by `send` and `endUpload`.
+    func begin(_ request: HTTPRequest, _ exchange: HTTPExchange, _ times: Times, isUpload: Bool = false) {
         guard case .idle = state, let context, context.channel.isActive else {
             let unsent = HTTPClientError(.closedEarly, "the connection was closed before the request was sent")
             return exchange.finish(.failure(failure ?? unsent))
@@ -56,6 +60,12 @@ final class HTTPClientConnection: ChannelInboundHandler {
             version: .http1_1, method: HTTPMethod(rawValue: request.method),
             uri: request.query.isEmpty ? request.path : "\(request.path)?\(request.query)")
         for (name, value) in request.headers.fields { head.headers.add(name: name, value: value) }
+        if isUpload {
+            isUploading = true
+            head.headers.remove(name: "Content-Length")
+            head.headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked")
+            return context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
+        }
         if !request.body.isEmpty || ["POST", "PUT", "PATCH"].contains(request.method) {
             head.headers.replaceOrAdd(name: "Content-Length", value: String(request.body.count))
         }
@@ -65,6 +75,21 @@ final class HTTPClientConnection: ChannelInboundHandler {
         }
         context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     }
+
+    /// Sends a piece of the body; the promise is kept when the system has taken it. On the connection's thread.
+    func send(_ bytes: [UInt8], _ sent: EventLoopPromise<Void>) {
+        guard isUploading, let context, context.channel.isActive else { return sent.fail(Self.notTaken) }
+        context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: bytes)))), promise: sent)
+    }
+
+    /// The body has ended. On the connection's thread.
+    func endUpload(_ sent: EventLoopPromise<Void>) {
+        guard isUploading, let context, context.channel.isActive else { return sent.fail(Self.notTaken) }
+        isUploading = false
+        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: sent)
+    }
+
+    private static let notTaken = HTTPClientError(.closedEarly, "the server has ended the connection before it took the whole body")
 
     private func limit(_ context: ChannelHandlerContext, _ time: Duration, _ text: String) {
         timer?.cancel()
@@ -99,7 +124,7 @@ final class HTTPClientConnection: ChannelInboundHandler {
         timer?.cancel()
         // Told last: who asks again at once finds this connection at rest.
         defer { exchange.finish(.success(())) }
-        guard isKept, context.channel.isActive else {
+        guard isKept, !isUploading, context.channel.isActive else {
             state = .closed
             return context.close(promise: nil)
         }

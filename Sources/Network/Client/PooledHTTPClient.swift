@@ -178,6 +178,19 @@ package final class PooledHTTPClient: Sendable {
         return (head.status, { exchange.stop() })
     }
 
+    /// Sends a request whose body follows piece by piece, on a connection of its own; it is closed with the answer unless both have ended.
+    ///
+    /// - Parameter timeLimit: after so long the answer ends with `.timedOut`.
+    package func upload(_ request: HTTPRequest, timeLimit: Duration) async throws(HTTPClientError) -> HTTPUpload {
+        renewTrust()
+        let request = named(request)
+        let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax)
+        let line = try await dial()
+        let times = HTTPClientConnection.Times(head: timeLimit, whole: timeLimit)
+        line.channel.eventLoop.execute { line.connection.value.begin(request, exchange, times, isUpload: true) }
+        return HTTPUpload(channel: line.channel, connection: line.connection, exchange: exchange)
+    }
+
     private func begin(
         _ request: HTTPRequest, _ times: HTTPClientConnection.Times, _ sink: (@Sendable ([UInt8]?) -> Void)? = nil
     ) async throws(HTTPClientError) -> (HTTPExchange.Head, HTTPExchange) {

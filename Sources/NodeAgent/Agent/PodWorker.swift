@@ -27,9 +27,11 @@ actor PodWorker {
     var publishing: ContainerID?
     /// To be told with the next turn.
     var pendingNotes: [PodNote] = []
-    /// Files that are on their way, those among them that nobody fetches yet, and why some are not here yet.
+    /// What its serving worker has said that was told.
+    var incidents = WorkerIncidents()
     /// Of models that were not loaded: sentences that an Event has told already.
     var toldRefusals: Set<String> = []
+    /// Files that are on their way, those among them that nobody fetches yet, and why some are not here yet.
     var fetching: Set<ArtifactDigest> = []
     var unbegunFetches: [ArtifactDigest] = []
     var fetchFaults: [ArtifactDigest: String] = [:]
@@ -312,7 +314,8 @@ actor PodWorker {
             var sources = sources
             sources.objects = try await fetch(PodSources.variableReferences(container))
             let workerName = newWorkerName()
-            let variables = serverVariables + (try sources.variables(container)) + reportVariables(workerName)
+            var variables = serverVariables + (try sources.variables(container)) + reportVariables(workerName)
+            variables += try await modelVariables(container, variables)
             var setup = ContainerSetup(
                 id: id, spec: container, pod: plan.spec, environment: variables, backoffSeconds: backoffSeconds)
             setup.workerName = workerName
@@ -329,7 +332,10 @@ actor PodWorker {
             }
         } catch {
             plan.refused(name, error, at: context.now().uptime)
-            notes.append(PodNote("Failed", "Error: \(error.message)", isWarning: true, fieldPath: container.fieldPath))
+            let word = error.reason == "ModelRefused" ? error.reason : "Failed"
+            notes.append(
+                PodNote(word, word == "Failed" ? "Error: \(error.message)" : error.message, isWarning: true, fieldPath: container.fieldPath)
+            )
         }
     }
 

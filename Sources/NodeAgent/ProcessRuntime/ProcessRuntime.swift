@@ -30,6 +30,8 @@ package final class ProcessRuntime: ContainerRuntime {
         package var logFilesMax = 5
         /// Version of this program.
         package var programVersion: String
+        /// File of the node's permits for runs of models, which built-in workers are told of; nil for none.
+        package var permits: String?
 
         /// The rest has values that fit most machines.
         package init(folder: String, worker: [String], controlGroup: String, programVersion: String) {
@@ -398,6 +400,7 @@ package final class ProcessRuntime: ContainerRuntime {
             known[DefaultAccount.variable] = volumeFolder(setup.id.pod, DefaultAccount.volume)
         }
         for variable in setup.environment { known[variable.name] = variable.value }
+        if container.image == Self.builtinImage { tellBounds(setup, &known) }
         let command = try self.command(container, known)
         let workingFolder = container.object["workingDir"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? work
         var order = ShimOrder(
@@ -411,10 +414,22 @@ package final class ProcessRuntime: ContainerRuntime {
         order.hasInput = container.object["stdin"]?.bool ?? false
         order.closesInputOnce = container.object["stdinOnce"]?.bool ?? false
         order.hasTerminal = container.object["tty"]?.bool ?? false
+        // Shared with other workers, whatever else is read-only.
+        if order.hasReadOnlyRoot, let permits = known["INFERENCE_PERMITS"], permits == settings.permits {
+            order.mounts.append(.init(source: permits, target: permits, isReadOnly: false))
+        }
         if order.hasTerminal, known["TERM"] == nil { order.environment.append("TERM=xterm") }
         (order.logBytesMax, order.logFilesMax) = (settings.logBytesMax, settings.logFilesMax)
         order.usesLogForTermination = container.object["terminationMessagePolicy"]?.string == "FallbackToLogsOnError"
         return order
+    }
+
+    /// What a built-in worker is to know of its node and its container; a Pod says nothing else of the node.
+    private func tellBounds(_ setup: ContainerSetup, _ variables: inout [String: String]) {
+        if let permits = settings.permits { variables["INFERENCE_PERMITS"] = permits }
+        if let bytes = Quantity(setup.spec.object["resources"]?["limits"]?["memory"]), variables["MEMORY_LIMIT_BYTES"] == nil {
+            variables["MEMORY_LIMIT_BYTES"] = "\(Int64(bytes.value))"
+        }
     }
 
     private func command(_ container: ContainerSpec, _ variables: [String: String]) throws(ContainerRefusal) -> [String] {

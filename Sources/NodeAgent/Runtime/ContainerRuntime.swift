@@ -114,7 +114,7 @@ struct ContainerSetup: Sendable, Hashable {
 
 /// Why a container waits instead of running, in Kubernetes' words.
 struct ContainerRefusal: Error, Sendable, Hashable {
-    /// `ErrImageNeverPull`, `ImagePullBackOff`, `CreateContainerConfigError`, `CreateContainerError`, `RunContainerError`, `InvalidImageName`.
+    /// `ErrImageNeverPull`, `ImagePullBackOff`, `CreateContainerConfigError`, `CreateContainerError`, `RunContainerError`, `InvalidImageName`; ours: `ModelRefused`.
     var reason: String
     /// One sentence: the container, what was found, the remedy.
     var message: String

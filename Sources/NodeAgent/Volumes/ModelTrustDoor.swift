@@ -9,6 +9,12 @@ package protocol ModelTrustDoor: Sendable {
     ///   - version: the one that serves; 0 for the file of the spec.
     ///   - files: digests of all its files, by name.
     func refusal(of model: JSON, version: Int64, files: [String: String]) async -> ModelRefusal?
+    /// Whether no file may be loaded without a signature, whatever its Model says; also while the list of trusted keys cannot be read.
+    func isDemandedOfAll() async -> Bool
+    /// Why a file of the node that no version names must not be loaded; nil for one that a trusted key has signed.
+    ///
+    /// - Parameter signature: what lies beside it; nil for nothing.
+    func refusal(ofFile digest: String, signature: String?) async -> ModelRefusal?
 }
 
 /// Why a model is not loaded.

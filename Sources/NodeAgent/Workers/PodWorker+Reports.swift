@@ -76,11 +76,9 @@ extension PodWorker {
         let path = container?.fieldPath ?? ""
         switch word.state.reason {
         case .running:
-            // A serving worker that had to take another version than it should.
-            guard let incident = word.said.ownerInfo["incident"]?.string, !incident.isEmpty, toldRefusals.insert(incident).inserted else {
-                return
+            for (reason, sentence) in incidents.news(in: word.said.ownerInfo) {
+                pendingNotes.append(PodNote(reason, sentence, isWarning: true, fieldPath: path))
             }
-            pendingNotes.append(PodNote("ModelReplaced", incident, isWarning: true, fieldPath: path))
         case .publishing: return
         case .completed: pendingNotes.append(PodNote("WorkerCompleted", Self.sentence(word.state.report), fieldPath: path))
         case .failed:

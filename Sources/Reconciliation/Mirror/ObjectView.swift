@@ -36,6 +36,9 @@ package struct ObjectView: Sendable {
     /// Whether there is such an object and its deletion has begun.
     package func isBeingDeleted(_ kind: ResourceKind, _ key: ObjectKey) -> Bool { mirrors[kind]?.shelf.isBeingDeleted(key) ?? false }
 
+    /// How many objects of a kind there are.
+    package func count(_ kind: ResourceKind) -> Int { mirrors[kind]?.shelf.count ?? 0 }
+
     /// All objects of a kind in the order of their keys; none of a kind that is not mirrored.
     package func all(_ kind: ResourceKind) -> [JSON] { mirrors[kind]?.shelf.objects ?? [] }
 

@@ -40,13 +40,52 @@ package struct JSONWriter {
 
     private mutating func write(_ object: JSONObject) {
         bytes.append(UInt8(ascii: "{"))
-        var isFirst = true
-        for member in order == .kept ? object.members : object.members.sorted(by: { $0.key < $1.key }) {
-            if !isFirst { bytes.append(UInt8(ascii: ",")) }
-            isFirst = false
-            write(key: member.key, member.value)
+        let members = object.members
+        if order == .kept || members.count < 2 {
+            for place in members.indices { write(members[place], isFirst: place == 0) }
+        } else {
+            for (place, member) in Self.sorted(members).enumerated() { write(members[member], isFirst: place == 0) }
         }
         bytes.append(UInt8(ascii: "}"))
+    }
+
+    private mutating func write(_ member: JSONObject.Member, isFirst: Bool) {
+        if !isFirst { bytes.append(UInt8(ascii: ",")) }
+        write(key: member.key, member.value)
+    }
+
+    /// The places of members in the order of their keys. Objects have few members: places are moved instead of members.
+    private static func sorted(_ members: [JSONObject.Member]) -> [Int] {
+        var places = Array(members.indices)
+        guard members.count <= 16 else {
+            places.sort { members[$0].key < members[$1].key }
+            return places
+        }
+        for end in 1..<places.count {
+            let place = places[end]
+            var free = end
+            while free > 0, members[place].key < members[places[free - 1]].key {
+                places[free] = places[free - 1]
+                free -= 1
+            }
+            places[free] = place
+        }
+        return places
+    }
+
+    /// Appends the members of an object in order, with their commas and without its braces.
+    ///
+    /// - Parameter before: called before the value of each member is written, with its key.
+    package mutating func write(membersOf object: JSONObject, _ before: (String, borrowing JSONWriter) -> Void) {
+        let places = order == .kept || object.count < 2 ? Array(object.members.indices) : Self.sorted(object.members)
+        for (place, number) in places.enumerated() {
+            let member = object.members[number]
+            if place > 0 { bytes.append(UInt8(ascii: ",")) }
+            write(member.key)
+            bytes.append(UInt8(ascii: ":"))
+            before(member.key, self)
+            write(member.value)
+        }
     }
 
     /// Appends a member of an object; braces and commas are the caller's.

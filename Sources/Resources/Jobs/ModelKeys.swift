@@ -6,6 +6,14 @@ package enum ModelKeys {
     package static let currentAnnotation = "models.skerry.io/signing-key"
     /// Set by a person: the cloud makes itself a new key and takes the annotation away.
     package static let rotateAnnotation = "models.skerry.io/rotate-key"
+    /// Set to `required` by a person: whatever a Model says, no node loads anything unsigned, files of the node itself included.
+    package static let demandAnnotation = "models.skerry.io/signatures"
+    /// Of a Pod whose Model asks for a signature of a file on the node: `required`.
+    package static let podAnnotation = "models.skerry.io/signature"
+
+    /// Whether the cluster asks for signatures of everything.
+    package static func isDemanded(_ map: JSON?) -> Bool { map?["metadata"]?["annotations"]?[demandAnnotation]?.string == "required" }
+
     /// How entries of the cloud's own keys begin, whose versions it signs anew with the next one.
     package static let ownPrefix = "cloud-"
 

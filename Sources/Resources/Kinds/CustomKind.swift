@@ -140,7 +140,8 @@ struct StructuralReader {
             errors.append(
                 .forbidden(
                     "\(path).x-kubernetes-validations",
-                    "CEL rules are not supported by this server; express them as bounds, or leave them out"))
+                    "CEL rules are not evaluated by this server, which therefore takes no definition that promises them (found \(Self.quoted(rules[0]["rule"]))); say the same by minimum, maximum, pattern, enum or required, or leave x-kubernetes-validations out"
+                ))
         }
         let keepsUnknown = source["x-kubernetes-preserve-unknown-fields"]?.bool == true
         let shape = self.shape(source, path, keepsUnknown, isValueOnly)
@@ -166,6 +167,12 @@ struct StructuralReader {
             allowed: source["enum"]?.array ?? [], isNullable: source["nullable"]?.bool == true, keepsUnknown: keepsUnknown,
             isEmbeddedResource: source["x-kubernetes-embedded-resource"]?.bool == true, format: source["format"]?.string ?? "",
             bounds: bounds(source, path, depth))
+    }
+
+    /// A rule as a message shows it: not the whole of a long one.
+    private static func quoted(_ rule: JSON?) -> String {
+        let text = rule?.string ?? ""
+        return "\"\(text.prefix(80))\(text.count > 80 ? "…" : "")\""
     }
 
     private mutating func shape(_ source: JSON, _ path: String, _ keepsUnknown: Bool, _ isValueOnly: Bool) -> Schema.Shape {

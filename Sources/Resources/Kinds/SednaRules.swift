@@ -45,6 +45,7 @@ package enum SednaRules {
         if let socs = spec["device_soc_versions"]?.array, !socs.isEmpty {
             errors.append(.forbidden("spec.device_soc_versions", "models are not chosen by accelerator here; make one Model for each"))
         }
+        errors += ResourceRules.modelErrors(spec["resources"], at: "spec.resources")
         errors += ModelStreams.read(spec, at: "spec").errors
         return errors + versionErrors(new, old)
     }
@@ -144,6 +145,33 @@ package enum SednaRules {
         }
         if let budget = spec["labelBudget"]?.integer, budget < 0 {
             errors.append(.invalid("spec.labelBudget", .integer(budget), "must be 0 or more labels a round"))
+        }
+        return errors + knowledgeErrors(spec, of: new["metadata"]?["name"]?.string)
+    }
+
+    /// Jobs that may be named in `spec.knowledge.shareWith`.
+    package static let shareWithMax = 64
+
+    private static func knowledgeErrors(_ spec: JSON, of job: String?) -> [FieldError] {
+        let path = "spec.knowledge", names = spec["knowledge"]?["shareWith"]?.array ?? []
+        var errors: [FieldError] = []
+        if names.count > shareWithMax {
+            errors.append(
+                FieldError("\(path).shareWith", .tooMany, "Too many: \(names.count): must have at most \(shareWithMax) items; * means all"))
+        }
+        for (place, name) in names.prefix(shareWithMax).enumerated() {
+            let text = name.string ?? ""
+            if text != "*", !NameRules.isSubdomain(text) || text == job {
+                errors.append(
+                    .invalid("\(path).shareWith[\(place)]", name, "must be the name of another job of the namespace, or * for all"))
+            }
+        }
+        if !names.isEmpty, spec["privacy"]?["rule"]?.string == "none" {
+            errors.append(
+                .forbidden("\(path).shareWith", "spec.privacy.rule is none: no row leaves its node, so that nothing can be shared"))
+        }
+        if let from = spec["knowledge"]?["from"]?.string, !NameRules.isSubdomain(from) || from == job {
+            errors.append(.invalid("\(path).from", .string(from), "must be the name of another LifelongLearningJob of the namespace"))
         }
         return errors
     }
@@ -247,8 +275,10 @@ package enum SednaRules {
         guard let containers = template["spec"]?["containers"]?.array, !containers.isEmpty else {
             return [.required("\(path).spec.containers", "a worker needs a container")]
         }
-        return containers.enumerated().compactMap { place, container in
-            container["name"]?.string?.isEmpty ?? true ? .required("\(path).spec.containers[\(place)].name") : nil
+        return containers.enumerated().flatMap { place, container in
+            let field = "\(path).spec.containers[\(place)]"
+            let unnamed = container["name"]?.string?.isEmpty ?? true ? [FieldError.required("\(field).name")] : []
+            return unnamed + ResourceRules.errors(container["resources"], at: "\(field).resources")
         }
     }
 

@@ -125,6 +125,7 @@ enum WorkloadRules {
         for (index, variable) in (container["env"]?.array ?? []).enumerated() where (variable["name"]?.string ?? "").isEmpty {
             errors.append(.required("\(path).env[\(index)].name"))
         }
+        errors += ResourceRules.errors(container["resources"], at: "\(path).resources")
         for (index, mount) in (container["volumeMounts"]?.array ?? []).enumerated() where (mount["mountPath"]?.string ?? "").isEmpty {
             errors.append(.required("\(path).volumeMounts[\(index)].mountPath"))
         }

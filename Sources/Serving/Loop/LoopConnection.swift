@@ -13,6 +13,8 @@
         var isWaiting = false
         /// Its request is being answered.
         var isAsking = false
+        /// When it asked last: a number of the loop's, 0 before.
+        var round = 0
         /// The loop comes back to it without waiting.
         var isCarried = false
         /// What the loop waits for.
@@ -38,6 +40,9 @@
         private var collected: LoopBuffer?
         private var stream: (any LoopStream)?
         private var streamLeft = 0
+        /// What is to be answered elsewhere before more of the stream is read, and why the stream ends behind it.
+        private var work: (@Sendable () async -> LoopPart)?
+        private var failureBehind: ServingRefusal?
         private var hasStreamed = false
         private var hasEndedOutput = false
         private var discarded = 0
@@ -226,6 +231,33 @@
             } catch {
                 failure = error
             }
+            if let work = stream.takeDeferred() {
+                if !answer.isEmpty { sendPart(stream, answer) }
+                (self.work, failureBehind) = (work, failure)
+                return
+            }
+            try conclude(stream, answer, failure)
+        }
+
+        /// What somebody else is to answer now; nil for nothing.
+        func takeWork() -> (@Sendable () async -> LoopPart)? {
+            defer { work = nil }
+            return work
+        }
+
+        /// A part that was answered elsewhere.
+        func resume(_ part: LoopPart) {
+            isWaiting = false
+            guard let stream, !isClosed else { return }
+            let failure = part.failure ?? failureBehind
+            failureBehind = nil
+            do throws(ServingRefusal) { try conclude(stream, part.bytes, failure) } catch { refuse(error) }
+            if self.stream != nil { isStuck = input.count == 0 && !isPeerDone }
+        }
+
+        /// Sends what was answered, and the end where the body is whole or nothing more of it is read.
+        private func conclude(_ stream: any LoopStream, _ answered: [UInt8], _ failure: ServingRefusal?) throws(ServingRefusal) {
+            var answer = answered
             let isWhole = chunks?.isDone ?? (streamLeft == 0)
             if let failure, !hasStreamed, answer.isEmpty { throw failure }
             if let failure {

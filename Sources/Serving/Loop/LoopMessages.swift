@@ -55,6 +55,24 @@ package protocol LoopStream: AnyObject {
     func consume(_ bytes: UnsafeRawBufferPointer, output: inout [UInt8]) throws(ServingRefusal)
     /// The body has ended.
     func finish(output: inout [UInt8]) throws(ServingRefusal)
+    /// What of the body so far is answered elsewhere; nil for nothing. Asked after each piece: nothing more of the body is read until the part is
+    /// sent.
+    func takeDeferred() -> (@Sendable () async -> LoopPart)?
+}
+
+/// A part of a stream's answer that was made elsewhere.
+package struct LoopPart: Sendable {
+    /// What is to be sent.
+    package var bytes: [UInt8]
+    /// Why the stream ends behind it; nil where it goes on.
+    package var failure: ServingRefusal?
+
+    /// Nothing is checked.
+    package init(_ bytes: [UInt8], failure: ServingRefusal? = nil) { (self.bytes, self.failure) = (bytes, failure) }
+}
+
+extension LoopStream {
+    package func takeDeferred() -> (@Sendable () async -> LoopPart)? { nil }
 }
 
 /// Who answers the requests of a `LoopServer`. Called on its thread alone.
@@ -63,6 +81,15 @@ package protocol LoopHandler: AnyObject {
     ///
     /// - Returns: one answer a request, in order.
     func answers(to requests: [LoopRequest]) -> [LoopAnswer]
+    /// Nanoseconds that requests may wait for others, so as to be answered with them; 0 where that gains nothing.
+    ///
+    /// - Parameter missing: clients that asked a moment ago, were answered, and have not asked again: 1 or more.
+    func patience(missing: Int) -> UInt64
     /// Whoever takes the body of this request as it arrives; nil: it is collected, and answered as a whole.
     func stream(for head: LoopHead) throws(ServingRefusal) -> (any LoopStream)?
+}
+
+extension LoopHandler {
+    /// Nobody waits for anybody.
+    package func patience(missing: Int) -> UInt64 { 0 }
 }

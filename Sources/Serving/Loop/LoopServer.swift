@@ -34,6 +34,7 @@ import Synchronization
     package final class LoopServer: @unchecked Sendable {
         private struct Posted {
             var responses: [(UInt64, LoopResponse)] = []
+            var parts: [(UInt64, LoopPart)] = []
             var isStopping = false
             var hasEnded = false
         }
@@ -50,6 +51,8 @@ import Synchronization
         private var lastID: UInt64 = 1
         private var waiting = 0
         private var isAccepting = true
+        private var events = [skerry_event](repeating: skerry_event(), count: 128)
+        private var companions = Companions()
         private static let (listenerID, wakeID): (UInt64, UInt64) = (0, 1)
 
         /// Listens, and serves on a thread of its own until `stop`.
@@ -115,7 +118,6 @@ import Synchronization
         /// Serves until `stop`; to be called once, on a thread that it may have for itself.
         package func run() {
             var carried: [LoopConnection] = []
-            var events = [skerry_event](repeating: skerry_event(), count: 128)
             var sweptAt = Self.seconds()
             while true {
                 let count = skerry_wait(poll, &events, carried.isEmpty ? 500 : 0)
@@ -158,6 +160,12 @@ import Synchronization
         private func rouse() {
             var one: UInt64 = 1
             _ = write(wake, &one, 8)
+        }
+
+        private static func nanoseconds() -> UInt64 {
+            var time = timespec()
+            clock_gettime(CLOCK_MONOTONIC, &time)
+            return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
         }
 
         static func seconds() -> Int {
@@ -203,9 +211,15 @@ import Synchronization
         private func takePosted(_ ready: inout [LoopConnection]) {
             var count: UInt64 = 0
             _ = read(wake, &count, 8)
-            let (responses, isStopping) = posted.withLock { posted in
-                defer { posted.responses = [] }
-                return (posted.responses, posted.isStopping)
+            let (responses, parts, isStopping) = posted.withLock { posted in
+                defer { (posted.responses, posted.parts) = ([], []) }
+                return (posted.responses, posted.parts, posted.isStopping)
+            }
+            for (id, part) in parts {
+                waiting -= 1
+                guard let connection = connections[id] else { continue }
+                connection.resume(part)
+                ready.append(connection)
             }
             for (id, response) in responses {
                 waiting -= 1
@@ -234,21 +248,78 @@ import Synchronization
 
         // MARK: - Requests
 
+        /// Requests that are answered together, and whose they are.
+        private struct Batch {
+            var requests: [LoopRequest] = []
+            var askers: [LoopConnection] = []
+        }
+
         /// Answers what has arrived whole, all connections' requests together.
         private func serve(_ ready: [LoopConnection], _ carried: inout [LoopConnection]) {
-            var (requests, askers): ([LoopRequest], [LoopConnection]) = ([], [])
+            var (batch, seen) = (Batch(), ready)
+            gather(ready, &batch)
+            if !batch.requests.isEmpty {
+                awaitOthers(&batch, &seen)
+                companions.asked(batch.askers)
+                answer(batch.requests, batch.askers)
+            }
+            for connection in seen where !connection.isClosed { settle(connection, &carried) }
+        }
+
+        /// Whole requests of connections.
+        private func gather(_ ready: [LoopConnection], _ batch: inout Batch) {
             for connection in ready where !connection.isClosed && !connection.isAsking {
                 do throws(ServingRefusal) {
-                    guard let request = try connection.next(limits, handler, room: collectedRoom) else { continue }
+                    let request = try connection.next(limits, handler, room: collectedRoom)
+                    if let work = connection.takeWork() { begin(work, connection) }
+                    guard let request else { continue }
                     connection.isAsking = true
-                    requests.append(request)
-                    askers.append(connection)
+                    batch.requests.append(request)
+                    batch.askers.append(connection)
                 } catch {
                     connection.refuse(error)
                 }
             }
-            if !requests.isEmpty { answer(requests, askers) }
-            for connection in ready where !connection.isClosed { settle(connection, &carried) }
+        }
+
+        /// Waits for clients that are likely to ask at once again, where answering them together gains more than the wait.
+        private func awaitOthers(_ batch: inout Batch, _ seen: inout [LoopConnection]) {
+            var missing = companions.missing
+            guard missing > 0, companions.mayWait else { return }
+            let (begin, before) = (Self.nanoseconds(), batch.askers.count)
+            let patience = handler.patience(missing: missing)
+            guard patience > 0 else { return }
+            waiting: while missing > 0 {
+                let passed = Self.nanoseconds() - begin
+                guard passed < patience else { break }
+                let count = skerry_wait_briefly(poll, &events, Int64(patience - passed))
+                guard count > 0 else { break }
+                var ready: [LoopConnection] = []
+                for index in 0..<Int(count) {
+                    // A request that is about to be answered lies where more of its connection would be received.
+                    if connections[events[index].id]?.isAsking ?? false { break waiting }
+                    handle(events[index], &ready)
+                }
+                gather(ready, &batch)
+                seen += ready
+                missing = companions.missing
+            }
+            companions.waited(isFruitless: batch.askers.count == before)
+        }
+
+        /// Has a part of a stream answered elsewhere.
+        private func begin(_ work: @escaping @Sendable () async -> LoopPart, _ connection: LoopConnection) {
+            guard waiting < limits.waitingMax else {
+                return connection.resume(LoopPart([], failure: ServingRefusal(429, "\(waiting) requests wait already; ask again later")))
+            }
+            waiting += 1
+            connection.isWaiting = true
+            let id = connection.id
+            Task {
+                let part = await work()
+                self.posted.withLock { $0.parts.append((id, part)) }
+                self.rouse()
+            }
         }
 
         private var collectedRoom: Int { limits.collectedBytesMax - connections.values.reduce(0) { $0 + $1.collectedBytes } }

@@ -36,6 +36,12 @@ package final class DirectRow {
     ///
     /// - Returns: what else the request says; nil for one that must be read by `InferCall`: it says more, brings something else, or is wrong.
     func read(_ body: UnsafeRawBufferPointer, headerLength: Int?) -> InferCall? {
+        Self.read(body, headerLength: headerLength, name, into: values)
+    }
+
+    fileprivate static func read(
+        _ body: UnsafeRawBufferPointer, headerLength: Int?, _ name: [UInt8], into values: UnsafeMutableBufferPointer<Float>
+    ) -> InferCall? {
         let length = headerLength ?? body.count
         guard length <= body.count, let base = body.baseAddress else { return nil }
         var reader = RowReader(base.assumingMemoryBound(to: UInt8.self), length)
@@ -44,6 +50,75 @@ package final class DirectRow {
 
     /// - Throws: what the model's runtime says.
     func run() throws(InferenceError) -> [NamedTensor] { try answer() }
+}
+
+/// The same for requests of one row each that have arrived together: each row goes to its place in a block, and one run answers all.
+///
+/// Used on the loop's thread alone.
+package final class DirectRows {
+    /// Requests that are answered by one run.
+    static let rowsMax = 64
+    /// Bytes of a block's inputs and outputs; requests whose block would take more are read one by one.
+    private static let blockBytesMax = 1 << 20
+
+    /// Memory for a number of rows.
+    private struct Block {
+        let tensors: BoundTensors
+        let values: UnsafeMutableBufferPointer<Float>
+        let outputs: [[NamedTensor]]
+    }
+
+    private let model: TensorModel
+    private let name: [UInt8]
+    private let width: Int
+    private let rowsMax: Int
+    private var blocks = [Block?](repeating: nil, count: DirectRows.rowsMax + 1)
+
+    /// Of a model with one input of floats, and a row of one size.
+    ///
+    /// - Returns: nil for other models.
+    package init?(_ model: TensorModel) {
+        let specs = model.signature.inputs
+        guard model.isOfRows, specs.count == 1, specs[0].type == .float, specs[0].shape.count == 2 else { return nil }
+        let rowBytes = (specs + model.signature.outputs).reduce(0) { $0 + $1.width * $1.type.byteCount }
+        (self.model, name, width) = (model, Array(specs[0].name.utf8), specs[0].width)
+        rowsMax = min(Self.rowsMax, Self.blockBytesMax / max(rowBytes, 1))
+    }
+
+    /// Reads every request's row into its place.
+    ///
+    /// - Returns: what else each request says; nil where one of them must be read by `InferCall`, or they are too many.
+    func read(_ requests: [LoopRequest]) -> [InferCall]? {
+        guard requests.count <= rowsMax, let values = block(requests.count)?.values else { return nil }
+        var calls: [InferCall] = []
+        calls.reserveCapacity(requests.count)
+        for (row, request) in requests.enumerated() {
+            let place = UnsafeMutableBufferPointer(rebasing: values[row * width..<(row + 1) * width])
+            guard let call = DirectRow.read(request.body, headerLength: request.head.inferenceHeaderLength, name, into: place) else {
+                return nil
+            }
+            calls.append(call)
+        }
+        return calls
+    }
+
+    /// Answers what was read.
+    ///
+    /// - Returns: one list a request; valid until the next run.
+    /// - Throws: what the model's runtime says.
+    func run(_ count: Int) throws(InferenceError) -> [[NamedTensor]] {
+        guard let block = block(count) else { return [] }
+        try model.run(block.tensors)
+        return block.outputs
+    }
+
+    private func block(_ count: Int) -> Block? {
+        if let found = blocks[count] { return found }
+        guard let tensors = try? model.bound(rows: count) else { return nil }
+        let outputs = model.rows(of: tensors).map { row in zip(model.outputs, row).map { NamedTensor($0.name, $1) } }
+        blocks[count] = Block(tensors: tensors, values: tensors.bytes(at: 0).bindMemory(to: Float.self), outputs: outputs)
+        return blocks[count]
+    }
 }
 
 /// A model's inputs and outputs for one row, in memory of its own that is used again and again.

@@ -16,6 +16,13 @@ package struct LatencyCounts: Sendable, Equatable {
         total &+= nanoseconds
     }
 
+    /// Adds those of somebody else.
+    package mutating func add(_ other: LatencyCounts) {
+        for index in counts.indices { counts[index] &+= other.counts[index] }
+        count += other.count
+        total &+= other.total
+    }
+
     private static func bucket(_ nanoseconds: UInt64) -> Int {
         guard nanoseconds >= 8 else { return Int(nanoseconds) }
         let top = 63 - nanoseconds.leadingZeroBitCount

@@ -27,8 +27,13 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         let counts = Mutex(VersionCounts())
         /// Since it serves, or since its trial began; the older version's are counted anew for each trial.
         let onTrial = Mutex(VersionCounts())
+        /// The output that says how likely each class is; nil without one.
+        let sharesPlace: Int?
 
-        init(_ engine: any ServedEngine) { (self.engine, version) = (engine, engine.version) }
+        init(_ engine: any ServedEngine) {
+            (self.engine, version) = (engine, engine.version)
+            sharesPlace = ClassShares.place(in: engine.outputs)
+        }
     }
 
     /// What is told of a version.
@@ -48,18 +53,28 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
     private let others: @Sendable (LoopHead, [UInt8]) async -> LoopResponse
     /// Rows of tables for streams; nil where only inputs of the model are understood.
     private let tables: (@Sendable (RowTable) throws -> RowTable)?
+    /// Rows of streams where more than the model answers; nil where the model's answer is all.
+    private let later: LaterRows?
+    /// How likely the first class was of each row answered here, since somebody took them.
+    private let shares = Mutex<[Float]>([])
+    private static let sharesMax = 4096
+    private let onShares: @Sendable ([Float]) -> Void
     private let onVerdict: @Sendable (String, CanaryTrial.Verdict) -> Void
 
     /// - Parameters:
     ///   - name: the model's.
     ///   - nanoseconds: a clock that never goes back.
     ///   - onVerdict: told of the end of each trial, on the thread of the request that ended it.
+    ///   - onShares: is given what `takeShares` would give where it is not asked for often enough, on the loop's thread.
+    ///   - later: answers rows of streams in place of the model and of `tables`.
     package init(
         name: String, nanoseconds: @escaping @Sendable () -> UInt64,
         onVerdict: @escaping @Sendable (String, CanaryTrial.Verdict) -> Void = { _, _ in },
-        tables: (@Sendable (RowTable) throws -> RowTable)? = nil, others: @escaping @Sendable (LoopHead, [UInt8]) async -> LoopResponse
+        onShares: @escaping @Sendable ([Float]) -> Void = { _ in }, tables: (@Sendable (RowTable) throws -> RowTable)? = nil,
+        later: LaterRows? = nil, others: @escaping @Sendable (LoopHead, [UInt8]) async -> LoopResponse
     ) {
         (self.name, self.nanoseconds, self.onVerdict, self.tables, self.others) = (name, nanoseconds, onVerdict, tables, others)
+        (self.onShares, self.later) = (onShares, later)
         inferPath = "/v2/models/\(name)/infer"
     }
 
@@ -106,6 +121,25 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
 
     /// What all versions have answered, those that are gone included.
     package var counts: VersionCounts { all.withLock { $0 } }
+
+    /// How likely the first class was of each row that was answered here since the last call, where the model says so: for whoever watches how sure it
+    /// is.
+    package func takeShares() -> [Float] {
+        shares.withLock { shares in
+            defer { shares.removeAll(keepingCapacity: true) }
+            return shares
+        }
+    }
+
+    private func noteShares(_ served: Served, _ outputs: [NamedTensor]) {
+        guard let place = served.sharesPlace, place < outputs.count else { return }
+        let tensor = outputs[place].tensor
+        let isMany = shares.withLock { shares in
+            ClassShares.appendFirst(of: tensor, to: &shares)
+            return shares.count >= Self.sharesMax
+        }
+        if isMany { onShares(takeShares()) }
+    }
 
     /// What the newer version has answered since its trial began; nil while none is on trial.
     package var trialCounts: VersionCounts? { state.withLock { $0.trial == nil ? nil : $0.newer }?.onTrial.withLock { $0 } }
@@ -178,6 +212,15 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
 
     // MARK: - Requests
 
+    /// What a request waits at most for others.
+    private static let patienceMax: UInt64 = 1_000_000
+
+    /// Half of what the missing would save. While a version is on trial nobody waits: what is compared there is the versions.
+    package func patience(missing: Int) -> UInt64 {
+        guard let engine = state.withLock({ $0.trial == nil ? $0.serving : nil })?.engine, engine.isBatching else { return 0 }
+        return min(Self.patienceMax, UInt64(missing) * engine.savedNanoseconds / 2)
+    }
+
     /// What is asked of which path.
     private enum Route {
         case answer(LoopResponse)
@@ -198,6 +241,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         var answers: [LoopAnswer?] = requests.map { _ in nil }
         var asked: [Asked] = []
         let direct = state.withLock { $0.trial == nil ? $0.serving : nil }
+        if let direct, requests.count > 1, let found = answerDirectly(requests, direct, start) { return found.map { .now($0) } }
         for (place, request) in requests.enumerated() {
             // Requests that can be answered together are.
             if let direct, requests.count == 1 || !direct.engine.isBatching, let response = answerDirectly(request, direct, start) {
@@ -233,6 +277,20 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
             return reply(served, call, rows: 1, try row.run(), start)
         } catch {
             return failure(served, error)
+        }
+    }
+
+    /// Rows on the shortest way, together; nil where one of the requests is to be read as a whole, or the run fails.
+    private func answerDirectly(_ requests: [LoopRequest], _ served: Served, _ start: UInt64) -> [LoopResponse]? {
+        guard let rows = served.engine.directRows, requests.allSatisfy({ $0.head.method == "POST" && $0.head.path == inferPath }),
+            let calls = rows.read(requests)
+        else { return nil }
+        do throws(InferenceError) {
+            return zip(calls, try rows.run(calls.count)).map { reply(served, $0, rows: 1, $1, start) }
+        } catch {
+            // One request may be at fault for all: each alone. Where the node is busy, none is.
+            guard case .busy = error else { return nil }
+            return requests.map { _ in failure(served, error) }
         }
     }
 
@@ -294,6 +352,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
             let found = try asked[0].served.engine.run(asked.map(\.tensors))
             return zip(asked, found).map { ($0.place, reply($0, $1, start)) }
         } catch {
+            if case .busy = error { return asked.map { ($0.place, failure($0.served, error)) } }
             // One request may be at fault for all: each alone.
             return asked.map { ($0.place, run($0, start)) }
         }
@@ -308,9 +367,8 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
     }
 
     private func failure(_ served: Served, _ error: InferenceError) -> LoopResponse {
-        let status = if case .refused = error { 500 } else { 400 }
-        if status == 500 { count(served) { $0.failed += 1 } }
-        return LoopResponse(ServingRefusal(status, "model \"\(name)\": \(error)"))
+        if error.status == 500 { count(served) { $0.failed += 1 } }
+        return LoopResponse(ServingRefusal(error.status, "model \"\(name)\": \(error)"))
     }
 
     private func reply(_ asked: Asked, _ outputs: [NamedTensor], _ start: UInt64) -> LoopResponse {
@@ -324,6 +382,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
             let length = try InferReply.write(outputs, for: call, modelName: name, version: served.version, into: &body)
             let time = nanoseconds() - start
             let label = Self.label(outputs)
+            noteShares(served, outputs)
             count(served) {
                 $0.answered += 1
                 $0.rows += rows
@@ -459,7 +518,7 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         guard head.contentLength != nil || head.isChunked else {
             throw ServingRefusal(400, "a stream needs a body: Content-Length, or Transfer-Encoding: chunked")
         }
-        return try RowStream(contentType: head.contentType, ask: askRows, tables: tables)
+        return try RowStream(contentType: head.contentType, ask: askRows, tables: tables, later: later)
     }
 
     /// Answers a block of a stream's rows by the version of the moment.
@@ -477,11 +536,12 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
             do throws(InferenceError) {
                 answers += try served.engine.run([tensors]).map { $0.map { NamedTensor($0.name, $0.tensor.copied) } }
             } catch {
-                count(served) { $0.failed += 1 }
-                throw ServingRefusal(500, "model \"\(name)\": \(error)")
+                if error.status == 500 { count(served) { $0.failed += 1 } }
+                throw ServingRefusal(error.status, "model \"\(name)\": \(error)")
             }
         }
         let time = nanoseconds() - start
+        for answer in answers { noteShares(served, answer) }
         count(served) {
             $0.answered += 1
             $0.rows += requests.reduce(0) { $0 + ($1.first?.shape.first ?? 1) }

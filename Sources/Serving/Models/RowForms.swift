@@ -99,9 +99,15 @@ struct ColumnPlaces {
     }
 
     /// Whether rows are answered in one run.
-    var isTogether: Bool { parts.allSatisfy { $0.spec.shape[0] == nil } }
+    private var isTogether: Bool { parts.allSatisfy { $0.spec.shape[0] == nil } }
 
-    func tensors(_ rows: [[String]], _ lines: [Int]) throws(ServingRefusal) -> [Tensor] {
+    /// All rows in one request, or a request each.
+    func requests(_ table: RowTable) throws(ServingRefusal) -> [[Tensor]] {
+        if isTogether { return [try tensors(table.rows, table.lines)] }
+        return try zip(table.rows, table.lines).map { (row, line) throws(ServingRefusal) in try tensors([row], [line]) }
+    }
+
+    private func tensors(_ rows: [[String]], _ lines: [Int]) throws(ServingRefusal) -> [Tensor] {
         var tensors: [Tensor] = []
         for part in parts {
             let shape = [rows.count] + part.spec.shape.dropFirst().map { $0! }
@@ -249,14 +255,6 @@ enum JSONRow {
 }
 
 extension Tensor {
-    /// A copy that outlives the next run.
-    var copied: Tensor {
-        guard type != .string else { return self }
-        let made = Tensor(type: type, shape: shape)
-        if count > 0 { made.bytes.copyMemory(from: UnsafeRawBufferPointer(bytes)) }
-        return made
-    }
-
     /// A row's values as texts; NaN is the empty one.
     func texts(row: Int) -> [String] {
         let width = shape.dropFirst().reduce(1, *)

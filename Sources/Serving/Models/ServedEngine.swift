@@ -13,8 +13,12 @@ package protocol ServedEngine: AnyObject {
     var parameters: JSON? { get }
     /// Whether requests that have arrived together are answered by one run, which was seen to give the same and to be faster.
     var isBatching: Bool { get }
+    /// What a request saves that is answered with others, in nanoseconds; 0 where that is not known.
+    var savedNanoseconds: UInt64 { get }
     /// For requests of one row that can be answered without tensors of their own; nil where there is no such way.
     var directRow: DirectRow? { get }
+    /// The same for several requests together, of a model that `isBatching`; nil where there is no such way.
+    var directRows: DirectRows? { get }
     /// What the model is to be asked, in the order of its inputs.
     ///
     /// - Returns: nil where the request does not bring the model's inputs but something else, which somebody else may understand.
@@ -26,6 +30,14 @@ package protocol ServedEngine: AnyObject {
     func run(_ requests: [[Tensor]]) throws(InferenceError) -> [[NamedTensor]]
 }
 
+extension ServedEngine {
+    /// Nothing is known to be saved.
+    package var savedNanoseconds: UInt64 { 0 }
+
+    /// There is no such way.
+    package var directRows: DirectRows? { nil }
+}
+
 /// A model as its file is: its own inputs and outputs.
 package final class TensorEngine: ServedEngine {
     package let version: String
@@ -33,17 +45,22 @@ package final class TensorEngine: ServedEngine {
     package let outputs: [TensorSpec]
     package let parameters: JSON?
     package private(set) var isBatching = false
+    package private(set) var savedNanoseconds: UInt64 = 0
     package let directRow: DirectRow?
+    package private(set) var directRows: DirectRows?
     private let model: TensorModel
 
     private let mayBatch: Bool
+    private let isDirect: Bool
 
     /// Not yet warm.
     ///
-    /// - Parameter mayBatch: false: each request is answered by itself, whatever is found out.
-    package init(_ model: TensorModel, version: String, mayBatch: Bool = true) {
-        self.mayBatch = mayBatch
-        (self.model, self.version, directRow) = (model, version, DirectRow(model))
+    /// - Parameters:
+    ///   - mayBatch: false: each request is answered by itself, whatever is found out.
+    ///   - isDirect: false: requests are somebody else's, who has more to say than the model; this only tells what it is.
+    package init(_ model: TensorModel, version: String, mayBatch: Bool = true, isDirect: Bool = true) {
+        (self.mayBatch, self.isDirect) = (mayBatch, isDirect)
+        (self.model, self.version, directRow) = (model, version, isDirect ? DirectRow(model) : nil)
         (inputs, outputs) = (model.signature.inputs, model.outputs)
         // Free text of the file's maker, without what is not for people.
         let about = model.signature.metadata.filter { $0.key != "features" && $0.key != "classes" && $0.value.count <= 1024 }
@@ -52,7 +69,9 @@ package final class TensorEngine: ServedEngine {
         parameters = .object(JSONObject(pairs))
     }
 
-    package func tensors(for call: InferCall) throws(ServingRefusal) -> [Tensor]? { try InputOrder.tensors(for: call, inputs) }
+    package func tensors(for call: InferCall) throws(ServingRefusal) -> [Tensor]? {
+        isDirect ? try InputOrder.tensors(for: call, inputs) : nil
+    }
 
     package func run(_ requests: [[Tensor]]) throws(InferenceError) -> [[NamedTensor]] {
         let answers = requests.count == 1 ? [try model.run(requests[0])] : try model.run(together: requests)
@@ -67,6 +86,8 @@ package final class TensorEngine: ServedEngine {
     package func warmUp(_ nanoseconds: () -> UInt64) throws(InferenceError) -> WarmUp.Finding {
         let finding = try WarmUp(inputs).run(model, nanoseconds)
         isBatching = finding.isBatching && mayBatch
+        directRows = isBatching ? DirectRows(model) : nil
+        savedNanoseconds = isBatching ? finding.savedNanoseconds : 0
         return finding
     }
 }
@@ -76,15 +97,21 @@ package enum InputOrder {
     /// - Returns: nil where none of the names is an input of the model.
     /// - Throws: naming an input that is missing, unknown, or of another type or shape.
     package static func tensors(for call: InferCall, _ specs: [TensorSpec]) throws(ServingRefusal) -> [Tensor]? {
-        guard call.inputs.contains(where: { input in specs.contains { $0.name == input.name } }) else { return nil }
-        for input in call.inputs where !specs.contains(where: { $0.name == input.name }) {
+        try tensors(for: call.inputs, specs)
+    }
+
+    /// - Returns: nil where none of the names is an input of the model.
+    /// - Throws: naming an input that is missing, unknown, or of another type or shape.
+    package static func tensors(for given: [NamedTensor], _ specs: [TensorSpec]) throws(ServingRefusal) -> [Tensor]? {
+        guard given.contains(where: { input in specs.contains { $0.name == input.name } }) else { return nil }
+        for input in given where !specs.contains(where: { $0.name == input.name }) {
             throw ServingRefusal(
                 400, "the input \"\(input.name)\" is unknown to the model (known: \(specs.map(\.name).joined(separator: ", ")))")
         }
         var tensors: [Tensor] = []
         tensors.reserveCapacity(specs.count)
         for spec in specs {
-            guard let found = call.inputs.first(where: { $0.name == spec.name }) else {
+            guard let found = given.first(where: { $0.name == spec.name }) else {
                 throw ServingRefusal(400, "the input \"\(spec.name)\" is missing (\(spec))")
             }
             tensors.append(try fitting(found, spec))

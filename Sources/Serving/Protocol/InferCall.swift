@@ -54,6 +54,16 @@ package struct InferCall {
     ///   - headerLength: bytes of the JSON (`Inference-Header-Content-Length`); nil: all.
     /// - Throws: naming the input, the value found and the one expected.
     package init(_ body: UnsafeRawBufferPointer, headerLength: Int? = nil, limits: Limits = Limits()) throws(ServingRefusal) {
+        try self.init(body, list: "inputs", headerLength: headerLength, limits: limits)
+    }
+
+    /// - Parameter body: the whole body.
+    package init(_ body: [UInt8], headerLength: Int? = nil) throws(ServingRefusal) {
+        self = try body.withServingBytes { (bytes) throws(ServingRefusal) in try InferCall(bytes, headerLength: headerLength) }
+    }
+
+    /// - Parameter list: the member that holds the tensors.
+    init(_ body: UnsafeRawBufferPointer, list: String, headerLength: Int? = nil, limits: Limits = Limits()) throws(ServingRefusal) {
         let length = headerLength ?? body.count
         guard (0...body.count).contains(length) else {
             throw ServingRefusal(400, "Inference-Header-Content-Length is \(length), the body has \(body.count) bytes")
@@ -64,7 +74,7 @@ package struct InferCall {
         try scanner.object { (scanner, key) throws(ServingRefusal) in
             switch key {
             case "id": id = scanner.peek() == 0x22 ? try scanner.text() : try scanner.numberText()
-            case "inputs":
+            case list:
                 try scanner.array { (scanner) throws(ServingRefusal) in
                     guard pending.count < limits.tensorsMax else { throw ServingRefusal(400, "more than \(limits.tensorsMax) inputs") }
                     pending.append(try Self.input(&scanner, limits))
@@ -82,7 +92,7 @@ package struct InferCall {
             }
         }
         try scanner.requireEnd()
-        guard !pending.isEmpty else { throw ServingRefusal(400, "the request has no list \"inputs\"") }
+        guard !pending.isEmpty else { throw ServingRefusal(400, "the request has no list \"\(list)\"") }
         guard (id?.count ?? 0) <= 1024 else { throw ServingRefusal(400, "the request's id has more than 1024 bytes") }
         (self.id, self.isBinary) = (id, isBinary)
         outputs = wanted.map { Wanted(name: $0.wanted.name, isBinary: $0.isSaid ? $0.wanted.isBinary : isBinary) }
@@ -196,8 +206,26 @@ package struct InferCall {
     }
 }
 
+extension [UInt8] {
+    /// The bytes for a reader that may refuse them.
+    func withServingBytes<Result>(_ read: (UnsafeRawBufferPointer) throws(ServingRefusal) -> Result) throws(ServingRefusal) -> Result {
+        var result: Swift.Result<Result, ServingRefusal>?
+        withUnsafeBytes { bytes in
+            do throws(ServingRefusal) { result = .success(try read(bytes)) } catch { result = .failure(error) }
+        }
+        return try result!.get()
+    }
+}
+
 /// Tensors as bytes behind the JSON (binary tensor data extension): little-endian numbers; texts with their length as 4 bytes before each.
-enum BinaryTensor {
+package enum BinaryTensor {
+    /// A tensor as it stands behind the JSON.
+    package static func bytes(_ tensor: Tensor) -> [UInt8] {
+        var bytes: [UInt8] = []
+        write(tensor, into: &bytes)
+        return bytes
+    }
+
     static func read(
         _ bytes: UnsafeRawBufferPointer, _ type: ElementType, _ shape: [Int], _ name: String, _ limits: InferCall.Limits
     ) throws(ServingRefusal) -> Tensor {

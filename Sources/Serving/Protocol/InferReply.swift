@@ -2,6 +2,15 @@ package import Inference
 
 /// An answer of the Open Inference Protocol as bytes.
 package enum InferReply {
+    /// Reads the outputs of an answer, JSON or with bytes behind it.
+    ///
+    /// - Throws: naming the output at fault, and for an answer without any.
+    package static func read(_ body: [UInt8], headerLength: Int? = nil) throws(ServingRefusal) -> [NamedTensor] {
+        try body.withServingBytes { (bytes) throws(ServingRefusal) in
+            try InferCall(bytes, list: "outputs", headerLength: headerLength).inputs
+        }
+    }
+
     /// Writes JSON, and behind it the outputs that are wanted as bytes.
     ///
     /// - Parameters:

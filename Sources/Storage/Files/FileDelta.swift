@@ -22,6 +22,9 @@ package struct FileDelta: Sendable, Equatable {
     /// In their order, from the file's beginning to its end.
     package let pieces: [Piece]
 
+    /// Bytes of the file.
+    package var size: Int64 { pieces.last?.range.upperBound ?? 0 }
+
     /// Bytes that are here.
     package var copiedBytes: Int64 {
         pieces.reduce(0) { $0 + ($1.source == nil ? 0 : Int64($1.range.count)) }

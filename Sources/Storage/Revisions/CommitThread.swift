@@ -40,12 +40,16 @@ final class CommitThread<Job: Sendable>: @unchecked Sendable {
     }
 
     /// Hands a job over; false once the thread is closed, and then the job is not performed.
-    func add(_ job: Job) -> Bool {
+    func add(_ job: Job) -> Bool { add(CollectionOfOne(job)) }
+
+    /// Hands jobs over, side by side; all of them or none.
+    func add(_ more: some Collection<Job>) -> Bool {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         if isClosed { return false }
-        jobs.append(job)
-        if jobs.count == 1 { pthread_cond_signal(condition) }
+        let wasEmpty = jobs.isEmpty
+        jobs.append(contentsOf: more)
+        if wasEmpty { pthread_cond_signal(condition) }
         return true
     }
 

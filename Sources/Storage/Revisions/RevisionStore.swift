@@ -134,6 +134,19 @@ package final class RevisionStore: Sendable {
         }
     }
 
+    /// Performs writes that have nothing to do with each other, in one transaction as far as it has room.
+    ///
+    /// - Returns: of each write, in their order, what `write` would return or throw.
+    package func writeEach(_ writes: [RevisionWrite]) async -> [Result<Int64, any Error>] {
+        guard !writes.isEmpty else { return [] }
+        return await withCheckedContinuation { continuation in
+            let answers = GatheredAnswers(count: writes.count) { continuation.resume(returning: $0) }
+            let jobs = writes.enumerated().map { index, write in RevisionCore.Job.write(write) { answers.take($0, at: index) } }
+            guard !thread.add(jobs) else { return }
+            for index in writes.indices { answers.take(.failure(RevisionError.closed), at: index) }
+        }
+    }
+
     /// Forgets the history up to a revision: rows that newer ones replaced leave the file, older watches and lists get `.compacted`.
     package func compact(to revision: Int64) async throws {
         _ = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Int64, any Error>) in
@@ -160,5 +173,26 @@ package final class RevisionStore: Sendable {
             state.listeners[collection]?[number] = nil
             if state.listeners[collection]?.isEmpty ?? false { state.listeners[collection] = nil }
         }
+    }
+}
+
+/// The answers of several writes, handed on when the last has come.
+private final class GatheredAnswers: Sendable {
+    private let state: Mutex<(answers: [Result<Int64, any Error>], missing: Int)>
+    private let done: @Sendable ([Result<Int64, any Error>]) -> Void
+
+    init(count: Int, done: @escaping @Sendable ([Result<Int64, any Error>]) -> Void) {
+        state = Mutex((Array(repeating: .failure(RevisionError.closed), count: count), count))
+        self.done = done
+    }
+
+    /// To be called once for each.
+    func take(_ answer: Result<Int64, any Error>, at index: Int) {
+        let all = state.withLock { state -> [Result<Int64, any Error>]? in
+            state.answers[index] = answer
+            state.missing -= 1
+            return state.missing == 0 ? state.answers : nil
+        }
+        if let all { done(all) }
     }
 }

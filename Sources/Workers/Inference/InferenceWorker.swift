@@ -1,4 +1,5 @@
 import Inference
+import Storage
 
 #if canImport(Glibc)
     import Glibc
@@ -12,6 +13,8 @@ package struct InferenceAssignment: Equatable, Sendable {
     package var workerName: String
     /// `MODEL_URL`: path of an ONNX file.
     package var modelPath: String
+    /// `MODEL_DIGEST`: the only file that is loaded, `sha256:` and 64 digits; nil for whatever lies there.
+    package var modelDigest: String?
 
     /// What an agent decides; nothing is checked before the worker starts.
     package init(workerName: String, modelPath: String) {
@@ -25,6 +28,7 @@ package struct InferenceAssignment: Equatable, Sendable {
             throw .missingVariable(name: "MODEL_URL", meaning: "path of the model to serve")
         }
         self.init(workerName: environment["WORKER_NAME"] ?? "infer", modelPath: path)
+        modelDigest = environment["MODEL_DIGEST"]
     }
 
     /// What `init(environment:)` reads, for the child process.
@@ -44,7 +48,11 @@ package enum InferenceWorker {
     ) -> String? {
         let (reading, writing) = (Descriptor(number: input), Descriptor(number: output))
         do {
-            let file = try ModelFile(try read(assignment.modelPath, limit: ModelLimits.edge.bytes))
+            let bytes = try read(assignment.modelPath, limit: ModelLimits.edge.bytes)
+            if let digest = assignment.modelDigest, ArtifactDigest(of: bytes).description != digest {
+                throw WorkerInputError("\(assignment.modelPath) is not the file of \(digest) that its Pod began with; restart the Pod")
+            }
+            let file = try ModelFile(bytes)
             // Looked at before ONNX Runtime's library is taken into memory.
             _ = try TabularPredictor.names(file.signature)
             let predictor = try TabularPredictor(try ONNXRuntime(candidates: libraries), file)

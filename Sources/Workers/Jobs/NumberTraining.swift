@@ -34,6 +34,8 @@ struct NumberTraining {
             } else {
                 try NumberLearner(first: table, made)
             }
+        if let earlier, try KnowledgeOrigin(settings)?.isTaken == true { try learner.takeOver(keepsRows: made.keepsRows, source: earlier) }
+        if settings["STATE_ROWS"] == "kept" { learner.keepRows() }
         let number = try settings.integer("ROUND", default: learner.nextRound, in: learner.nextRound...Int(Int32.max))!
         context.say("round \(number): \(table.count) rows of \(files.paths.joined(separator: ", "))")
         let round = try learner.learn(table, round: number)

@@ -1,6 +1,7 @@
 import Inference
 import Learning
 import Resources
+import Serving
 import ThermalComfort
 
 /// When a prediction is so unsure that its row is worth a label: `HEM_NAME`, `HEM_PARAMETERS`, one of `HardExampleFilter`.
@@ -151,6 +152,21 @@ final class RowJudge {
 
     /// Whether its inputs are named by a table's columns.
     var isTabular: Bool { if case .tensors = engine { false } else { true } }
+
+    /// Inputs of a model that no table's columns fit; none of others.
+    var inputs: [TensorSpec] { if case .tensors(let model) = engine { model.signature.inputs } else { [] } }
+
+    /// Answers a model's own inputs.
+    ///
+    /// - Parameter inputs: in any order.
+    /// - Returns: all outputs, copied.
+    /// - Throws: `ServingRefusal` naming the input at fault; `InferenceError`.
+    func outputs(of inputs: [NamedTensor]) throws -> [NamedTensor] {
+        guard case .tensors(let model) = engine, let tensors = try InputOrder.tensors(for: inputs, model.signature.inputs) else {
+            throw InferenceRefusal(400, "the model takes \(self.inputs.map(\.name).joined(separator: ", "))")
+        }
+        return zip(model.outputs, try model.run(tensors)).map { NamedTensor($0.name, $1.copied) }
+    }
 
     /// In the order of an answer's columns; none where a number is estimated.
     var classNames: [String] { if case .classes(let models) = engine { models.main.classNames } else { [] } }

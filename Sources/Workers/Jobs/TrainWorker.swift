@@ -130,12 +130,15 @@ private struct TabularTraining {
             total: try job.boostingRounds * (PartialPooling.foldCount + 1), unit: "rounds", message: "learning from \(table.count) rows",
             context)
         let made = try job.learnerSettings(keepsRows: try TrainWorker.keepsRows(files, settings), library, tick: { counter.tick() })
+        let origin = try KnowledgeOrigin(settings)
         var learner =
             if let earlier {
                 try TabularLearner(state: try WorkerFile.read(earlier, limit: WorkerFile.stateBytesMax), source: earlier, made)
             } else {
                 try TabularLearner(first: table, made)
             }
+        if let earlier, origin?.isTaken == true { try learner.takeOver(keepsRows: made.keepsRows, source: earlier) }
+        if settings["STATE_ROWS"] == "kept" { learner.keepRows() }
         let number = try settings.integer("ROUND", default: learner.nextRound, in: learner.nextRound...Int(Int32.max))!
         context.say("round \(number): \(table.count) rows of \(files.paths.joined(separator: ", "))")
         let round = try learner.learn(table, round: number)
@@ -158,7 +161,8 @@ private struct TabularTraining {
             models[model.round] = ModelFacts(name: name, digest: ArtifactDigest(of: file).hex, sizeBytes: file.count)
         }
         try TrainWorker.writePlaces(settings, files, earlier: earlier, to: output) { try learner.schema.places($0) }
-        let record = try TabularRecord(settings, learner, round, models, datasets: try files.datasets(), earlier: earlier).record
+        var record = try TabularRecord(settings, learner, round, models, datasets: try files.datasets(), earlier: earlier).record
+        try KnowledgeOrigin(settings)?.mark(&record, state: earlier)
         try WorkerFile.write(plan.json.bytes(order: .sorted), output, WorkerFile.serving)
         try WorkerFile.write(try learner.state(hasModels: false), output, WorkerFile.signs)
         try WorkerFile.write(Array(try record.canonical().json()), output, WorkerFile.round)

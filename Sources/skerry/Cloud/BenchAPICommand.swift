@@ -98,7 +98,7 @@ struct BenchAPICommand: AsyncParsableCommand {
     }
 
     /// After a start, until what the start took is given back (`HeapKeeper`).
-    private static let settlingSeconds = 22
+    private static let settlingSeconds = 25
 
     private func measureEtcd(_ folder: String, _ table: inout AlignedTable) async throws {
         guard let program = EtcdBench.program else {
@@ -149,6 +149,7 @@ struct BenchAPICommand: AsyncParsableCommand {
             add("list of \(objects) Pods, \(name)", time * 1000, "ms")
             add("  size", Double(bytes) / 1e6, "MB")
         }
+        add("memory of a watch by itself, its connection not counted", try await bench.watchBytes(20_000) / 1000, "kB", decimals: 2)
         bench.close()
     }
 
@@ -298,6 +299,23 @@ final class APIBench: Sendable {
 
     private func request(_ method: String, _ path: String, _ query: String, accept: String) -> HTTPRequest {
         HTTPRequest(method: method, path: path, query: query, headers: ["Authorization": "Bearer \(token)", "Accept": accept])
+    }
+
+    /// Memory of a watch without a connection, in bytes.
+    func watchBytes(_ count: Int) async throws -> Double {
+        // What is free must not be taken for them.
+        HeapKeeper.giveBack()
+        let before = HeapKeeper.heapBytes ?? 0
+        var streams: [any HTTPBodyStream] = []
+        defer { for stream in streams { stream.stop() } }
+        for _ in 0..<count {
+            let response = await server.respond(
+                to: request("GET", "/api/v1/pods", "watch=true&resourceVersion=\(store.revision)", accept: "application/json"))
+            guard case .stream(let stream) = response.body else { throw CloudError("a watch was answered \(response.status)") }
+            stream.start {}
+            streams.append(stream)
+        }
+        return Double((HeapKeeper.heapBytes ?? 0) - before) / Double(count)
     }
 
     func list(accept: String) async throws -> (seconds: Double, bytes: Int) {

@@ -78,6 +78,13 @@ private final class BenchAgent: LinkPeer {
         var bodies: [UInt64: [UInt8]] = [:]
         var reported = 0
         var reportsLeft = 0
+        var received = Received()
+    }
+
+    /// What the cloud has sent and asked for.
+    struct Received {
+        var objects = 0
+        var inventories = 0
     }
 
     let name: String
@@ -106,6 +113,14 @@ private final class BenchAgent: LinkPeer {
     var isClosed: Bool { state.withLock { $0.isClosed } }
     var reported: Int { state.withLock { $0.reported } }
     var unanswered: Int { state.withLock { $0.replica.outbox.unansweredCount } }
+    /// What has come since the last time; it is counted anew then.
+    func takeReceived() -> Received {
+        state.withLock { state in
+            defer { state.received = Received() }
+            return state.received
+        }
+    }
+
     /// Numbers of the changes that have come since the last time, and when each did; then they are forgotten.
     func takeArrivals() -> [(number: Int, at: Duration)] {
         state.withLock { state in
@@ -130,7 +145,9 @@ private final class BenchAgent: LinkPeer {
         for effect in effects {
             switch effect {
             case .send(let message): state.link?.send(message)
-            case .welcomed: state.backoff.succeeded()
+            case .welcomed(let welcome):
+                state.backoff.succeeded()
+                if welcome.wantsInventory { state.received.inventories += 1 }
             case .compared(let isSame): state.isSynced = isSame
             case .end:
                 state.link?.close()
@@ -161,6 +178,7 @@ private final class BenchAgent: LinkPeer {
     private func note(_ operation: EdgeReplica.Operation, _ state: inout State) {
         switch operation {
         case .putObject(ref, _, let bytes):
+            state.received.objects += 1
             bytes.withUnsafeBytes { bytes in
                 guard let number = BenchWatcher.number(behind: Self.mark, in: bytes) else { return }
                 state.arrivals.append((Int(number), now))
@@ -262,19 +280,26 @@ private struct HubBench: Sendable {
         add("\(nodes) sessions, all in sync after", (.now - connecting) / .seconds(1), "s")
         self.add(joining.soFar, per: nodes, "session", &table)
         // Until what the handshakes took is given back (`HeapKeeper`).
-        try await Task.sleep(for: .seconds(22))
+        try await Task.sleep(for: .seconds(25))
         add("  memory a session", (cloud.memoryMB - memory) * 1000 / Double(nodes), "kB")
         let idle = cloud.cpuSeconds
         try await Task.sleep(for: .seconds(10))
         add("  CPU of the cloud while idle, Leases renewed", (cloud.cpuSeconds - idle) * 10, "% of a core")
         try await measureChanges(agents, client, cloud, &table)
         try await measureReports(agents, cloud, &table)
+        for agent in agents { _ = agent.takeReceived() }
         cloud.crash()
         let restarting = ContinuousClock.now
         (cloud, port) = try await self.start(port: port)
         add("cloud killed and ready again after", (.now - restarting) / .seconds(1), "s")
+        let asking = Task { await ask(client) }
         try await until { agents.allSatisfy(\.isSynced) }
         add("  all \(nodes) back and in sync after", (.now - restarting) / .seconds(1), "s")
+        asking.cancel()
+        self.add(await asking.value, &table)
+        let received = agents.map { $0.takeReceived() }
+        add("  inventories asked for meanwhile", Double(received.reduce(0) { $0 + $1.inventories }), "", decimals: 0)
+        add("  objects sent to nodes again", Double(received.reduce(0) { $0 + $1.objects }), "", decimals: 0)
         dialling.cancel()
         await dialling.value
         await client.close()
@@ -393,6 +418,64 @@ private struct HubBench: Sendable {
         ])
         add(cpu, per: count, "report", &table)
         try await until { reporting.allSatisfy { $0.unanswered == 0 } }
+    }
+
+    // MARK: The API while nodes come back
+
+    private struct Answers {
+        /// Of reads and writes, from when each was due, in milliseconds.
+        var latencies: [Double] = []
+        var failures = 0
+    }
+
+    /// Asks the API twenty times a second until the task is cancelled, in turn to read a Node and to write an object that no node needs.
+    private func ask(_ client: RESTClient) async -> Answers {
+        let key = ObjectKey(namespace: "default", name: "bench")
+        let settings = ResourceKind(group: "", version: "v1", kind: "ConfigMap", plural: "configmaps")
+        return await withTaskGroup(of: Double?.self) { group in
+            let begin = ContinuousClock.now
+            var number = 0
+            while !Task.isCancelled {
+                let due = begin + .milliseconds(50 * number)
+                try? await Task.sleep(until: due)
+                let turn = number
+                number += 1
+                // What is under way when everybody is back is waited for.
+                group.addTask {
+                    await Task.detached {
+                        do {
+                            if turn % 2 == 0 {
+                                _ = try await client.get(.node, ObjectKey(name: "node-\(turn % nodes)"))
+                            } else {
+                                _ = try await client.patch(settings, key, Self.settings(turn), part: .whole)
+                            }
+                        } catch { return nil }
+                        return (.now - due) / .milliseconds(1)
+                    }.value
+                }
+            }
+            var answers = Answers()
+            for await latency in group { if let latency { answers.latencies.append(latency) } else { answers.failures += 1 } }
+            return answers
+        }
+    }
+
+    private static func settings(_ turn: Int) -> ObjectPatch {
+        let object: JSON = [
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["namespace": "default", "name": "bench"],
+            "data": ["turn": .string("\(turn)")],
+        ]
+        return ObjectPatch(.apply, object, fieldManager: "bench", isForced: true)
+    }
+
+    private func add(_ answers: Answers, _ table: inout AlignedTable) {
+        let latencies = answers.latencies.sorted()
+        table.rows.append(["  requests to the API meanwhile, answered", String(latencies.count), ""])
+        table.rows.append(["    refused or failed", String(answers.failures), ""])
+        for (name, share) in [("p50", 0.5), ("p99", 0.99)] where !latencies.isEmpty {
+            let value = latencies[min(latencies.count - 1, Int(Double(latencies.count) * share))]
+            table.rows.append(["    \(name)", fixed(value, decimals: 1), "ms"])
+        }
     }
 
     // MARK: Surroundings

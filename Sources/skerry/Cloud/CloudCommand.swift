@@ -118,9 +118,9 @@ struct CloudServeCommand: AsyncParsableCommand {
         let questions = NodeQuestions(calls: hub)
         let ownNode =
             node
-            ? try CloudNode(
+            ? try await CloudNode(
                 service, cloud: hub, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node",
-                environment: Self.environment
+                inferenceThreads: settings.inferenceThreads, environment: Self.environment
             ) { (key, question) async throws(APIStatus) -> [UInt8] in try await joint.ask(key, by: CloudNode.name, question) } : nil
         let api = APIServer(
             service: service, tokens: tokens, programVersion: Skerry.configuration.version,
@@ -179,7 +179,8 @@ struct CloudServeCommand: AsyncParsableCommand {
     private static func hub(_ service: ObjectService) -> CloudHub {
         CloudHub(
             client: ServiceClient(service, user: User(name: "system:skerry:hub", groups: ["system:masters"])),
-            nodeClient: { AuthorizedClient.node($0, service) }, environment: .process(environment.now))
+            nodeClient: { AuthorizedClient.node($0, service) },
+            renewal: { await service.renewLeases(of: $0, manager: AuthorizedClient.nodeManager) }, environment: .process(environment.now))
     }
 
     /// What every cluster does by itself.

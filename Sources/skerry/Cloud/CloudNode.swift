@@ -26,36 +26,40 @@ struct CloudNode {
     /// What its workers serve.
     private let models = ModelProxy()
     /// The API of its agent: the node's copy of its objects.
-    private let hub: EdgeHub
+    private let copy: NodeCopy
     private let dialer: OwnNodeDialer
     /// Tokens for its Pods; they are told where the server is before it runs.
     let tokens: CloudTokens
     private let folder: String
+    private let threads: InferenceThreads
 
     /// - Parameters:
     ///   - cloud: the other end of its link.
     ///   - artifacts: the cloud's files, used as they lie there.
     ///   - folder: where its Pods' files lie, and its copy.
+    ///   - inferenceThreads: that compute for models at once; nil for as many as there are cores.
     init(
-        _ service: ObjectService, cloud: CloudHub, tokens: CloudTokens, artifacts: ArtifactStore, folder: String,
+        _ service: ObjectService, cloud: CloudHub, tokens: CloudTokens, artifacts: ArtifactStore, folder: String, inferenceThreads: Int?,
         environment: APIEnvironment, upward: @escaping @Sendable (ObjectKey, [UInt8]) async throws(APIStatus) -> [UInt8]
-    ) throws {
+    ) async throws {
         self.tokens = tokens
         self.folder = folder
         let version = Skerry.configuration.version
-        let settings = ProcessRuntime.Settings(
+        var settings = ProcessRuntime.Settings(
             folder: folder, worker: [programPath(), "worker"], controlGroup: controlGroupName(folder), programVersion: version)
+        settings.permits = InferenceThreads.path(folder)
         let runtime = try ProcessRuntime(settings)
-        let store = try EdgeStore(
-            .file("\(folder)/edge.db"), key: try EdgeNode.key("\(folder)/node.key"), random: { .random(in: 0 ... .max) })
-        hub = try EdgeHub(store: store, program: version, environment: .process(environment.now))
+        let threads = try InferenceThreads(folder: folder, own: inferenceThreads)
+        self.threads = threads
+        copy = try await NodeCopy(folder: folder, now: environment.now)
         let user = User(name: "system:node:\(Self.name)", groups: ["system:nodes", "system:authenticated"])
         dialer = OwnNodeDialer(node: Self.name, cloud: cloud, client: ServiceClient(service, user: user, fieldManager: "kubelet"))
         let begin = ContinuousClock.now
         var configuration = NodeAgent.Configuration(
-            nodeName: Self.name, address: machineAddress(), client: hub, runtime: runtime,
+            nodeName: Self.name, address: machineAddress(), client: copy.hub, runtime: runtime,
             facts: MachineFacts(
-                folder: folder, runtimeVersion: runtime.version, programVersion: version, more: { WorkerLibraries.conditions() }),
+                folder: folder, runtimeVersion: runtime.version, programVersion: version,
+                more: { WorkerLibraries.conditions() + [threads.condition] }),
             now: { Moment(time: environment.now(), uptime: begin.duration(to: .now)) }, random: environment.random,
             report: { writeError($0) })
         configuration.labels = [Self.role: ""]
@@ -76,8 +80,11 @@ struct CloudNode {
     func run() async {
         let server = await listen()
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { await hub.run(dialer, calls: agent.calls) }
+            group.addTask { await copy.hub.run(dialer, calls: agent.calls) }
+            group.addTask { await threads.follow(copy.hub, node: Self.name) }
             group.addTask {
+                await copy.awaitTrust()
+                if Task.isCancelled { return }
                 do { try await agent.run() } catch { writeError("node \(Self.name) does not run: \(error)") }
             }
         }
@@ -94,10 +101,13 @@ struct CloudNode {
             String(decoding: $0, as: UTF8.self)
         }
         let ports = (known.map { [$0] } ?? []) + KeptPort.choices(ephemeral: ephemeral) + [0]
+        // Tensors come here too.
+        var limits = HTTPLimits()
+        limits.bodyBytesMax = 32 << 20
         do {
             let server = try await HTTPServer.start(
-                host: "127.0.0.1", anyOf: ports, tls: nil,
-                responder: WorkerResponder(door: agent.workerDoor, others: nil, models: models))
+                host: "127.0.0.1", anyOf: ports, tls: nil, limits: limits,
+                responder: WorkerResponder(door: agent.workerDoor, others: nil, models: models, threads: threads))
             agent.takeReports(at: "http://127.0.0.1:\(server.port)")
             if server.port != known { keep(server.port, in: file) }
             return server

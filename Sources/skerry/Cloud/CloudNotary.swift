@@ -62,17 +62,40 @@ struct NodeModelTrust: ModelTrustDoor {
     let client: any ObjectClient
 
     func refusal(of model: JSON, version: Int64, files: [String: String]) async -> ModelRefusal? {
-        let map: JSON?
-        do throws(APIStatus) { map = try await client.get(KnownKinds.configMap, ModelKeys.key) } catch {
-            guard error.code == 404 else { return ModelRefusal("the list of trusted keys cannot be read: \(error.message)") }
-            map = nil
-        }
-        let policy = (model["spec"]?["signature"]?.string).flatMap { ModelTrust.Policy(rawValue: $0) } ?? .unsaid
         do {
-            let keys = try TrustedKeys.read(ModelKeys.all(map)).map(\.key)
+            let map = try await list()
+            let wish = (model["spec"]?["signature"]?.string).flatMap { ModelTrust.Policy(rawValue: $0) } ?? .unsaid
             let signature = ModelVersions(model).version(version)?["signature"]?.string
-            _ = try ModelTrust(keys).check(signature: signature, files: files, policy: policy, isVersion: version > 0)
+            _ = try ModelTrust(try Self.keys(map)).check(
+                signature: signature, files: files, policy: ModelKeys.isDemanded(map) ? .required : wish, isVersion: version > 0)
             return nil
         } catch { return ModelRefusal("\(error)", isUnsigned: error as? ModelSignatureError == .missing) }
+    }
+
+    func isDemandedOfAll() async -> Bool {
+        do { return ModelKeys.isDemanded(try await list()) } catch { return true }
+    }
+
+    func refusal(ofFile digest: String, signature: String?) async -> ModelRefusal? {
+        do {
+            let trust = ModelTrust(try Self.keys(try await list()))
+            guard let signature else {
+                return ModelRefusal(
+                    "it is not signed, and a signature is asked for; lay one beside it as FILE.sig (skerry model pull brings a version's as model.sig), or push the model: skerry model push",
+                    isUnsigned: true)
+            }
+            _ = try trust.verify(signature, file: digest)
+            return nil
+        } catch { return ModelRefusal("\(error)") }
+    }
+
+    private static func keys(_ map: JSON?) throws -> [ModelVerifyingKey] { try TrustedKeys.read(ModelKeys.all(map)).map(\.key) }
+
+    /// Nil where there is none.
+    private func list() async throws -> JSON? {
+        do throws(APIStatus) { return try await client.get(KnownKinds.configMap, ModelKeys.key) } catch {
+            guard error.code == 404 else { throw CloudError("the list of trusted keys cannot be read: \(error.message)") }
+            return nil
+        }
     }
 }

@@ -24,6 +24,8 @@ struct CloudSettings {
     var auditFilesMax = 4
     /// A node that was not heard of for so long counts as silent.
     var nodeGraceSeconds: Int64 = 40
+    /// Threads that compute for models at once on the cloud's own node; nil for as many as there are cores.
+    var inferenceThreads: Int?
 
     /// What every setting is without a file.
     init() {}
@@ -70,6 +72,7 @@ struct CloudSettings {
         if let value = try file.flag("audit.enabled") { isAudited = value }
         if let value = try file.bytes("audit.fileBytesMax", in: 64 << 10...1 << 30) { auditBytesMax = value }
         if let value = try file.count("audit.filesMax", in: 1...100) { auditFilesMax = value }
+        if let value = try file.count("node.inferenceThreads", in: 1...256) { inferenceThreads = value }
         if let value = try file.duration("nodes.grace", in: .seconds(5) ... .seconds(3600)) { nodeGraceSeconds = value.components.seconds }
     }
 

@@ -1,4 +1,5 @@
 import Dispatch
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -10,6 +11,11 @@ import Dispatch
 final class TerminationSignals {
     private let source: any DispatchSourceRead
     private let stream: AsyncStream<Void>
+    private final class Arrival: Sendable { let isThere = Atomic(false) }
+    private let arrival = Arrival()
+
+    /// One has come; `first` then returns at once.
+    var hasCome: Bool { arrival.isThere.load(ordering: .relaxed) }
 
     init() {
         let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
@@ -22,9 +28,11 @@ final class TerminationSignals {
         }
         source = DispatchSource.makeReadSource(fileDescriptor: ends[0])
         let readEnd = ends[0]
-        source.setEventHandler {
+        source.setEventHandler { [arrival] in
             var byte: UInt8 = 0
-            if read(readEnd, &byte, 1) == 1 { continuation.yield() }
+            guard read(readEnd, &byte, 1) == 1 else { return }
+            arrival.isThere.store(true, ordering: .relaxed)
+            continuation.yield()
         }
         source.resume()
         // A handler stands at once; a source of Dispatch for signals only a moment later, and what is ignored until then is lost.

@@ -25,19 +25,29 @@ struct EdgeAgent {
     private let local: LocalAPI
     private let pods: LocalPods
     private let files: EdgeFiles
+    private let threads: InferenceThreads
+    private let hub: EdgeHub
+    private let node: String
     private let socket: AgentSocket
 
     /// - Parameters:
     ///   - membership: the name that the cloud knows this machine by, and the way to it.
     ///   - folder: of the edge; the files of its Pods lie in `pods` below it.
     ///   - bandwidth: what files may take of the link; nil for all of it.
-    init(_ membership: EdgeMembership, hub: EdgeHub, folder: String, bandwidth: ByteRate? = nil) async throws {
+    ///   - inferenceThreads: that compute for models at once; nil for as many as there are cores.
+    init(
+        _ membership: EdgeMembership, hub: EdgeHub, folder: String, bandwidth: ByteRate? = nil, inferenceThreads: Int? = nil
+    ) async throws {
         let node = membership.identity.node
+        (self.hub, self.node) = (hub, node)
         files = try EdgeFiles(folder: folder, hub: hub, membership, bandwidth: bandwidth, now: { Self.environment.now().seconds })
         let version = Skerry.configuration.version
-        let settings = ProcessRuntime.Settings(
+        var settings = ProcessRuntime.Settings(
             folder: folder + "/pods", worker: [programPath(), "worker"], controlGroup: controlGroupName(folder), programVersion: version)
+        settings.permits = InferenceThreads.path(settings.folder)
         let runtime = try ProcessRuntime(settings)
+        let threads = try InferenceThreads(folder: settings.folder, own: inferenceThreads)
+        self.threads = threads
         let begin = ContinuousClock.now
         socket = try AgentSocket(folder: folder, isMade: true)
         let own = folder + "/local.db"
@@ -49,7 +59,8 @@ struct EdgeAgent {
         var configuration = NodeAgent.Configuration(
             nodeName: node, address: machineAddress(), client: hub, runtime: runtime,
             facts: MachineFacts(
-                folder: folder, runtimeVersion: runtime.version, programVersion: version, more: { WorkerLibraries.conditions() }),
+                folder: folder, runtimeVersion: runtime.version, programVersion: version,
+                more: { WorkerLibraries.conditions() + [threads.condition] }),
             now: { Moment(time: Self.environment.now(), uptime: begin.duration(to: .now)) }, random: Self.environment.random,
             report: { writeError($0) })
         configuration.files = files.files
@@ -87,6 +98,7 @@ struct EdgeAgent {
             }
             group.addTask { await local.run() }
             group.addTask { await files.run() }
+            group.addTask { await threads.follow(hub, node: node) }
         }
     }
 
@@ -98,7 +110,7 @@ struct EdgeAgent {
         limits.bodyBytesMax = 32 << 20
         let server = try await HTTPServer.start(
             host: host, port: port, tls: nil, limits: limits,
-            responder: WorkerResponder(door: agent.workerDoor, others: local, models: models))
+            responder: WorkerResponder(door: agent.workerDoor, others: local, models: models, threads: threads))
         agent.takeReports(at: "http://\(host.contains(":") ? "[\(host)]" : host):\(server.port)")
         return server
     }

@@ -39,8 +39,16 @@ struct EdgeRunCommand: AsyncParsableCommand {
             "Bytes a second of the link that files may take, both ways together: 64k, 2M (default: no bound). The cloud may set a lower one: kubectl annotate node NAME \(EdgeFiles.bandwidthAnnotation)=500k."
     )
     var bandwidth: ByteRate?
+    @Option(
+        help:
+            "Threads that compute for models at once, over all models of this node (default: as many as the machine has cores). The cloud may set fewer: kubectl annotate node NAME \(InferenceThreads.annotation)=1."
+    )
+    var inferenceThreads: Int?
 
     func validate() throws {
+        if let inferenceThreads, !(1...256).contains(inferenceThreads) {
+            throw ValidationError("--inference-threads must be 1 to 256, found \(inferenceThreads)")
+        }
         guard let (host, _) = CloudSettings.address(listen), host.hasPrefix("127.") || host == "::1" || host == "localhost" else {
             throw ValidationError(
                 "--listen \(listen): expected an address of the loopback and a port, as 127.0.0.1:7480; what is shown there asks for no name"
@@ -56,8 +64,13 @@ struct EdgeRunCommand: AsyncParsableCommand {
             EdgeMembership.Environment(
                 now: { Int64(time(nil)) }, report: { writeError($0) }, userAgent: "skerry/\(Skerry.configuration.version)"))
         writeError("node \(membership.identity.node) of \(membership.identity.address)")
-        let node = try await EdgeNode(folder: dataDir, membership)
-        let agent = try await EdgeAgent(membership, hub: node.hub, folder: dataDir, bandwidth: bandwidth)
+        let opened = try await FullDisk.awaited(dataDir, isEnding: { signals.hasCome }) {
+            let node = try await EdgeNode(folder: dataDir, membership)
+            let agent = try await EdgeAgent(
+                membership, hub: node.hub, folder: dataDir, bandwidth: bandwidth, inferenceThreads: inferenceThreads)
+            return (node, agent)
+        }
+        guard let (node, agent) = opened else { return }
         let (host, port) = CloudSettings.address(listen)!
         let owner = try await agent.listenToOwner()
         let server = try await agent.listen(host: host, port: port)

@@ -22,24 +22,12 @@ import Storage
 struct EdgeNode: Sendable {
     /// The API of this node's programs.
     let hub: EdgeHub
+    private let copy: NodeCopy
     private let client: WebSocketClient
-    /// Lies there from the moment a damaged copy is set aside until the new one is whole.
-    private let renewalMark: String
 
     init(folder: String, _ membership: EdgeMembership) async throws {
-        let (path, key, mark) = ("\(folder)/edge.db", try Self.key("\(folder)/node.key"), "\(folder)/edge.db.renewed")
-        renewalMark = mark
-        hub = try await DamagedCopy.replaced(path) { error in
-            let file = try WholeFile(path: mark, isPrivate: true)
-            try file.commit()
-            writeError(
-                "\(path) is damaged (\(error.message)) and kept as \(path).damaged; this node's objects are fetched from the cloud again, reports that the cloud had not answered are lost"
-            )
-        } open: {
-            try EdgeHub(
-                store: try EdgeStore(.file(path), key: key, random: { UInt64.random(in: 0 ... .max) }),
-                program: Skerry.configuration.version, environment: .process { Timestamp(seconds: Int64(time(nil))) })
-        }
+        copy = try await NodeCopy(folder: folder) { Timestamp(seconds: Int64(time(nil))) }
+        hub = copy.hub
         let identity = membership.identity
         client = WebSocketClient(host: identity.host, port: identity.port, limits: WebSocketLink.limits) { membership.trust }
     }
@@ -52,18 +40,8 @@ struct EdgeNode: Sendable {
         await client.close()
     }
 
-    /// Returns once the copy is to be relied on: at once, unless it was begun anew. What it does not show before may be running all the same.
-    func awaitCopy() async {
-        guard access(renewalMark, F_OK) == 0 else { return }
-        writeError("Pods stay as they are until the cloud has said which there are")
-        while !Task.isCancelled {
-            if await hub.status.isSynced {
-                unlink(renewalMark)
-                return
-            }
-            try? await Task.sleep(for: .milliseconds(200))
-        }
-    }
+    /// Returns once the copy is to be relied on.
+    func awaitCopy() async { await copy.awaitTrust() }
 
     /// A node's key, made the first time.
     static func key(_ path: String) throws -> NodeKey {

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Identity
 import Inference
 import Resources
 
@@ -115,12 +116,14 @@ struct EdgeDeployCommand: AsyncParsableCommand {
         discussion: """
             FILE is a manifest of Pods and ConfigMaps in YAML or JSON: they lie in the namespace skerry-local of this node and stay, over
             restarts, until 'skerry edge remove POD'. Or it is a model (.onnx): it is checked, copied into the node's folder, and a worker \
-            process of its own loads it, as Pod NAME. The worker is asked on its standard input; this version has no port for it.
+            process of its own serves it, as Pod NAME and under /v2/models/NAME of the node's port.
             """)
 
     @OptionGroup var node: NodeOptions
     @Argument(help: "A manifest, or a model that ends in .onnx.") var file: String
     @Option(help: "Name of a model's Pod (default: that of the file).") var name: String?
+    @Option(help: "Signature of a model, which a cluster may ask for (default: FILE.sig, or model.sig beside it, where there is one).")
+    var signature: String?
 
     func run() async throws {
         let objects = try file.hasSuffix(".onnx") ? [model()] : LocalManifest.read(file)
@@ -140,7 +143,14 @@ struct EdgeDeployCommand: AsyncParsableCommand {
             throw CloudError("cannot read \(file): \(error)")
         }
         do { _ = try ModelFile(bytes) } catch { throw CloudError("\(file): \(error)") }
-        return try LocalManifest.pod(ofModel: bytes, name: name, folder: node.dataDir)
+        return try LocalManifest.pod(ofModel: bytes, signature: try signatureBytes(), name: name, folder: node.dataDir)
+    }
+
+    private func signatureBytes() throws -> [UInt8]? {
+        let folder = file.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        let beside = [file + ".sig", (folder.isEmpty ? "." : folder) + "/" + ModelFolder.signatureName]
+        guard let path = signature ?? beside.first(where: { ModelKeyFile.isThere($0) }) else { return nil }
+        return try ModelKeyFile.read(path, bytesMax: ModelSignature.bytesMax)
     }
 }
 

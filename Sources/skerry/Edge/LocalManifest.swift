@@ -40,23 +40,31 @@ enum LocalManifest {
         return lines.split(omittingEmptySubsequences: true, whereSeparator: isMarker).map { Array($0.joined(separator: [0x0a])) }
     }
 
-    /// A Pod whose worker loads a model; the model is copied below the node's folder, named by its digest.
-    static func pod(ofModel bytes: [UInt8], name: String, folder: String) throws -> JSON {
+    /// A Pod whose worker loads a model; the model is copied below the node's folder, named by its digest, with its signature beside it.
+    static func pod(ofModel bytes: [UInt8], signature: [UInt8]?, name: String, folder: String) throws -> JSON {
         guard let root = realPath(folder) else { throw CloudError("--data-dir \(folder): \(String(cString: strerror(errno)))") }
         let models = root + "/models"
         try FileManager.default.createDirectory(atPath: models, withIntermediateDirectories: true)
         let path = "\(models)/\(ArtifactDigest(of: bytes).hex).onnx"
-        let file = try WholeFile(path: path, isPrivate: false)
-        try file.write(bytes)
-        try file.commit()
+        for (path, bytes) in [(path + ".sig", signature), (path, bytes)] {
+            guard let bytes else { continue }
+            let file = try WholeFile(path: path, isPrivate: false)
+            try file.write(bytes)
+            try file.commit()
+        }
         return [
-            "apiVersion": "v1", "kind": "Pod", "metadata": ["name": .string(name), "labels": ["skerry.io/model": .string(name)]],
+            "apiVersion": "v1", "kind": "Pod",
+            // It reports where it listens, and the node's port answers for it.
+            "metadata": ["name": .string(name), "labels": ["skerry.io/model": .string(name), "jobs.skerry.io/worker": "true"]],
             "spec": [
                 "terminationGracePeriodSeconds": 5,
                 "containers": [
                     [
-                        "name": "worker", "image": .string(ProcessRuntime.builtinImage), "args": ["infer"], "stdin": true,
-                        "env": [["name": "MODEL_URL", "value": .string(path)]],
+                        "name": "worker", "image": .string(ProcessRuntime.builtinImage), "args": ["infer"],
+                        "env": [
+                            ["name": "MODEL_URL", "value": .string(path)], ["name": "MODEL_NAME", "value": .string(name)],
+                            ["name": "INFERENCE_PORT", "value": "0"],
+                        ],
                     ]
                 ],
             ],

@@ -14,7 +14,7 @@ struct ModelKeysCommand: AsyncParsableCommand {
             """,
         subcommands: [
             ModelKeysListCommand.self, ModelKeysShowCommand.self, ModelKeysAddCommand.self, ModelKeysRemoveCommand.self,
-            ModelKeysRotateCommand.self, ModelKeysCreateCommand.self,
+            ModelKeysRotateCommand.self, ModelKeysCreateCommand.self, ModelKeysDemandCommand.self,
         ], defaultSubcommand: ModelKeysListCommand.self)
 }
 
@@ -187,5 +187,28 @@ struct ModelKeysCreateCommand: ParsableCommand {
             try output.commit()
         }
         try say("\(file) signs, \(file).pub verifies")
+    }
+}
+
+struct ModelKeysDemandCommand: AsyncParsableCommand {
+    enum Extent: String, ExpressibleByArgument, CaseIterable { case all, models }
+
+    static let configuration = CommandConfiguration(
+        commandName: "demand", abstract: "Have nodes load nothing unsigned ('all'), or what each Model asks for ('models', as at first).",
+        discussion: """
+            With 'all' files are meant too that a Model names by a path or a digest, and those that 'skerry edge deploy' and Pods of the built-in \
+            worker take from the node itself: a signature is to lie beside them, as FILE.sig or model.sig.
+            """)
+
+    @OptionGroup var cluster: ClusterOptions
+    @Argument(help: "all or models.") var extent: Extent
+
+    func run() async throws {
+        try await cluster.with { client, _ in
+            try await KeyList(client: client).change { list in
+                list[path: ["metadata", "annotations", ModelKeys.demandAnnotation]] = extent == .all ? "required" : nil
+            }
+        }
+        try say(extent == .all ? "nodes load nothing unsigned" : "nodes load what each Model asks for")
     }
 }

@@ -95,6 +95,65 @@ import Testing
         #expect(second.path == "/home/data/streams/1/answers.jsonl" && second.bytesMax == 65536 && second.format == .json)
     }
 
+    @Test func `the worker gets the Model's resources, and a Model says on which node they were not enough`() async throws {
+        var cluster = try await JobCluster(nodes: ["edge-1"])
+        try await cluster.makeModel("little", url: "/models/small/little.onnx")
+        let resources: JSON = ["limits": ["cpu": "500m", "memory": "64Mi"], "requests": ["cpu": "100m"]]
+        try await Self.place(cluster, ["nodes": ["edge-1"], "resources": resources])
+        #expect(await cluster.rest())
+        let given = try Self.pod(cluster)["containers"]?.array?.first?["resources"]
+        #expect(given == resources)
+        let set = try #require(Self.set(cluster))
+        let owner: JSON = [
+            "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "little-serve", "uid": set["metadata"]?["uid"] ?? "", "controller": true,
+        ]
+        try await cluster.server.create(
+            .pod,
+            [
+                "metadata": ["name": "little-serve-x", "namespace": "default", "ownerReferences": [owner]],
+                "spec": ["nodeName": "edge-9", "containers": [["name": "infer", "image": "skerry/worker:builtin"]]],
+            ])
+        func end(_ reason: String) async throws {
+            let ended: JSON = [
+                "status": [
+                    "containerStatuses": [["name": "infer", "lastState": ["terminated": ["reason": .string(reason), "exitCode": 137]]]]
+                ]
+            ]
+            try await cluster.server.patch(
+                .pod, ObjectKey(namespace: "default", name: "little-serve-x"), ObjectPatch(.merge, ended), part: .status)
+        }
+        try await end("OOMKilled")
+        #expect(await cluster.rest())
+        func condition() -> JSON? {
+            cluster.find(JobCluster.model, "little")?["status"]?["conditions"]?.array?.first { $0["type"] == "OutOfMemory" }
+        }
+        let told = try #require(condition())
+        #expect(
+            told["status"] == "True" && told["message"]?.string?.contains("edge-9") ?? false
+                && told["message"]?.string?.contains("64Mi") ?? false)
+        let events = cluster.server.all(.event).filter { $0["reason"] == "OutOfMemory" }
+        #expect(events.count == 1 && events[0]["involvedObject"]?["kind"] == "Model")
+        try await end("Error")
+        #expect(await cluster.rest())
+        #expect(condition()?["status"] == "False")
+    }
+
+    static let wrongResources: [(JSON, String)] = [
+        (["limits": ["memory": "lots"]], "spec.resources.limits.memory"), (["limits": ["memory": "8Mi"]], "at least 32Mi"),
+        (["limits": ["memory": "-64Mi"]], "greater than or equal to 0"), (["limits": ["cpu": "1m"]], "at least 10m"),
+        (["limits": ["memory": "64Mi"], "requests": ["memory": "128Mi"]], "less than or equal to memory limit of 64Mi"),
+        (["limits": ["nvidia.com/gpu": "1"]], "nvidia.com/gpu"), (["claims": [["name": "x"]]], "spec.resources.claims"),
+    ]
+
+    @Test(arguments: wrongResources)
+    func `resources that are none, or not enough to begin with, are refused with their field`(resources: JSON, words: String) async throws {
+        let cluster = try await JobCluster()
+        try await cluster.makeModel("little")
+        let error = await #expect(throws: APIStatus.self) { try await Self.place(cluster, ["nodes": ["edge-1"], "resources": resources]) }
+        let message = error?.message ?? ""
+        #expect(message.contains(words), "\(message)")
+    }
+
     @Test func `a name that belongs to somebody else is left alone`() async throws {
         var cluster = try await JobCluster()
         let labels: JSON = ["a": "b"]

@@ -63,4 +63,30 @@ import Testing
                     "spec.deploySpec.gate[0].operator", "spec.additionalDatasets[0].name", "spec.privacy.rule",
                 ])
     }
+
+    @Test func `knowledge is shared with jobs by their names, never with nobody or oneself`() throws {
+        let definition = try #require(BuiltInKinds.all.first { $0.kind == "LifelongLearningJob" })
+        func refusals(_ knowledge: JSON, privacy: String = "all") -> [String] {
+            definition.validation(
+                [
+                    "metadata": ["name": "rooms"],
+                    "spec": [
+                        "dataset": ["name": "rows"], "outputDir": "/output", "trainSpec": ["template": template, "trigger": trigger],
+                        "evalSpec": ["template": template], "deploySpec": ["template": template], "knowledge": knowledge,
+                        "privacy": ["rule": .string(privacy)],
+                    ],
+                ], nil
+            ).map(\.field)
+        }
+        #expect(refusals(["shareWith": ["annex", "*"], "from": "cellar"]) == [])
+        #expect(
+            refusals(["shareWith": ["rooms", "An annex", ""], "from": "rooms"])
+                == [
+                    "spec.knowledge.shareWith[0]", "spec.knowledge.shareWith[1]", "spec.knowledge.shareWith[2]", "spec.knowledge.from",
+                ])
+        #expect(refusals(["from": "../cellar"]) == ["spec.knowledge.from"])
+        let many = JSON.array((0...SednaRules.shareWithMax).map { .string("job-\($0)") })
+        #expect(refusals(["shareWith": many]) == ["spec.knowledge.shareWith"])
+        #expect(refusals(["shareWith": ["annex"]], privacy: "none") == ["spec.knowledge.shareWith"])
+    }
 }

@@ -107,6 +107,43 @@ import Workers
         try await Self.compare(Streams(database: database, rows: ComfortSplit.main(database)), rounds: 0..<3, in: try TemporaryFolder())
     }
 
+    @Test func `a round on what another job knows is the round that job would have learned`() throws {
+        let database = try SyntheticComfort().database()
+        let streams = Streams(database: database, rows: ComfortSplit.main(database))
+        let folder = try TemporaryFolder()
+        let test = try Rooms.write(streams.csv({ $0.part == .test }, isJudge: true), folder, "test.csv")
+        func train(_ round: Int, as job: String, _ output: String, _ more: [String: String]) throws -> RoundRecord {
+            let data = try Rooms.write(streams.csv { $0.part == .pool && $0.round == round }, folder, "round-\(round).csv")
+            let variables = [
+                "LEARNER": "thermal-comfort", "SEED": "28", "LABELS": "few", "JOB_NAME": job, "TRAIN_DATASET_URL": data,
+                "OUTPUT_URL": "\(folder.path)/\(output)",
+            ]
+            _ = try TrainWorker.run(TrainWorkerTests.context(variables.merging(more) { $1 }))
+            return try RoundRecord(json: try Rooms.read("\(folder.path)/\(output)/round.json"), name: "round.json").canonical()
+        }
+        let given = try train(0, as: "giver", "given", [:])
+        let knowledge = ["KNOWLEDGE_URL": "\(folder.path)/given"]
+        let own = try train(1, as: "giver", "own", knowledge)
+        let origin = ["KNOWLEDGE_FROM": "giver", "KNOWLEDGE_ROUND": "0", "KNOWLEDGE_STATE": "taken"]
+        let taken = try train(1, as: "taker", "taken", knowledge.merging(origin) { $1 })
+        let judged = try EvaluateWorker.run(
+            TrainWorkerTests.context([
+                "LEARNER": "thermal-comfort", "TEST_DATASET_URL": test,
+                "MODEL_URLS": "\(folder.path)/own/state.bin;\(folder.path)/taken/state.bin",
+            ]))
+        #expect(judged[0].metrics["log_loss"]?.number == judged[1].metrics["log_loss"]?.number)
+        #expect(taken.tasks.map(\.name) == own.tasks.map(\.name) && taken.samples.count == own.samples.count)
+        // Whatever came from the giver says so, and all that a model was made from stands in the record.
+        let digests = Set(taken.models.map(\.digest))
+        #expect(taken.models.allSatisfy { digests.isSuperset(of: $0.parents) })
+        let before = Set(given.models.map(\.digest))
+        for model in taken.models where before.contains(model.digest) { #expect(model.name == "giver, round 0") }
+        // The next round learns from all three.
+        let later = origin.merging(["KNOWLEDGE_URL": "\(folder.path)/taken", "KNOWLEDGE_STATE": "own"]) { $1 }
+        let next = try train(2, as: "taker", "next", later)
+        #expect(next.metrics["labelled_so_far"] ?? 0 > taken.metrics["labelled_so_far"] ?? 0)
+    }
+
     /// Where the real database lies beside the repository.
     static let data = "../shared/datasets/atcii"
 

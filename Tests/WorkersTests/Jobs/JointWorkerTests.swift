@@ -21,13 +21,17 @@ import Workers
 @Suite struct JointWorkerTests {
     /// A node's agent that takes reports, and questions for the large model as it is told to.
     private final class Agent: HTTPResponder {
-        enum Way: Sendable { case to(port: Int), refuses, stalls }
+        enum Way: Sendable { case to(port: Int), refuses, takesNot, stalls }
 
         let recorder: RecordingServer
         private let way = Mutex(Way.refuses)
         private let asked = Mutex(0)
 
         init(_ recorder: RecordingServer) { self.recorder = recorder }
+
+        private static func lengthOfJSON(_ body: [UInt8]) -> Int? {
+            body.indices.first { body[$0] == 0x7d && (try? JSONParser.parse(Array(body[...$0]))) != nil }.map { $0 + 1 }
+        }
 
         var questions: Int { asked.withLock { $0 } }
         func go(_ new: Way) { way.withLock { $0 = new } }
@@ -37,6 +41,7 @@ import Workers
             asked.withLock { $0 += 1 }
             switch way.withLock({ $0 }) {
             case .refuses: return HTTPResponse(status: 503)
+            case .takesNot: return HTTPResponse(status: 422)
             case .stalls:
                 try? await Task.sleep(for: .seconds(120))
                 return HTTPResponse(status: 503)
@@ -44,10 +49,12 @@ import Workers
                 guard let client = try? PooledHTTPClient(host: "127.0.0.1", port: port, trust: nil) else {
                     return HTTPResponse(status: 503)
                 }
-                let answer = try? await client.send(
-                    HTTPRequest(
-                        method: "POST", path: "/v2/models/comfort/infer", headers: ["Content-Type": "application/json"], body: request.body)
-                )
+                var question = HTTPRequest(
+                    method: "POST", path: "/v2/models/comfort/infer", headers: ["Content-Type": "application/json"], body: request.body)
+                if let length = Self.lengthOfJSON(request.body), length < request.body.count {
+                    question.headers["Inference-Header-Content-Length"] = "\(length)"
+                }
+                let answer = try? await client.send(question)
                 await client.close()
                 return HTTPResponse(status: answer?.status ?? 503, body: .bytes(answer?.body ?? []))
             }
@@ -62,14 +69,30 @@ import Workers
             TrainWorkerTests.context(["TRAIN_DATASET_URL": data, "OUTPUT_URL": output, "ESTIMATOR": estimator]))
     }
 
+    private static func trained(_ kept: TemporaryFolder) throws {
+        try train(#"gbt:{"rounds": 2, "max_depth": 1}"#, 0..<200, to: kept.path + "/small", in: kept)
+        try train(#"gbt:{"rounds": 60}"#, 0..<1500, to: kept.path + "/large", in: kept)
+    }
+
+    /// Models of bare tensors that never agree: shares of two classes by two numbers, and the other way round.
+    private static func opposed(_ kept: TemporaryFolder) throws {
+        let ends = TinyModel.value(11, "x", [nil, 2]) + TinyModel.value(12, "shares", [nil, 2])
+        let small = TinyModel.file(TinyModel.node("Softmax", ["x"], ["shares"]) + ends, version: "1")
+        let large = TinyModel.file(
+            TinyModel.node("Neg", ["x"], ["y"]) + TinyModel.node("Softmax", ["y"], ["shares"]) + ends, version: "1")
+        for (name, bytes) in [("small", small), ("large", large)] {
+            try FileManager.default.createDirectory(atPath: "\(kept.path)/\(name)", withIntermediateDirectories: false)
+            _ = try Rooms.write(bytes, kept, "\(name)/model.onnx")
+        }
+    }
+
     /// An edge worker of the model in `FOLDER/small`, and beside it a large one.
     private static func with(
-        _ parameters: [(String, String)], filter: String = "Margin",
+        _ parameters: [(String, String)], filter: String = "Margin", models: (TemporaryFolder) throws -> Void = trained,
         _ body: (Agent, ServeWorkerTests.Served, _ large: ServeWorkerTests.Served) async throws -> Void
     ) async throws {
         let kept = try TemporaryFolder()
-        try train(#"gbt:{"rounds": 2, "max_depth": 1}"#, 0..<200, to: kept.path + "/small", in: kept)
-        try train(#"gbt:{"rounds": 60}"#, 0..<1500, to: kept.path + "/large", in: kept)
+        try models(kept)
         let list = JSON.array(parameters.map { ["key": .string($0.0), "value": .string($0.1)] })
         try await ServeWorkerTests.with(volume: { _ in kept.path + "/large" }) { large in
             let name = "joint-edge-0123456789abcdef"
@@ -190,5 +213,119 @@ import Workers
         let ending = try program.wait()
         #expect(
             ending.status == 3 && ending.errors.contains("HEM_NAME=BertRouter: known are CloudOnly"), "\(ending.status) \(ending.errors)")
+    }
+
+    private static func post(
+        _ served: ServeWorkerTests.Served, _ verb: String, _ body: [UInt8], _ headers: HTTPHeaders = ["Content-Type": "application/json"]
+    ) async throws -> HTTPAnswer {
+        try await served.client.send(HTTPRequest(method: "POST", path: "/v2/models/comfort/\(verb)", headers: headers, body: body))
+    }
+
+    /// One hard row, whose lead is small, and two easy ones.
+    private static let rows = "[[0,0.1],[0,5],[3,0]]"
+
+    @Test func `bare tensors are judged, handed on and counted in every form that a worker takes`() async throws {
+        try await Self.with([("deadline_ms", "120000")], models: Self.opposed) { agent, edge, large in
+            agent.go(.to(port: Self.port(large)))
+            let json = try await edge.ask(
+                "POST", "/v2/models/comfort/infer",
+                ["inputs": [["name": "x", "datatype": "FP32", "shape": [3, 2], "data": try JSON(parsing: Self.rows)]]])
+            #expect(json.status == 200, "\(json.json.text)")
+            func words(_ name: String) -> [String] { ServeWorkerTests.output(json.json, name).map { $0.string ?? $0.text } }
+            #expect(words("answered_by") == ["cloud", "edge", "edge"] && words("hard") == ["true", "false", "false"])
+            let shares = ServeWorkerTests.output(json.json, "shares").map { $0.number ?? -1 }
+            // The large model's row says the first class, which the small one does not.
+            #expect(shares.count == 6 && shares[0] > 0.5 && shares[3] > 0.99 && shares[4] > 0.9, "\(shares)")
+
+            let head =
+                #"{"inputs":[{"name":"x","datatype":"FP32","shape":[3,2],"parameters":{"binary_data_size":24}}],"#
+                + #""outputs":[{"name":"shares","parameters":{"binary_data":true}},{"name":"answered_by"}]}"#
+            let numbers: [Float] = [0, 0.1, 0, 5, 3, 0]
+            let tail = numbers.flatMap { value in withUnsafeBytes(of: value) { Array($0) } }
+            let binary = try await Self.post(
+                edge, "infer", Array(head.utf8) + tail, ["Inference-Header-Content-Length": "\(head.utf8.count)"])
+            let length = try #require(binary.headers["Inference-Header-Content-Length"].flatMap { Int($0) })
+            #expect(binary.status == 200 && binary.body.count == length + 24)
+            let first = binary.body[length..<length + 4].withUnsafeBytes { $0.loadUnaligned(as: Float.self) }
+            #expect(Double(first) == shares[0])
+
+            let lines = try await Self.post(
+                edge, "infer-stream", Array("{\"x\":[0,0.1]}\n{\"x\":[0,5]}\n{\"x\":[3,0]}\n".utf8),
+                ["Content-Type": "application/x-ndjson"])
+            let answers = try lines.body.split(separator: 0x0a).map { try JSONParser.parse(Array($0)) }
+            #expect(answers.map { $0["answered_by"]?.string } == ["cloud", "edge", "edge"], "\(answers.map(\.text))")
+            #expect(answers.first?["shares"]?.array?.first?.number == shares[0])
+            let csv = try await Self.post(edge, "infer-stream", Array("x.0,x.1\n0,0.1\n0,5\n3,0\n".utf8), ["Content-Type": "text/csv"])
+            let table = String(decoding: csv.body, as: UTF8.self).split(separator: "\n")
+            #expect(table.first == "shares.0,shares.1,hard,answered_by" && table.count == 4, "\(table)")
+            #expect(table.dropFirst().map { $0.hasSuffix(",cloud") } == [true, false, false], "\(table)")
+
+            let told = try await edge.ask(
+                "POST", "/v2/models/comfort/labels",
+                [
+                    "inputs": [
+                        ["name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0, .decimal("0.1")]],
+                        ["name": "Thermal preference", "datatype": "BYTES", "shape": [1], "data": ["0"]],
+                    ]
+                ])
+            #expect(told.status == 200 && told.json["judged"]?.integer == 1, "\(told.json.text)")
+            let report = await edge.recorder.first { $0.ownerInfo["helpedNumber"]?.integer == 1 }
+            let info = try #require(report?.ownerInfo, "\(edge.recorder.reports.last?.ownerInfo.map { "\($0.0)=\($0.1.text)" } ?? [])")
+            #expect(info["inferenceNumber"]?.integer == 12 && info["hardExampleNumber"]?.integer == 4)
+            #expect(info["uploadNumber"]?.integer == 4 && info["changedNumber"]?.integer == 4 && info["uploadCloudRatio"]?.number == 0.3333)
+            #expect(info["hurtNumber"]?.integer == 0 && info["cloudFailures"]?.integer == 0 && agent.questions == 4)
+            #expect((info["uploadBytes"]?.integer ?? 0) > 4 * 8 && (info["downloadBytes"]?.integer ?? 0) > 0)
+            #expect((info["latencyP50Micros"]?.integer ?? 0) > 0 && (info["cloudLatencyMillis"]?.number ?? 0) > 0)
+        }
+    }
+
+    @Test func `numbers of a table and streams of its columns go to the large model too`() async throws {
+        try await Self.with([("deadline_ms", "120000")], filter: "CloudOnly") { agent, edge, large in
+            agent.go(.to(port: Self.port(large)))
+            let table = try Rooms.table(2000..<2010)
+            let metadata = try await edge.ask("GET", "/v2/models/comfort")
+            let names = (metadata.json["parameters"]?["features"]?.array ?? []).compactMap(\.string)
+            let classes = (metadata.json["parameters"]?["classes"]?.array ?? []).compactMap(\.string)
+            let features = try TabularSchema(
+                featureNames: names, classNames: classes, roles: TabularRoles(label: "Thermal preference")
+            ).features(table)
+            let question: JSON = [
+                "inputs": [
+                    [
+                        "name": "features", "datatype": "FP32", "shape": [10, .integer(Int64(names.count))],
+                        "data": .array(features.values.map { $0.isNaN ? .null : .decimal("\($0)") }),
+                    ]
+                ]
+            ]
+            // A form that the large model does not take holds up no other.
+            agent.go(.takesNot)
+            let alone = try await edge.ask("POST", "/v2/models/comfort/infer", question)
+            #expect(alone.status == 200 && ServeWorkerTests.output(alone.json, "answered_by").isEmpty, "\(alone.json.text.prefix(300))")
+            agent.go(.to(port: Self.port(large)))
+            let expected = try await Self.ask(large, table)
+            let csv = try await Self.post(
+                edge, "infer-stream", csvLine(Self.columns) + table.rows.flatMap { csvLine(Array($0.prefix(Self.columns.count))) },
+                ["Content-Type": "text/csv"])
+            let lines = String(decoding: csv.body, as: UTF8.self).split(separator: "\n").map {
+                $0.split(separator: ",", omittingEmptySubsequences: false)
+            }
+            #expect(lines.first?.last == "answered_by" && lines.count == 11, "\(lines)")
+            #expect(lines.dropFirst().allSatisfy { $0.last == "cloud" }, "\(lines)")
+            #expect(lines.dropFirst().map { String($0[0]) } == expected.classes)
+            for _ in 0..<600 {
+                let answer = try await edge.ask("POST", "/v2/models/comfort/infer", question)
+                let sources = ServeWorkerTests.output(answer.json, "answered_by").map { $0.string ?? "" }
+                if sources.isEmpty {
+                    // The pause after the refusal.
+                    try await Task.sleep(for: .milliseconds(100))
+                    continue
+                }
+                #expect(sources == Array(repeating: "cloud", count: 10))
+                let found = ServeWorkerTests.output(answer.json, "probabilities").map { Float($0.number ?? -1) }
+                #expect(found == expected.probabilities)
+                return
+            }
+            Issue.record("numbers were never asked about again")
+        }
     }
 }

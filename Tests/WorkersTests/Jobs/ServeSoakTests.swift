@@ -126,4 +126,45 @@ import Testing
         let status = try await life.end(by: SIGTERM)
         #expect(status == 0)
     }
+
+    /// Bytes that belong to the process alone, and to no file.
+    static func ownBytes(_ process: pid_t) throws -> Int {
+        let text = try String(contentsOfFile: "/proc/\(process)/smaps_rollup", encoding: .utf8)
+        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("Anonymous:") })
+        return try #require(Int(line.filter(\.isNumber))) * 1024
+    }
+
+    static func middle(_ numbers: some Collection<Int>) -> Int { numbers.sorted()[numbers.count / 2] }
+
+    @Test func `memory stays level over requests and versions`() async throws {
+        let (requests, swaps) = (Self.number("SKERRY_REQUESTS", 6000), Self.number("SKERRY_SWAPS", 12))
+        let folder = try TemporaryFolder()
+        let volume = folder.path + "/volume"
+        try FileManager.default.createDirectory(atPath: volume, withIntermediateDirectories: false)
+        try Self.put(1, into: volume)
+        let life = try await Life(volume)
+        var (newest, wrong, samples): (Int, Int, [Int]) = (1, 0, [])
+        for version in 1...max(swaps, 8) {
+            // Each version serves before its requests are counted: otherwise two would be held now and then.
+            if version > 1 { try Self.put(version, into: volume) }
+            while newest < version {
+                if try await life.ask(1).body == Self.expected(1, version: version) { newest = version } else { usleep(20_000) }
+            }
+            for row in 0..<requests / max(swaps, 8) {
+                let (status, body) = try await life.ask(row)
+                if status != 200 || body != Self.expected(row, version: version) { wrong += 1 }
+            }
+            samples.append(try Self.ownBytes(life.program.id))
+        }
+        let status = try await life.end(by: SIGTERM)
+        #expect(wrong == 0 && status == 0)
+        // The first quarter is for what is made once. With few requests a page more or less is a large share.
+        let quarter = samples.count / 4
+        let (early, late) = (Self.middle(samples[quarter..<2 * quarter]), Self.middle(samples.suffix(quarter)))
+        let slope = Double(late) / Double(early) - 1
+        let words =
+            "\(requests) requests, \(samples.count) versions: \(early) bytes in the second quarter, \(late) in the last, slope \(slope * 100) %"
+        if requests >= 100_000 { print(words) }
+        #expect(slope <= (requests >= 100_000 ? 0.01 : 0.1), "\(words): \(samples)")
+    }
 }

@@ -157,6 +157,28 @@ import Workers
         }
     }
 
+    @Test func `how sure a model is of bare tensors is watched, and a change is told at once`() async throws {
+        // No report is due before an hour has gone by.
+        try await Self.with(["LC_PERIOD": "3600"]) { folder in
+            let graph =
+                TinyModel.node("Softmax", ["x"], ["shares"]) + TinyModel.value(11, "x", [nil, 2]) + TinyModel.value(12, "shares", [nil, 2])
+            return try Rooms.write(TinyModel.file(graph, version: "1"), folder, "model.onnx")
+        } _: { served in
+            func ask(_ row: String, _ count: Int) async throws {
+                let data = try JSON(parsing: "[" + Array(repeating: row, count: count).joined(separator: ",") + "]")
+                let answer = try await served.ask(
+                    "POST", "/v2/models/comfort/infer",
+                    ["inputs": [["name": "x", "datatype": "FP32", "shape": [.integer(Int64(count)), 2], "data": data]]])
+                #expect(answer.status == 200, "\(answer.json.text)")
+            }
+            for _ in 0..<300 { try await ask("[0,0.2]", 1) }
+            for _ in 0..<10 { try await ask("[0,9]", 100) }
+            let report = await served.recorder.first { ($0.ownerInfo["driftNumber"]?.integer ?? 0) > 0 }
+            let info = try #require(report?.ownerInfo)
+            #expect(info["modelVersion"]?.string == "1" && (info["qualityEstimate"]?.number ?? 0) > 0.5)
+        }
+    }
+
     @Test func `a newer version is served without a request that fails`() async throws {
         try await Self.with { folder in
             try Self.train(0..<200, to: folder.path + "/one", in: folder)

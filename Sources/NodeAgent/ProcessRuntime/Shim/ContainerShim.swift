@@ -356,6 +356,7 @@ private final class ShimLife {
         var exit = ContainerExit(code: code, signal: signal == 0 ? nil : signal, startedAt: startedAt, finishedAt: Self.now())
         if ControlGroups.wereOutOfMemory(order.controlGroups) { exit.reason = "OOMKilled" }
         exit.message = lastWord(hasFailed: code != 0)
+        if exit.message.isEmpty, let words = Self.memoryWords(signal, order.limits) { exit.message = words }
         removeGroups()
         // The disk may be full: the end of a container is worth waiting for room.
         for _ in 0..<60 {
@@ -363,6 +364,15 @@ private final class ShimLife {
             sleep(1)
         }
         return false
+    }
+
+    /// Without control groups the kernel does not say that memory was short: programs end themselves when they get none.
+    static func memoryWords(_ signal: Int64, _ limits: [(resource: Int32, value: UInt64)]) -> String? {
+        guard [SIGABRT, SIGILL, SIGTRAP, SIGSEGV].map(Int64.init).contains(signal),
+            let limit = limits.first(where: { $0.resource == Int32(RLIMIT_DATA.rawValue) })
+        else { return nil }
+        return
+            "ended by signal \(signal) under a limit of \(limit.value) bytes of data for each process; it may have got no memory, raise limits.memory"
     }
 
     /// Most bytes of what a container leaves to say, as Kubernetes has it.

@@ -21,9 +21,14 @@ final class QualityWatch: Sendable {
     func note(_ found: ClassProbabilities) {
         guard found.classCount > 1 else { return }
         let classes = found.classCount
-        let first = (0..<found.rowCount).map { Double(found.values[$0 * classes..<($0 + 1) * classes].max() ?? 0) }
+        note((0..<found.rowCount).map { found.values[$0 * classes..<($0 + 1) * classes].max() ?? 0 })
+    }
+
+    /// Takes the largest share of each row in.
+    func note(_ first: [Float]) {
+        if first.isEmpty { return }
         state.withLock { state in
-            for share in first where share.isFinite {
+            for share in first.lazy.map(Double.init) where share.isFinite {
                 state.rows += 1
                 // Both look at the same numbers: one mean, and one of the whole distribution. A change that both see counts once.
                 let isMoved = state.window.update(share), isOther = state.stability.update(share)
@@ -31,6 +36,9 @@ final class QualityWatch: Sendable {
             }
         }
     }
+
+    /// Changes since the version that serves took over.
+    var changes: Int { state.withLock { $0.changes } }
 
     /// What reports say of it; a model that is as sure as it is right has this accuracy.
     var info: JSONObject {

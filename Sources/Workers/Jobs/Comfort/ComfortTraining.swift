@@ -63,12 +63,15 @@ struct ComfortJob {
 /// Everything a comfort job hands from round to round.
 struct ComfortState {
     private static let mark: UInt32 = 0x434c_4b53
-    private static let version: UInt16 = 1
+    /// 2: rows of the job that this one goes on from, where there are any.
+    private static let version: UInt16 = 2
 
     /// Number of the round that comes next.
     var nextRound = 0
     /// Rows of earlier rounds; nil where they stay where they are and are given again.
     var rows: TextTable?
+    /// Rows of the job that this one goes on from, which stay whatever becomes of its own; nil where it began by itself.
+    private(set) var taken: TextTable?
     /// The round in which each record came first.
     var roundOfRecord: [Int: Int] = [:]
     /// Digest of each retained model's file, by its round.
@@ -78,10 +81,28 @@ struct ComfortState {
 
     init() {}
 
+    /// As `TabularLearner.takeOver`.
+    ///
+    /// - Throws: `TableError` where the state holds no rows.
+    mutating func takeOver(source: String) throws(TableError) {
+        guard let rows else {
+            throw TableError(
+                .noLabels,
+                "\(source): the state holds none of its votes, as they stay on their node, and without them its tasks and sites would be"
+                    + " forgotten; set STATE_ROWS=kept where it is trained, or spec.privacy.rule: all of a job that shares it")
+        }
+        var all = taken ?? TextTable(columns: rows.columns, source: rows.source)
+        try all.append(contentsOf: rows)
+        let known = Set(try all.words("record_id").compactMap { Int($0) })
+        roundOfRecord = roundOfRecord.filter { known.contains($0.key) }
+        (taken, self.rows) = (all, nil)
+    }
+
     var bytes: [UInt8] {
         var writer = StateWriter()
         writer.write(Self.mark)
-        writer.write(Self.version)
+        // A program of before reads what it can.
+        writer.write(taken == nil ? Self.version - 1 : Self.version)
         writer.write(Int64(nextRound))
         writer.write(rows != nil)
         writer.write(block: rows?.csv ?? [])
@@ -96,6 +117,7 @@ struct ComfortState {
             writer.write(digest)
         }
         writer.write(block: method)
+        if let taken { writer.write(block: taken.csv) }
         return writer.bytes
     }
 
@@ -124,6 +146,13 @@ struct ComfortState {
             digests[round] = try reader.text()
         }
         method = try reader.block()
+        if version > 1 {
+            var block: [UInt8]? = try reader.block()
+            taken = try TextTable(source: "the rows in \(source)") {
+                defer { block = nil }
+                return block
+            }
+        }
         try reader.finish()
         guard nextRound >= 0, digests.values.allSatisfy({ ArtifactDigest(hex: $0) != nil }) else {
             throw StateError.damaged(reason: "a round or a digest is none")
@@ -154,6 +183,8 @@ struct ComfortTraining {
             } else {
                 ComfortState()
             }
+        let origin = try KnowledgeOrigin(settings)
+        if let earlier, origin?.isTaken == true { try state.takeOver(source: earlier) }
         let number = try settings.integer("ROUND", default: state.nextRound, in: state.nextRound...Int(Int32.max))!
         let stream = try self.stream(given, &state, round: number, keepsRows: try TrainWorker.keepsRows(files, settings))
         let round = stream.round(number)
@@ -174,7 +205,7 @@ struct ComfortTraining {
             let keys = try ComfortStream.asked(table).tasks
             return ["site": keys.sites.map { $0 }, "person": keys.persons]
         }
-        return try write(method, round, state, standing, to: output)
+        return try write(method, round, state, standing, earlier, to: output)
     }
 
     /// What served before the round, on its votes.
@@ -188,7 +219,11 @@ struct ComfortTraining {
     private func stream(_ given: TextTable, _ state: inout ComfortState, round: Int, keepsRows: Bool) throws -> ComfortStream {
         let columns = ComfortStream.columns.filter { $0 != ComfortStream.groupColumn || given.columns.contains($0) }
         let fresh = try given.selecting(columns)
-        var all = state.rows ?? TextTable(columns: columns, source: given.source)
+        var all = try state.taken?.selecting(columns) ?? TextTable(columns: columns, source: given.source)
+        let takenCount = all.count
+        if let rows = state.rows {
+            if all.count == 0 { all = rows } else { try all.append(contentsOf: rows) }
+        }
         if all.count == 0 { all = fresh } else { try all.append(contentsOf: fresh) }
         let ids = try all.words("record_id").map { Int($0) ?? -1 }
         let stream = try ComfortStream(all, rounds: ids.map { state.roundOfRecord[$0] ?? round })
@@ -199,7 +234,7 @@ struct ComfortTraining {
         }
         // Of a record given again the later row is kept.
         var place: [Int: Int] = [:]
-        for (row, id) in ids.enumerated() { place[id] = row }
+        for (row, id) in ids.enumerated() where row >= takenCount { place[id] = row }
         state.rows = all.rows(place.values.sorted())
         return stream
     }
@@ -228,7 +263,8 @@ struct ComfortTraining {
     }
 
     private func write(
-        _ method: RememberingMethod, _ round: ComfortRound, _ state: ComfortState, _ standing: HitCount?, to output: String
+        _ method: RememberingMethod, _ round: ComfortRound, _ state: ComfortState, _ standing: HitCount?, _ earlier: String?,
+        to output: String
     ) throws -> [WorkerReport.Result] {
         let plan = ServingPlan(
             models: method.method.models.map(\.round), serving: method.method.serving, learner: .thermalComfort, roles: ComfortJob.roles)
@@ -241,6 +277,7 @@ struct ComfortTraining {
         var record = method.records.last!
         let judged = try method.method.outOfSample(round).map { ComfortFigures($0, round, taskOfRow: method.method.rounds.last?.taskOfRow) }
         for place in record.tasks.indices { record.tasks[place].metrics["accuracy"] = judged?.tasks[record.tasks[place].name]?.accuracy }
+        try KnowledgeOrigin(settings)?.mark(&record, state: earlier)
         try WorkerFile.write(Array(try record.canonical().json()), output, WorkerFile.round)
         // Last: whoever finds a state finds all that belongs to it.
         try WorkerFile.write(state.bytes, output, WorkerFile.state)

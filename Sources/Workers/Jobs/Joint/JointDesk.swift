@@ -1,5 +1,7 @@
+import Inference
 import Learning
 import Resources
+import Serving
 import Synchronization
 
 /// An edge worker's side of joint inference: decides which rows the large model is asked about, keeps the budget, takes answers in, and counts.
@@ -29,12 +31,14 @@ final class JointDesk: Sendable {
         var meanRowBytes = 200.0
     }
 
-    /// Rows of one question: what the small model saw and said of them.
+    /// Rows as they came: what the small model saw and said of them.
     struct Batch {
-        /// All the rows' columns but the label.
-        var table: TextTable
+        /// How the large model is asked about them: as they were asked about here.
+        var form: JointForm
         var probabilities: ClassProbabilities
-        var features: FeatureMatrix
+        /// Row by row, as many a row for each; none where a row has no numbers worth learning from.
+        var features: [Float]
+        /// Nil where rows name none.
         var sites: [String?]
         var classNames: [String]
     }
@@ -44,6 +48,8 @@ final class JointDesk: Sendable {
         var probabilities: ClassProbabilities
         var isHard: [Bool]
         var isFromCloud: [Bool]
+        /// All outputs, the large model's rows among them; of forms that have some.
+        var outputs: [NamedTensor] = []
     }
 
     private let filter: HardExampleFilter
@@ -52,6 +58,8 @@ final class JointDesk: Sendable {
     private let label: String
     private let state: Mutex<State>
     private let explored: Double
+    /// Seconds within which questions about a request begin, and for each of them.
+    private let deadline: Double
 
     /// - Returns: nil unless `JOINT=true`.
     /// - Throws: `WorkerInputError` for a filter or budget that is none.
@@ -61,6 +69,7 @@ final class JointDesk: Sendable {
         self.filter = filter
         state = Mutex(State(budget: UploadBudget(limit, filter: filter), lots: SeededGenerator(seed: try settings.seed())))
         let milliseconds = parameters["deadline_ms"].flatMap { Double($0) } ?? 1000
+        deadline = milliseconds / 1000
         link = try JointLink(settings, deadline: .milliseconds(Int64(milliseconds)))
         // A filter that learns must now and then see rows that it thinks little of.
         explored = filter.rule == .learnedGain ? 0.01 : 0
@@ -87,29 +96,51 @@ final class JointDesk: Sendable {
     /// Asks the large model about the rows that are hard, as far as the budget and the link allow; within the deadline, else the small model's
     /// answer stands.
     func decide(_ batch: Batch) async -> Decided {
+        let count = batch.probabilities.rowCount
         var decided = Decided(
-            probabilities: batch.probabilities, isHard: batch.table.rows.map { _ in false },
-            isFromCloud: batch.table.rows.map { _ in false })
+            probabilities: batch.probabilities, isHard: [Bool](repeating: false, count: count),
+            isFromCloud: [Bool](repeating: false, count: count), outputs: batch.form.outputs)
         let now = seconds()
-        let isOpen = link?.isOpen(now: now) ?? false
+        let isOpen = batch.form.isAskable && link?.isOpen(batch.form.kind, now: now) ?? false
         let (hard, chosen, imitated) = state.withLock { $0.choose(batch, filter, explored, isOpen: isOpen, now: now) }
         for row in hard { decided.isHard[row] = true }
-        if !imitated.isEmpty { decided.probabilities = ClassProbabilities(classCount: batch.classNames.count, values: imitated) }
-        guard let link, !chosen.isEmpty else { return decided }
-        let question = Self.question(batch.table.rows(chosen), without: label)
-        let answer = await link.ask(question, now: seconds)
-        let took = seconds() - now
-        let found = answer.flatMap { Self.probabilities($0, rows: chosen.count, batch.classNames) }
-        state.withLock { $0.take(found, batch, chosen, label, (question.count, answer?.count ?? 0), took) }
-        guard let found else { return decided }
+        // A model's own outputs stay as they are: what the large one would say of each of them is not learned.
+        if !imitated.isEmpty, batch.form.outputs.isEmpty {
+            decided.probabilities = ClassProbabilities(classCount: batch.classNames.count, values: imitated)
+        }
+        let end = now + deadline
+        for part in batch.form.questions(about: chosen) {
+            // No question begins behind the deadline; rows that nobody is asked about any more are not paid.
+            guard seconds() < end else {
+                state.withLock { $0.giveBack(part.count) }
+                continue
+            }
+            await ask(Array(part), batch, &decided)
+        }
+        return decided
+    }
+
+    /// Rows of which nobody can say how hard they are.
+    func answeredAlone(_ count: Int) { state.withLock { $0.counts.answered += count } }
+
+    /// One question, and what its answer changes.
+    private func ask(_ rows: [Int], _ batch: Batch, _ decided: inout Decided) async {
+        guard let link else { return }
+        let begin = seconds()
+        let question = batch.form.question(about: rows, without: label)
+        let body = await link.ask(question, batch.form.kind, now: seconds)
+        let answer = body.flatMap { batch.form.read($0, rows.count, batch.classNames) }
+        let took = seconds() - begin
+        state.withLock { $0.take(answer?.probabilities, batch, rows, label, (question.count, body?.count ?? 0), took) }
+        guard let answer else { return }
         var values = decided.probabilities.values
         let classes = batch.classNames.count
-        for (place, row) in chosen.enumerated() {
-            for k in 0..<classes { values[row * classes + k] = found[place * classes + k] }
+        for (place, row) in rows.enumerated() {
+            for k in 0..<classes { values[row * classes + k] = answer.probabilities[place * classes + k] }
             decided.isFromCloud[row] = true
         }
         decided.probabilities = ClassProbabilities(classCount: classes, values: values)
-        return decided
+        JointForm.put(answer.outputs, at: rows, into: &decided.outputs)
     }
 
     /// Labels of rows that the large model was asked about say who was right.
@@ -121,49 +152,41 @@ final class JointDesk: Sendable {
         return state.withLock { state in
             var count = 0
             for fields in table.rows where !fields[place].isEmpty {
-                guard let known = state.remembered.removeValue(forKey: Self.key(table.columns, fields, label)) else { continue }
-                count += 1
-                if known.large == fields[place], known.small != fields[place] { state.counts.helped += 1 }
-                if known.small == fields[place], known.large != fields[place] { state.counts.hurt += 1 }
+                if state.learnLabel(fields[place], of: JointForm.key(table.columns, fields, label)) { count += 1 }
             }
             return count
         }
     }
 
+    /// Labels of rows that were asked about by inputs of the model: an input more, of words or whole numbers.
+    ///
+    /// - Returns: how many were of such rows; nil where no input has the label's name.
+    func told(_ inputs: [NamedTensor]) -> Int? {
+        guard let labels = inputs.first(where: { $0.name == label })?.tensor, let words = labels.words else { return nil }
+        let others = inputs.filter { $0.name != label }
+        guard others.allSatisfy({ $0.tensor.shape.first == words.count }) else { return nil }
+        let form = JointForm.tensors(others, outputs: [], shares: 0)
+        let keys = words.indices.map { form.key($0, label) }
+        return state.withLock { state in
+            zip(words, keys).count { word, key in !word.isEmpty && state.learnLabel(word, of: key) }
+        }
+    }
+
     func close() async { await link?.close() }
-
-    // MARK: Words
-
-    fileprivate static func key(_ columns: [String], _ fields: [String], _ label: String) -> String {
-        zip(columns, fields).filter { $0.0 != label }.sorted { $0.0 < $1.0 }.map { "\($0.0)=\($0.1)" }.joined(separator: "\n")
-    }
-
-    private static func question(_ table: TextTable, without label: String) -> [UInt8] {
-        let shape: JSON = [.integer(Int64(table.count))]
-        let inputs = table.columns.enumerated().filter { $0.element != label }.map { place, name -> JSON in
-            ["name": .string(name), "datatype": "BYTES", "shape": shape, "data": .array(table.rows.map { .string($0[place]) })]
-        }
-        return JSON.object(["inputs": .array(inputs), "outputs": [["name": "probabilities"], ["name": "class"]]]).bytes()
-    }
-
-    /// Nil for an answer of other rows or classes.
-    private static func probabilities(_ body: [UInt8], rows: Int, _ classNames: [String]) -> [Float]? {
-        guard let json = try? JSONParser.parse(body, limits: .init(depthMax: 8, bytesMax: 4 << 20)), let outputs = json["outputs"]?.array
-        else {
-            return nil
-        }
-        func data(_ name: String) -> [JSON] { outputs.first { $0["name"]?.string == name }?["data"]?.array ?? [] }
-        let values = data("probabilities").map { Float($0.number ?? .nan) }, words = data("class").map { $0.string ?? "" }
-        let classes = classNames.count
-        guard values.count == rows * classes, words.count == rows, values.allSatisfy(\.isFinite) else { return nil }
-        let found = ClassProbabilities(classCount: classes, values: values)
-        // The same number of classes in another order would be other classes.
-        guard (0..<rows).allSatisfy({ classNames[found.predictedClass(row: $0)] == words[$0] }) else { return nil }
-        return values
-    }
 }
 
 extension JointDesk.State {
+    /// - Returns: whether the label is of a row that the large model was asked about.
+    fileprivate mutating func learnLabel(_ word: String, of key: String) -> Bool {
+        guard let known = remembered.removeValue(forKey: key) else { return false }
+        if known.large == word, known.small != word { counts.helped += 1 }
+        if known.small == word, known.large != word { counts.hurt += 1 }
+        return true
+    }
+
+    /// Rows were chosen, and nobody was asked about them.
+    fileprivate mutating func giveBack(_ count: Int) { budget.settle(extraBytes: -Int(meanRowBytes) * count) }
+
     /// - Returns: rows that are hard, those of them that are asked about, and what the large model is expected to say of all, where that is learned.
     fileprivate mutating func choose(
         _ batch: JointDesk.Batch, _ filter: HardExampleFilter, _ explored: Double, isOpen: Bool, now: Double
@@ -208,8 +231,8 @@ extension JointDesk.State {
             gain.learn(seen, large: large)
             let mine = batch.probabilities.predictedClass(row: row), theirs = large.indices.max { large[$0] < large[$1] } ?? mine
             counts.changed += mine == theirs ? 0 : 1
-            let key = JointDesk.key(batch.table.columns, batch.table.rows[row], label)
-            remembered[key] = .init(small: batch.classNames[mine], large: batch.classNames[theirs], number: counts.uploaded + place)
+            remembered[batch.form.key(row, label)] = .init(
+                small: batch.classNames[mine], large: batch.classNames[theirs], number: counts.uploaded + place)
         }
         while remembered.count > JointDesk.rememberedMax, let oldest = remembered.min(by: { $0.value.number < $1.value.number }) {
             remembered[oldest.key] = nil
@@ -219,9 +242,9 @@ extension JointDesk.State {
 
 extension JointDesk.Batch {
     fileprivate func row(_ row: Int) -> LearnedGain.Row {
-        let classes = probabilities.classCount, width = features.columnCount
+        let classes = probabilities.classCount, width = features.count / max(probabilities.rowCount, 1)
         return LearnedGain.Row(
             shares: Array(probabilities.values[row * classes..<(row + 1) * classes]),
-            features: Array(features.values[row * width..<(row + 1) * width]), site: sites[row])
+            features: Array(features[row * width..<(row + 1) * width]), site: sites[row])
     }
 }

@@ -4,7 +4,7 @@ import Resources
 import Synchronization
 
 /// An edge worker's way to the large model of its service: over the node's agent, `POST $LC_SERVER/sedna/workers/$WORKER_NAME/ask`, within a
-/// deadline. After a failure nobody waits again before a pause has gone by.
+/// deadline. After a failure nobody waits again before a pause has gone by; after a refusal none of that form.
 final class JointLink: Sendable {
     private struct State {
         var failures = 0
@@ -16,7 +16,7 @@ final class JointLink: Sendable {
     private static let pauseMax = 30.0
     private let client: PooledHTTPClient
     private let path: String
-    private let state = Mutex(State())
+    private let states = Mutex<[JointForm.Kind: State]>([:])
 
     /// - Parameter deadline: of one question.
     /// - Throws: `WorkerInputError` for an address that is none.
@@ -31,19 +31,24 @@ final class JointLink: Sendable {
     }
 
     /// Whether asking is worth a try now.
-    func isOpen(now: Double) -> Bool { state.withLock { now >= $0.pausedUntil } }
+    func isOpen(_ kind: JointForm.Kind, now: Double) -> Bool { states.withLock { now >= $0[kind, default: State()].pausedUntil } }
 
     /// - Returns: the answer as it came; nil where there was none in time.
-    func ask(_ body: [UInt8], now: @Sendable () -> Double) async -> [UInt8]? {
+    func ask(_ body: [UInt8], _ kind: JointForm.Kind, now: @Sendable () -> Double) async -> [UInt8]? {
         let request = HTTPRequest(method: "POST", path: path, headers: ["Content-Type": "application/json"], body: body)
-        if let answer = try? await client.send(request), answer.status == 200 {
-            state.withLock { $0 = State() }
+        let answer = try? await client.send(request)
+        if let answer, answer.status == 200 {
+            states.withLock { $0[kind] = nil }
             return answer.body
         }
+        // What the large model does not take says nothing of the way there.
+        let others = answer?.status == 422 ? [kind] : JointForm.Kind.allCases
         let time = now()
-        state.withLock { state in
-            state.failures += 1
-            state.pausedUntil = time + min(Self.pauseMax, Double(1 << min(state.failures - 1, 5)))
+        states.withLock { states in
+            for kind in others {
+                states[kind, default: State()].failures += 1
+                states[kind]!.pausedUntil = time + min(Self.pauseMax, Double(1 << min(states[kind]!.failures - 1, 5)))
+            }
         }
         return nil
     }

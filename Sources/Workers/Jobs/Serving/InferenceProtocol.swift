@@ -10,6 +10,12 @@ struct InferenceRefusal: Error {
     init(_ status: Int, _ reason: String) { (self.status, self.reason) = (status, reason) }
 }
 
+/// Words of the Open Inference Protocol.
+enum InferenceProtocol {
+    /// Bytes of the JSON before tensors.
+    static let headerLength = "Inference-Header-Content-Length"
+}
+
 /// A request of the Open Inference Protocol (version 2, JSON): the model's own inputs, or the columns of a table by their names.
 struct InferenceRequest {
     /// Rows of one request.
@@ -163,10 +169,12 @@ struct InferenceAnswer {
     private let version: String
     private let modelName: String
 
-    /// - Parameter marks: nil where a request brought no columns to tell unseen rows by.
+    /// - Parameters:
+    ///   - marks: nil where nothing is known but the model's answer.
+    ///   - tellsUnseen: false where a request brought no columns to tell unseen rows by.
     init(
-        _ request: InferenceRequest, _ found: ClassProbabilities, marks: [RowJudge.Mark]?, classNames: [String], modelName: String,
-        version: String
+        _ request: InferenceRequest, _ found: ClassProbabilities, marks: [RowJudge.Mark]?, tellsUnseen: Bool = true, classNames: [String],
+        modelName: String, version: String
     ) {
         (id, self.modelName, self.version) = (request.id, modelName, version)
         let count = found.rowCount
@@ -194,7 +202,7 @@ struct InferenceAnswer {
             tensor("class", "BYTES", [count], labels.map { .string(classNames[$0]) }),
         ]
         if let marks {
-            all.append(tensor("unseen", "BOOL", [count], marks.map { .bool($0.isUnseen) }))
+            if tellsUnseen { all.append(tensor("unseen", "BOOL", [count], marks.map { .bool($0.isUnseen) })) }
             all.append(tensor("hard", "BOOL", [count], marks.map { .bool($0.isHard) }))
             if marks.contains(where: \.isFromCloud) {
                 all.append(tensor("answered_by", "BYTES", [count], marks.map { .string($0.isFromCloud ? "cloud" : "edge") }))

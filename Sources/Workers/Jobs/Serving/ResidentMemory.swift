@@ -23,6 +23,16 @@ enum ResidentMemory {
         #endif
     }
 
+    /// Bytes of the process that are in memory now; 0 where the kernel does not say.
+    static var bytes: Int {
+        guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+        defer { fclose(file) }
+        var part = [UInt8](repeating: 0, count: 256)
+        let count = fread(&part, 1, part.count, file)
+        let words = String(decoding: part.prefix(count), as: UTF8.self).split(separator: " ")
+        return words.count > 1 ? (Int(words[1]) ?? 0) * Int(getpagesize()) : 0
+    }
+
     /// Mappings of code from files, by the kernel's list: `7f12-7f34 r-xp 00000000 08:01 1234 /path`.
     static func codeRanges(of list: String) -> [(UInt, UInt)] {
         list.split(separator: "\n").compactMap { line in

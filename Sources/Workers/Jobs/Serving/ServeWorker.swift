@@ -1,6 +1,7 @@
 import Inference
 import Learning
 package import Network
+import Permits
 package import Resources
 import Serving
 import Storage
@@ -20,12 +21,12 @@ package final class ServeWorker: HTTPResponder {
     private static let fileBytesMax = 256 << 20
 
     /// A loaded model. Asked under the lock of `state` alone, hence unchecked.
-    private struct Loaded: @unchecked Sendable {
+    struct Loaded: @unchecked Sendable {
         let judge: RowJudge
         let version: String
     }
 
-    private struct State {
+    struct State {
         var loaded: Loaded?
         /// A newer version, which answers a share of the requests.
         var candidate: Loaded?
@@ -35,26 +36,28 @@ package final class ServeWorker: HTTPResponder {
         var rejected = ""
         var updates = 0
         var inferences = 0
+        /// Of answers that this worker gave and not its desk.
+        var latency = LatencyCounts()
         var hard = 0
         var unseen = 0
         var refused = 0
         var updateTime = ""
     }
 
-    private let settings: WorkerSettings
+    let settings: WorkerSettings
     private let source: ModelSource
-    private let modelName: String
+    let modelName: String
     private let runtime: [String]
     private let now: @Sendable () -> Timestamp
     private let say: @Sendable (String) -> Void
     private let startTime: String
     private let adaptation: LabelAdaptation?
-    private let joint: JointDesk?
-    private let quality = QualityWatch()
-    private let state = Mutex(State())
+    let joint: JointDesk?
+    let quality = QualityWatch()
+    let state = Mutex(State())
     private let address = Mutex("")
     /// Answers what asks for the model's own inputs, without a way through this worker.
-    private let desk: ModelDesk
+    let desk: ModelDesk
     private let behind: WorkerBehind
     /// How a newer version is tried; nil: it takes over at once.
     private let trial: CanaryTrial?
@@ -64,6 +67,10 @@ package final class ServeWorker: HTTPResponder {
     private let isBatching: Bool
     /// Threads of a run, shared by all versions and files of the worker.
     private let threadCount: Int
+    /// What runs of models wait for, with those of the node's other workers; nil for a worker by hand.
+    private let permits: NodePermits?
+    /// What requests may take of the container's memory.
+    private let memory: WorkerMemory
     /// Rows of sources that the Model names.
     private let streams: WorkerStreams?
     /// What earlier lives of this worker have come to.
@@ -88,16 +95,21 @@ package final class ServeWorker: HTTPResponder {
         let name = modelName, behind = WorkerBehind()
         self.behind = behind
         trial = try Self.trial(settings)
-        desk = ModelDesk(
-            name: name, nanoseconds: monotonic, onVerdict: { behind.settle($0, $1) }, tables: { try behind.rows($0) },
-            others: { await behind.answer($0, $1) })
         _ = try HardExamples(settings)
         adaptation = try LabelAdaptation(settings)
         let begin = ContinuousClock.now
         joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
         isDirect = adaptation == nil && joint == nil
+        let later = LaterRows(
+            table: { (table) async throws(ServingRefusal) in try await behind.decided(table) },
+            tensors: { (inputs) async throws(ServingRefusal) in try await behind.decided(inputs) })
+        desk = ModelDesk(
+            name: name, nanoseconds: monotonic, onVerdict: { behind.settle($0, $1) }, onShares: { behind.note($0) },
+            tables: { try behind.rows($0) }, later: isDirect ? nil : later, others: { await behind.answer($0, $1) })
         isBatching = try Self.isBatching(settings)
         threadCount = try settings.integer("INFERENCE_THREADS", default: 1, in: 1...256)!
+        memory = try WorkerMemory(settings)
+        permits = NodePermits(settings, threadCount: threadCount, say: say)
         lives = try VersionLives(settings, now: now, say: say)
         streams = try WorkerStreams(settings, modelName: modelName, libraries: mosquitto, say: say)
     }
@@ -128,6 +140,17 @@ package final class ServeWorker: HTTPResponder {
         return RowTable(judged, classes: classes, lines: rows.lines)
     }
 
+    /// As `answer`, with the large model of a joint inference service.
+    func decided(_ rows: RowTable) async throws -> RowTable {
+        var table = TextTable(columns: rows.columns, source: "the stream")
+        for (row, line) in zip(rows.rows, rows.lines) { table.append(row, line: line) }
+        let (judged, classes, _) = try await decide(table)
+        return RowTable(judged, classes: classes, lines: rows.lines, tellsWho: joint != nil)
+    }
+
+    /// How sure the model was of rows that the desk has answered.
+    func note(_ shares: [Float]) { quality.note(shares) }
+
     /// Serves; the port is told in `ownerInfo.address` of the reports, and by `onListening`.
     ///
     /// - Returns: how it ended.
@@ -141,7 +164,7 @@ package final class ServeWorker: HTTPResponder {
             let port = try settings.integer("INFERENCE_PORT", default: 0, in: 0...65535)!
             let period = try settings.integer("LC_PERIOD", default: 30, in: 1...86_400)!
             reporter = try WorkerReporter(settings)
-            server = try LoopServer(host: "127.0.0.1", port: port, handler: desk)
+            server = try LoopServer(host: "127.0.0.1", port: port, limits: memory.loopLimits, handler: desk)
             server.start()
             address.withLock { $0 = "127.0.0.1:\(server.port)" }
             onListening(server.port)
@@ -170,10 +193,9 @@ package final class ServeWorker: HTTPResponder {
             group.addTask {
                 var (last, told, ticks): (WorkerReport?, [String]?, Int) = (nil, nil, 0)
                 while !Task.isCancelled {
-                    let version = self.state.withLock { state in
-                        state.loaded.map { [$0.version, state.candidate?.version ?? "", state.passed, state.rejected] }
-                    }
-                    // Another version is told at once, and how a trial begins and ends.
+                    self.quality.note(self.desk.takeShares())
+                    let version = self.news
+                    // Another version is told at once, how a trial begins and ends, a crash and a change of what comes in.
                     if version == nil || version != told || ticks >= seconds * Self.looksPerSecond {
                         let report = self.report
                         // Again even without news: the agent may have begun anew.
@@ -192,6 +214,14 @@ package final class ServeWorker: HTTPResponder {
         }
     }
 
+    /// What is told as soon as it changes; nil while there is no model.
+    private var news: [String]? {
+        let versions = state.withLock { state in
+            state.loaded.map { [$0.version, state.candidate?.version ?? "", state.passed, state.rejected] }
+        }
+        return versions.map { $0 + [lives?.incident ?? "", "\(quality.changes)"] }
+    }
+
     /// What is told of it now.
     private var report: WorkerReport {
         var report = WorkerReport(.running, kind: "inference")
@@ -204,6 +234,7 @@ package final class ServeWorker: HTTPResponder {
             "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
             "address": .string(address.withLock { $0 }), "modelName": .string(modelName), "errors": .integer(Int64(counts.failed)),
         ]
+        if let permits { for (name, value) in permits.info { report.ownerInfo[name] = value } }
         if let lives { report.ownerInfo["incident"] = .string(lives.incident) }
         if trial != nil {
             report.ownerInfo["canaryVersion"] = .string(state.candidate?.version ?? "")
@@ -215,7 +246,9 @@ package final class ServeWorker: HTTPResponder {
                 report.ownerInfo["canaryErrors"] = .integer(Int64(counts.failed))
             }
         }
-        if let middle = counts.latency.quantile(0.5), let tail = counts.latency.quantile(0.99) {
+        var latency = counts.latency
+        latency.add(state.latency)
+        if let middle = latency.quantile(0.5), let tail = latency.quantile(0.99) {
             report.ownerInfo["latencyP50Micros"] = .integer(Int64(middle / 1000))
             report.ownerInfo["latencyP99Micros"] = .integer(Int64(tail / 1000))
         }
@@ -295,7 +328,8 @@ package final class ServeWorker: HTTPResponder {
         let key = key ?? VersionLives.key(version)
         lives?.use(key)
         do {
-            let judge = try version.load(settings, try ONNXRuntime(candidates: runtime, sharedThreadCount: threadCount))
+            let library = try ONNXRuntime(candidates: runtime, sharedThreadCount: threadCount, permits: permits)
+            let judge = try version.load(settings, library)
             adaptation?.begin(judge)
             try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
             // Labels that came while it was loaded.
@@ -317,7 +351,9 @@ package final class ServeWorker: HTTPResponder {
 
     private func take(_ loaded: Loaded) throws {
         let time = now().text
-        let offer = try ServedOffer(loaded.judge, version: loaded.version, isDirect: isDirect, isBatching: isBatching)
+        let offer = try ServedOffer(
+            loaded.judge, version: loaded.version, isDirect: isDirect, isBatching: isBatching,
+            runBytesMax: memory.runBytesMax(residentBytes: ResidentMemory.bytes))
         let isTried = state.withLock { state in
             state.updateTime = time
             // Whoever goes back does so at once: what served before needs no trial.
@@ -371,39 +407,61 @@ package final class ServeWorker: HTTPResponder {
     /// What a trial learns of a request.
     private typealias Told = (isNewer: Bool, nanoseconds: UInt64?, label: Int?)
 
-    /// Judges rows with the version of the moment.
-    private func judge(_ rows: TextTable) throws -> (RowJudge.Judgement, [String], String) {
-        typealias Judged = Result<(RowJudge.Judgement, [String], String), any Error>
-        let turn: (judged: Judged, told: Told?)? = state.withLock { state in
+    /// What a version said. Nobody else keeps what it holds, hence unchecked.
+    private struct Turn<Found>: @unchecked Sendable {
+        var found: Result<Found, any Error>
+        var classes: [String]
+        var version: String
+        var told: Told?
+    }
+
+    /// Asks the version of the moment.
+    ///
+    /// - Parameters:
+    ///   - count: rows.
+    ///   - label: the class of a single row, for a trial.
+    /// - Throws: `InferenceRefusal` where there is no model yet; what `body` throws.
+    func ask<Found>(
+        rows count: Int, label: (Found, [String]) -> Int?, _ body: (RowJudge) throws -> Found
+    ) throws -> (found: Found, classes: [String], version: String) {
+        let turn: Turn<Found>? = state.withLock { state in
             guard let serving = state.loaded else { return nil }
             let newer = state.candidate == nil ? nil : desk.isTurnOfNewer() ? state.candidate : nil
             let loaded = newer ?? serving, start = monotonic()
-            let judged = Judged { (try loaded.judge.judge(rows), loaded.judge.classNames, loaded.version) }
-            let told = state.candidate == nil ? nil : Self.told(judged, isNewer: newer != nil, monotonic() - start)
-            if case .success(let found) = judged {
-                state.inferences += rows.count
-                state.hard += found.0.marks.count(where: \.isHard)
-                state.unseen += found.0.marks.count(where: \.isUnseen)
-            } else {
-                state.refused += rows.count
-            }
-            return (judged, told)
+            let found = Result { try body(loaded.judge) }
+            let time = monotonic() - start, classes = loaded.judge.classNames
+            if case .success = found { state.inferences += count } else { state.refused += count }
+            if case .success = found { state.latency.add(time) }
+            let told = state.candidate == nil ? nil : Self.told(found.map { label($0, classes) }, isNewer: newer != nil, time)
+            return Turn(found: found, classes: classes, version: loaded.version, told: told)
         }
-        guard let turn else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
+        guard let turn else { throw notThere }
         if let told = turn.told { desk.answeredElsewhere(byNewer: told.isNewer, nanoseconds: told.nanoseconds, label: told.label) }
-        let found = try turn.judged.get()
-        quality.note(found.0.probabilities)
-        return found
+        return (try turn.found.get(), turn.classes, turn.version)
+    }
+
+    var notThere: InferenceRefusal { InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
+
+    /// Judges rows with the version of the moment.
+    private func judge(_ rows: TextTable) throws -> (RowJudge.Judgement, [String], String) {
+        let (judged, classes, version) = try ask(rows: rows.count, label: { Self.label($0.probabilities, $1) }) { try $0.judge(rows) }
+        state.withLock { state in
+            state.hard += judged.marks.count(where: \.isHard)
+            state.unseen += judged.marks.count(where: \.isUnseen)
+        }
+        quality.note(judged.probabilities)
+        return (judged, classes, version)
+    }
+
+    /// Of a single row, where classes are told apart.
+    static func label(_ found: ClassProbabilities, _ classes: [String]) -> Int? {
+        found.rowCount == 1 && !classes.isEmpty ? found.predictedClass(row: 0) : nil
     }
 
     /// Nil of a request that was refused for what it held.
-    private static func told(
-        _ judged: Result<(RowJudge.Judgement, [String], String), any Error>, isNewer: Bool, _ nanoseconds: UInt64
-    ) -> Told? {
-        switch judged {
-        case .success(let found):
-            let isClass = found.0.probabilities.rowCount == 1 && !found.1.isEmpty
-            return (isNewer, nanoseconds, isClass ? found.0.probabilities.predictedClass(row: 0) : nil)
+    private static func told(_ label: Result<Int?, any Error>, isNewer: Bool, _ nanoseconds: UInt64) -> Told? {
+        switch label {
+        case .success(let label): return (isNewer, nanoseconds, label)
         case .failure(InferenceError.refused): return (isNewer, nil, nil)
         case .failure: return nil
         }
@@ -443,12 +501,12 @@ package final class ServeWorker: HTTPResponder {
     }
 
     /// Judges rows, and asks the large model about hard ones where there is a joint inference service.
-    private func decide(_ table: TextTable) async throws -> (RowJudge.Judgement, [String], String) {
+    func decide(_ table: TextTable) async throws -> (RowJudge.Judgement, [String], String) {
         var (judged, classes, version) = try judge(table)
         guard let joint, !classes.isEmpty else { return (judged, classes, version) }
         let batch = JointDesk.Batch(
-            table: table, probabilities: judged.probabilities, features: judged.rows.features, sites: judged.rows.sites, classNames: classes
-        )
+            form: .table(table), probabilities: judged.probabilities, features: judged.rows.features.values, sites: judged.rows.sites,
+            classNames: classes)
         let decided = await joint.decide(batch)
         judged.probabilities = decided.probabilities
         for row in judged.marks.indices {
@@ -467,7 +525,7 @@ package final class ServeWorker: HTTPResponder {
                 version: { self.state.withLock { $0.loaded?.version ?? "" } },
                 judge: { table in
                     let (judged, classes, version) = try await self.decide(table)
-                    let answers = RowTable(judged, classes: classes, lines: table.lines)
+                    let answers = RowTable(judged, classes: classes, lines: table.lines, tellsWho: self.joint != nil)
                     return (answer: answers, version: version)
                 }, port: { self.address.withLock { $0.split(separator: ":").last.flatMap { Int($0) } } ?? 0 }))
     }
@@ -508,7 +566,13 @@ package final class ServeWorker: HTTPResponder {
     }
 
     /// Rows with labels, as columns of a request.
-    private func take(labels body: [UInt8]) throws -> JSON {
+    private func take(labels request: HTTPRequest) throws -> JSON {
+        if let joint, let call = try? InferCall(request.body, headerLength: Self.headerLength(request)), isOfInputs(call),
+            let count = joint.told(call.inputs)
+        {
+            return ["judged": .integer(Int64(count))]
+        }
+        let body = request.body
         guard adaptation != nil || joint != nil else {
             throw InferenceRefusal(409, "this worker does not adapt: set ADAPT=true, or deploySpec.adapt of its job")
         }
@@ -583,12 +647,15 @@ package final class ServeWorker: HTTPResponder {
             return try await answer(request)
         } catch let refusal as InferenceRefusal {
             return Self.response(refusal.status, ["error": .string(refusal.reason)])
+        } catch let error as InferenceError {
+            return Self.response(error.status, ["error": .string("\(error)")])
         } catch {
-            return Self.response(400, ["error": .string("\(error)")])
+            let refusal = ServingRefusal(of: error)
+            return Self.response(refusal.status, ["error": .string(refusal.reason)])
         }
     }
 
-    private static func response(_ status: Int, _ json: JSON) -> HTTPResponse {
+    static func response(_ status: Int, _ json: JSON) -> HTTPResponse {
         HTTPResponse(status: status, headers: ["Content-Type": "application/json"], body: .bytes(json.bytes()))
     }
 
@@ -622,8 +689,8 @@ package final class ServeWorker: HTTPResponder {
         switch (rest, isRead) {
         case (["ready"], true): return Self.response(isReady ? 200 : 503, ["name": .string(modelName), "ready": .bool(isReady)])
         case ([], true): return Self.response(200, try metadata())
-        case (["labels"], false) where request.method == "POST": return Self.response(200, try take(labels: request.body))
-        case (["infer"], false) where request.method == "POST": return Self.response(200, try await infer(request.body))
+        case (["labels"], false) where request.method == "POST": return Self.response(200, try take(labels: request))
+        case (["infer"], false) where request.method == "POST": return try await infer(request)
         default: throw InferenceRefusal(isRead ? 404 : 405, "\(request.method) \(request.path) is nothing here")
         }
     }
@@ -648,38 +715,5 @@ package final class ServeWorker: HTTPResponder {
             "outputs": .array(outputs),
             "parameters": ["features": .array(features.map { .string($0) }), "classes": .array(classes.map { .string($0) })],
         ]
-    }
-
-    private func infer(_ body: [UInt8]) async throws -> JSON {
-        guard let names = state.withLock({ $0.loaded?.judge.featureNames }) else {
-            throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later")
-        }
-        let request = try InferenceRequest(body, featureNames: names, modelName: modelName)
-        switch request.rows {
-        case .table(let table):
-            let (judged, classes, version) = try await decide(table)
-            return InferenceAnswer(
-                request, judged.probabilities, marks: judged.marks, classNames: classes, modelName: modelName, version: version
-            ).json
-        case .features(let rows):
-            let (found, classes, version) = try predict(rows)
-            return InferenceAnswer(request, found, marks: nil, classNames: classes, modelName: modelName, version: version).json
-        }
-    }
-
-    private func predict(_ rows: ModelRows) throws -> (ClassProbabilities, [String], String) {
-        let result: Result<(ClassProbabilities, [String], String), any Error>? = state.withLock { state in
-            guard let loaded = state.loaded else { return nil }
-            guard loaded.judge.featureNames == rows.features.columnNames else {
-                return .failure(InferenceRefusal(409, "the model was updated to one of other inputs; ask for its metadata again"))
-            }
-            let found = Result { (try loaded.judge.predict(rows), loaded.judge.classNames, loaded.version) }
-            if case .success = found { state.inferences += rows.count } else { state.refused += rows.count }
-            return found
-        }
-        guard let result else { throw InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
-        let found = try result.get()
-        quality.note(found.0)
-        return found
     }
 }

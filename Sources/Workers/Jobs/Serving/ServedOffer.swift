@@ -28,18 +28,20 @@ struct ServedOffer {
     /// - Parameters:
     ///   - isDirect: false: requests of the model's inputs go the long way too, because something is added to its answers there.
     ///   - isBatching: false: each request is answered by itself, whatever is found out.
+    ///   - runBytesMax: of the inputs and outputs of one run.
     /// - Throws: what ONNX Runtime says of the first run.
-    init(_ judge: RowJudge, version: String, isDirect: Bool, isBatching: Bool) throws {
+    init(_ judge: RowJudge, version: String, isDirect: Bool, isBatching: Bool, runBytesMax: Int) throws {
         guard let model = judge.tensorModel else {
             (engine, words) = (TabularEngine(judge, nil, version: version), nil)
             return
         }
+        model.runBytesMax = runBytesMax
         if judge.isTabular {
             let made = TabularEngine(judge, isDirect ? model : nil, version: version)
             try made.warmUp()
             (engine, words) = (made, "\(model.evaluator)")
         } else {
-            let made = TensorEngine(model, version: version, mayBatch: isBatching)
+            let made = TensorEngine(model, version: version, mayBatch: isBatching, isDirect: isDirect)
             let finding = try made.warmUp(monotonic)
             let time = finding.singleNanoseconds.map { "\($0 / 1000) µs a run" } ?? "no inputs could be made up for a first run"
             let together = made.isBatching ? ", requests that arrive together are answered together" : ""
@@ -180,22 +182,54 @@ final class WorkerBehind: Sendable {
         guard let worker = worker.withLock({ $0 }) else {
             return LoopResponse(ServingRefusal(503, "the worker is ending; ask again later"))
         }
-        let answer = await worker.respond(to: HTTPRequest(method: head.method, path: head.path, query: head.query, body: body))
+        var request = HTTPRequest(method: head.method, path: head.path, query: head.query, body: body)
+        request.headers[InferenceProtocol.headerLength] = head.inferenceHeaderLength.map { "\($0)" }
+        let answer = await worker.respond(to: request)
         guard case .bytes(let bytes) = answer.body else { return LoopResponse(ServingRefusal(500, "an answer without an end")) }
-        return LoopResponse(answer.status, bytes, contentType: answer.headers["Content-Type"] ?? "application/json")
+        return LoopResponse(
+            answer.status, bytes, contentType: answer.headers["Content-Type"] ?? "application/json",
+            inferenceHeaderLength: answer.headers[InferenceProtocol.headerLength].flatMap { Int($0) })
     }
 
     func settle(_ version: String, _ verdict: CanaryTrial.Verdict) { worker.withLock { $0 }?.settle(version, verdict) }
 
-    func rows(_ table: RowTable) throws -> RowTable {
+    func rows(_ table: RowTable) throws -> RowTable { try there().answer(table) }
+
+    /// As `rows`, with whoever else has a word in the answers.
+    func decided(_ table: RowTable) async throws(ServingRefusal) -> RowTable {
+        do { return try await there().decided(table) } catch { throw ServingRefusal(of: error) }
+    }
+
+    /// Inputs of the model, with whoever else has a word in the answers.
+    func decided(_ inputs: [NamedTensor]) async throws(ServingRefusal) -> [NamedTensor] {
+        do { return try await there().decide(inputs).outputs } catch { throw ServingRefusal(of: error) }
+    }
+
+    func note(_ shares: [Float]) { worker.withLock { $0 }?.note(shares) }
+
+    private func there() throws -> ServeWorker {
         guard let worker = worker.withLock({ $0 }) else { throw ServingRefusal(503, "the worker is ending; ask again later") }
-        return try worker.answer(table)
+        return worker
+    }
+}
+
+extension ServingRefusal {
+    /// An error of a worker as its caller is told it.
+    init(of error: any Error) {
+        switch error {
+        case let refusal as ServingRefusal: self = refusal
+        case let refusal as InferenceRefusal: self.init(refusal.status, refusal.reason)
+        case InferenceError.refused: self.init(500, "\(error)")
+        default: self.init(400, "\(error)")
+        }
     }
 }
 
 extension RowTable {
     /// What rows of a table were answered.
-    init(_ judged: RowJudge.Judgement, classes: [String], lines: [Int]) {
+    ///
+    /// - Parameter tellsWho: whether a column says which of two models has answered.
+    init(_ judged: RowJudge.Judgement, classes: [String], lines: [Int], tellsWho: Bool = false) {
         guard !classes.isEmpty else {
             self.init(columns: ["value"], rows: judged.probabilities.values.map { ["\($0)"] }, lines: lines)
             return
@@ -205,8 +239,9 @@ extension RowTable {
             return [
                 classes[label], "\(judged.probabilities.values[row * classes.count + label])", mark.task ?? "", "\(mark.isUnseen)",
                 "\(mark.isHard)",
-            ]
+            ] + (tellsWho ? [mark.isFromCloud ? "cloud" : "edge"] : [])
         }
-        self.init(columns: ["class", "probability", "task", "unseen", "hard"], rows: rows, lines: lines)
+        self.init(
+            columns: ["class", "probability", "task", "unseen", "hard"] + (tellsWho ? ["answered_by"] : []), rows: rows, lines: lines)
     }
 }

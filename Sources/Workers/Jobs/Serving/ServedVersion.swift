@@ -62,11 +62,16 @@ extension ModelSource.Version {
     ///
     /// - Throws: naming the file at fault.
     func load(_ settings: WorkerSettings, _ runtime: ONNXRuntime) throws -> RowJudge {
-        if let digest {
+        // Where a node's agent has looked at a file, that file and no other is loaded.
+        let asked = settings["MODEL_DIGEST"].flatMap { ArtifactDigest(reference: $0)?.hex }
+        if settings["MODEL_DIGEST"] != nil, asked == nil { throw WorkerInputError("MODEL_DIGEST is no sha256: and 64 digits") }
+        for digest in [digest, asked].compactMap(\.self) {
             let file = WorkerFile.isFolder(path) ? "\(path)/\(WorkerFile.model)" : path
             let found = ArtifactDigest(of: try InferenceWorker.read(file, limit: ModelLimits.edge.bytes)).hex
             guard found == digest else {
-                throw WorkerInputError("\(file) has SHA-256 \(found), its configuration says \(digest); it is being replaced, or damaged")
+                throw WorkerInputError(
+                    "\(file) has SHA-256 \(found), expected \(digest); it is being replaced, or damaged, or another than its Pod began with"
+                )
             }
         }
         return try RowJudge(path: path, settings, runtime)
