@@ -60,8 +60,7 @@ final class SideProcess: RuntimeProcess {
     private static func start(
         _ command: [String], _ tty: Bool, _ program: pid_t, _ folders: [String], _ streams: [Int32], _ failure: inout skerry_failure
     ) -> pid_t {
-        var variables = (SystemFiles.read("/proc/\(program)/environ", bytesMax: 4 << 20) ?? []).split(separator: 0)
-            .map { String(decoding: $0, as: UTF8.self) }
+        var variables = Self.environment(program)
         if tty, !variables.contains(where: { $0.hasPrefix("TERM=") }) { variables.append("TERM=xterm") }
         let words = CWords(command), environment = CWords(variables)
         let folder = CWords([Self.folder(program)])
@@ -90,6 +89,16 @@ final class SideProcess: RuntimeProcess {
                 return skerry_launch(&start, &failure)
             }
         }
+    }
+
+    /// The variables of a program. While it becomes another, the system shows none for a moment.
+    private static func environment(_ program: pid_t) -> [String] {
+        for _ in 0..<20 {
+            let bytes = SystemFiles.read("/proc/\(program)/environ", bytesMax: 4 << 20) ?? []
+            guard bytes.isEmpty, kill(program, 0) == 0 else { return bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) } }
+            usleep(1000)
+        }
+        return []
     }
 
     private static func isOwn(_ namespace: String, _ program: pid_t) -> Bool {
