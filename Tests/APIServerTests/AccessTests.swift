@@ -45,7 +45,8 @@ import Testing
         job["status"] = [
             "round": 3, "results": ["Kept": 1], "knowledge": ["job": "cellar", "round": 2],
             "knowledgeBase": [
-                "AIModels": ["numberOfAIModels": 2], "AIClasses": ["numberOfAIClasses": 4], "samples": ["numberOfUnseenSample": 0],
+                "AIModels": ["numberOfAIModels": 2], "AIClasses": ["numberOfAIClasses": 4],
+                "samples": ["numberOfLabeledUnseenSample": 0, "numberOfUnseenSample": 0],
                 "relations": 6, "samplesByState": ["hard": 9],
             ],
         ]

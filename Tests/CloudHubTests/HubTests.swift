@@ -272,8 +272,10 @@ import Testing
         #expect(link.frames.contains { if case .goodbye(let goodbye) = $0 { goodbye.reason == .stranger } else { false } })
     }
 
-    @Test func `the Lease of a connected node is renewed without the node saying anything`() async throws {
-        let world = try await world()
+    @Test(arguments: [true, false])
+    func `the Lease of a connected node is renewed without the node saying anything`(_ together: Bool) async throws {
+        let world = try await HubWorld(renewsTogether: together)
+        try await world.makeNode("edge-1")
         let edge = try world.edge("edge-1")
         try await edge.synced()
         let key = ObjectKey(namespace: "kube-node-lease", name: "edge-1")

@@ -21,7 +21,8 @@ final class HubWorld: Sendable {
     let messages = Mutex<[String]>([])
     private let running = Mutex<[Task<Void, Never>]>([])
 
-    init(_ change: (inout CloudHub.Limits) -> Void = { _ in }) async throws {
+    /// - Parameter renewsTogether: Leases are renewed by the server's own way; else each is patched as its node.
+    init(renewsTogether: Bool = true, _ change: (inout CloudHub.Limits) -> Void = { _ in }) async throws {
         let environment = APIEnvironment(now: { Self.time() }, random: { UInt64.random(in: 0 ... .max) })
         service = try ObjectService(store: try RevisionStore(.memory), environment: environment)
         try await InitialObjects.make(in: service)
@@ -32,10 +33,10 @@ final class HubWorld: Sendable {
         limits.workers = 4
         change(&limits)
         let service = service
+        let renewal: CloudHub.LeaseRenewal = { await service.renewLeases(of: $0, manager: AuthorizedClient.nodeManager) }
         hub = CloudHub(
-            client: admin, nodeClient: { AuthorizedClient.node($0, service) },
-            renewal: { await service.renewLeases(of: $0, manager: AuthorizedClient.nodeManager) }, environment: Self.environment { _ in },
-            limits: limits)
+            client: admin, nodeClient: { AuthorizedClient.node($0, service) }, renewal: renewsTogether ? renewal : nil,
+            environment: Self.environment { _ in }, limits: limits)
         let hub = hub
         running.withLock { $0.append(Task { await hub.run() }) }
     }

@@ -56,7 +56,7 @@ import Testing
 
     /// Names of all files below a folder.
     private static func files(_ folder: String) -> [String] {
-        FileManager.default.enumerator(atPath: folder)?.compactMap { $0 as? String } ?? []
+        (try? FileManager.default.subpathsOfDirectory(atPath: folder)) ?? []
     }
 
     @Test func `nodes get signed parts with the corrections of their own sites and persons alone`() async throws {

@@ -119,11 +119,11 @@ package final class AuditLog: Sendable {
 
     /// The address without its port, of NIO's `[IPv4]127.0.0.1:4711` and `[IPv4]name/127.0.0.1:4711`.
     static func address(_ peer: String) -> String {
-        var text = peer[...]
-        if let bracket = text.firstIndex(of: "]") { text = text[text.index(after: bracket)...] }
-        if let slash = text.firstIndex(of: "/") { text = text[text.index(after: slash)...] }
-        if let colon = text.lastIndex(of: ":") { text = text[..<colon] }
-        return String(text)
+        var text = peer.utf8[...]
+        if let bracket = text.firstIndex(of: UInt8(ascii: "]")) { text = text[text.index(after: bracket)...] }
+        if let slash = text.firstIndex(of: UInt8(ascii: "/")) { text = text[text.index(after: slash)...] }
+        if let colon = text.lastIndex(of: UInt8(ascii: ":")) { text = text[..<colon] }
+        return String(Substring(text))
     }
 
     /// With the fraction that readers of audit logs expect.

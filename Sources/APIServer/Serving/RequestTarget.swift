@@ -12,19 +12,19 @@ struct RequestTarget: Sendable {
     init(path: String, query: String) throws(APIStatus) {
         self.path = path
         var segments: [String] = []
-        for part in path.split(separator: "/") {
-            guard let text = Self.decoded(part.utf8, plusIsSpace: false) else {
+        for part in path.utf8.split(separator: UInt8(ascii: "/")) {
+            guard let text = Self.decoded(part, plusIsSpace: false) else {
                 throw .badRequest("the path \(path) holds an invalid escape")
             }
             segments.append(text)
         }
         self.segments = segments
         var parameters: [(String, String)] = []
-        for part in query.split(separator: "&").prefix(Self.parametersMax) {
-            let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            guard let name = Self.decoded(sides[0].utf8, plusIsSpace: true),
-                let value = Self.decoded((sides.dropFirst().first ?? "").utf8, plusIsSpace: true)
-            else { throw .badRequest("the query holds an invalid escape: \(part)") }
+        for part in query.utf8.split(separator: UInt8(ascii: "&")).prefix(Self.parametersMax) {
+            let sides = part.split(separator: UInt8(ascii: "="), maxSplits: 1, omittingEmptySubsequences: false)
+            guard let name = Self.decoded(sides[0], plusIsSpace: true),
+                let value = Self.decoded(sides.dropFirst().first ?? Substring().utf8, plusIsSpace: true)
+            else { throw .badRequest("the query holds an invalid escape: \(Substring(part))") }
             parameters.append((name, value))
         }
         self.parameters = parameters

@@ -165,7 +165,8 @@ struct JobStatus: Sendable {
             let known = Dictionary(ended.map { ($0, 1 as Int64) }, uniquingKeysWith: +)
             results = .object(JSONObject(known.sorted { $0.key < $1.key }.map { ($0.key, .integer($0.value)) }))
         }
-        results?[result] = .integer((results?[result]?.integer ?? 0) + 1)
+        let count = results?[result]?.integer ?? 0
+        results?[result] = .integer(count + 1)
         self["results"] = results
     }
 

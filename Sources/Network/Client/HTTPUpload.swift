@@ -25,11 +25,8 @@ package final class HTTPUpload: Sendable {
     /// The answer, once its head is there. To be asked for once.
     package func answer() async throws(HTTPClientError) -> HTTPAnswerStream { HTTPAnswerStream(try await exchange.head(), exchange) }
 
-    /// Ends request and answer with their connection.
-    package func close() {
-        exchange.stop()
-        channel.close(promise: nil)
-    }
+    /// Ends request and answer with their connection; nothing happens once both have ended, as the connection may be another's by then.
+    package func close() { exchange.stop() }
 
     private func written(_ write: @escaping @Sendable (EventLoopPromise<Void>) -> Void) async throws(HTTPClientError) {
         let promise = channel.eventLoop.makePromise(of: Void.self)

@@ -645,10 +645,6 @@ package final class ServeWorker: HTTPResponder {
     package func respond(to request: HTTPRequest) async -> HTTPResponse {
         do {
             return try await answer(request)
-        } catch let refusal as InferenceRefusal {
-            return Self.response(refusal.status, ["error": .string(refusal.reason)])
-        } catch let error as InferenceError {
-            return Self.response(error.status, ["error": .string("\(error)")])
         } catch {
             let refusal = ServingRefusal(of: error)
             return Self.response(refusal.status, ["error": .string(refusal.reason)])

@@ -219,7 +219,7 @@ extension ServingRefusal {
         switch error {
         case let refusal as ServingRefusal: self = refusal
         case let refusal as InferenceRefusal: self.init(refusal.status, refusal.reason)
-        case InferenceError.refused: self.init(500, "\(error)")
+        case let error as InferenceError: self.init(error.status, "\(error)")
         default: self.init(400, "\(error)")
         }
     }
