@@ -4,8 +4,9 @@
     import Synchronization
     import Testing
 
-    /// The server behind which requests are answered on one thread, over sockets.
-    @Suite struct LoopServerTests {
+    /// The server behind which requests are answered on one thread, over sockets. One test at a time: each waits for its sockets on a thread that tasks of
+    /// the server need too.
+    @Suite(.serialized) struct LoopServerTests {
         /// Answers with what it was sent.
         final class Echo: LoopHandler {
             final class Upper: LoopStream {
