@@ -31,13 +31,21 @@ struct KnowledgeOrigin: Sendable {
             guard let round = Self.round(of: record.models[place]), round <= self.round else { continue }
             record.models[place].name = "\(job), round \(round)"
             if isTaken { record.models[place].parents = [] }
-            guard var parent = given[round], parent.digest != record.models[place].digest else { continue }
-            record.models[place].parents = [parent.digest]
-            guard !record.models.contains(where: { $0.digest == parent.digest }) else { continue }
-            parent.name = "\(job), round \(round)"
-            (parent.tasks, parent.parents, parent.datasets) = ([], [], [])
-            record.models.append(parent)
         }
+        for (round, parent) in given.sorted(by: { $0.key < $1.key }) { add(parent, of: round, to: &record) }
+    }
+
+    /// Names a model that was taken as the parent of what it became: itself with other corrections, else the model that serves in its place.
+    private func add(_ parent: RoundRecord.Model, of round: Int, to record: inout RoundRecord) {
+        guard !record.models.contains(where: { $0.digest == parent.digest }) else { return }
+        let heir = record.models.indices.first { Self.round(of: record.models[$0]) == round }
+        let newest = record.models.indices.filter { Self.round(of: record.models[$0]) == record.round }.first
+        guard let place = heir ?? newest else { return }
+        record.models[place].parents.append(parent.digest)
+        var parent = parent
+        parent.name = "\(job), round \(round)"
+        (parent.tasks, parent.parents, parent.datasets) = ([], [], [])
+        record.models.append(parent)
     }
 
     private static func round(of model: RoundRecord.Model) -> Int? { model.metrics["trained_in_round"].map { Int($0) } }
