@@ -188,6 +188,8 @@ package actor ArtifactFetcher {
                 let outcome = try await fetchRange(digest, piece.range, guide, http)
                 byteCount += outcome.byteCount
                 if let failure = outcome.failure { return Outcome(byteCount: byteCount, failure: failure) }
+                // The plan was found to be of another file.
+                if guide.plan == nil { return Outcome(byteCount: byteCount) }
                 continue
             }
             if let failure = try await copy(

@@ -247,7 +247,7 @@ import Workers
             let length = try #require(binary.headers["Inference-Header-Content-Length"].flatMap { Int($0) })
             #expect(binary.status == 200 && binary.body.count == length + 24)
             let first = binary.body[length..<length + 4].withUnsafeBytes { $0.loadUnaligned(as: Float.self) }
-            #expect(Double(first) == shares[0])
+            #expect(first == Float(shares[0]))
 
             let lines = try await Self.post(
                 edge, "infer-stream", Array("{\"x\":[0,0.1]}\n{\"x\":[0,5]}\n{\"x\":[3,0]}\n".utf8),
