@@ -227,6 +227,25 @@ import Testing
         #expect(desk.reports.map(\.version) == ["2"] && desk.rolledBack.isEmpty)
     }
 
+    @Test func `requests that are answered elsewhere have the same share`() async throws {
+        func engine(_ version: String) throws -> sending TensorEngine {
+            let file = try ModelFile(TinyModel.adding(1, version: version))
+            return TensorEngine(try TensorModel(try Self.runtime.get(), file), version: version, isDirect: false)
+        }
+        let shared = Mutex<ModelDesk?>(nil)
+        let desk = ModelDesk(name: "m", nanoseconds: { 0 }) { _, _ in
+            let isNewer = shared.withLock { $0 }?.isTurnOfNewer() ?? false
+            return LoopResponse(200, Array((isNewer ? "2" : "1").utf8))
+        }
+        shared.withLock { $0 = desk }
+        defer { shared.withLock { $0 = nil } }
+        desk.offer(try engine("1"))
+        desk.offer(try engine("2"), trial: CanaryTrial(share: 0.5, requests: 1000))
+        var turns: [JSON] = []
+        for _ in 0..<8 { turns.append(try await Self.ask(desk, [Self.infer("[1,2]")])[0].json) }
+        #expect(turns == [1, 2, 1, 2, 1, 2, 1, 2])
+    }
+
     /// A sound version whose every answer is an error of the runtime: it looks for a place that a table has not.
     static func failing(version: String) -> [UInt8] {
         TinyModel.file(

@@ -160,6 +160,13 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
         }
     }
 
+    /// A request that has taken its turn is answered elsewhere, where it takes it again.
+    private func giveTurnBack() {
+        state.withLock { state in
+            if state.newer != nil, state.trial != nil, state.numbered > 0 { state.numbered -= 1 }
+        }
+    }
+
     /// Whether a request that is answered elsewhere is the newer version's, while one is on trial. Each call counts as a request.
     package func isTurnOfNewer() -> Bool {
         state.withLock { state in
@@ -303,7 +310,11 @@ package final class ModelDesk: LoopHandler, @unchecked Sendable {
     private func ask(_ request: LoopRequest, _ version: String?, _ place: Int) throws(ServingRefusal) -> Asked? {
         guard let served = served(version) else { throw missing(version) }
         let call = try InferCall(request.body, headerLength: request.head.inferenceHeaderLength)
-        guard let tensors = try served.engine.tensors(for: call) else { return nil }
+        guard let tensors = try served.engine.tensors(for: call) else {
+            // Whoever answers it takes its turn.
+            if version == nil { giveTurnBack() }
+            return nil
+        }
         return Asked(place: place, call: call, served: served, tensors: tensors)
     }
 
