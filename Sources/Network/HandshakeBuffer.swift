@@ -13,11 +13,19 @@ final class HandshakeBuffer: ChannelOutboundHandler, RemovableChannelHandler {
     private static let writesMax = 2
     private var held: ByteBuffer?
     private var writeCount = 0
+    private var isLeaving = false
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         writeCount += 1
         held = writeCount <= Self.writesMax ? unwrapOutboundIn(data) : nil
         context.write(data, promise: promise)
-        if held == nil { context.pipeline.syncOperations.removeHandler(self, promise: nil) }
+    }
+
+    func flush(context: ChannelHandlerContext) {
+        context.flush()
+        // Not sooner: what was written is flushed by way of this handler's place.
+        guard writeCount > Self.writesMax, !isLeaving else { return }
+        isLeaving = true
+        context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }
 }

@@ -29,7 +29,9 @@ struct NodeLifecyclePlan {
         if node.isBeingDeleted { return plan }
         let heard = Self.lastHeard(node, lease, now)
         let isSilent = now.seconds - heard.seconds > graceSeconds
-        if !isSilent { plan.lookAgain(afterSeconds: heard.seconds + graceSeconds - now.seconds + 1) }
+        // Renewals in time ask for no look (`isExpected`): a view that lagged behind them must not end the looks.
+        plan.lookAgain(afterSeconds: isSilent ? graceSeconds : heard.seconds + graceSeconds - now.seconds + 1)
+        plan.againIfStopped = .seconds(1)
         if isSilent, let status = Self.silenced(node, now) {
             plan.steps.append(
                 .confirmUnchanged(
