@@ -95,7 +95,7 @@ final class SideProcess: RuntimeProcess {
     private static func environment(_ program: pid_t) -> [String] {
         for _ in 0..<20 {
             let bytes = SystemFiles.read("/proc/\(program)/environ", bytesMax: 4 << 20) ?? []
-            guard bytes.isEmpty, kill(program, 0) == 0 else { return bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) } }
+            guard bytes.isEmpty else { return bytes.split(separator: 0).map { String(decoding: $0, as: UTF8.self) } }
             usleep(1000)
         }
         return []
