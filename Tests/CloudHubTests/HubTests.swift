@@ -258,12 +258,22 @@ import Testing
         }
         let key = ObjectKey(name: "edge-1")
         _ = try await world.admin.patch(.node, key, annotations(NodeIdentityRecord(certificate: "first")), part: .whole)
-        let link = RawLink()
-        let (far, near) = MemoryLink.pair()
-        far.connect(world.hub.accept(node: "edge-1", certificate: "first", far))
-        near.connect(link)
-        near.send(NumberedFrame(1, .hello(Hello(store: 1, digest: HoldingsDigest(), program: "test"))).message)
-        try await eventually { world.hub.connectedNodes == ["edge-1"] }
+        let links = Mutex<[RawLink]>([])
+        let dial: @Sendable () -> Void = {
+            let link = RawLink()
+            let (far, near) = MemoryLink.pair()
+            far.connect(world.hub.accept(node: "edge-1", certificate: "first", far))
+            near.connect(link)
+            near.send(NumberedFrame(1, .hello(Hello(store: 1, digest: HoldingsDigest(), program: "test"))).message)
+            links.withLock { $0.append(link) }
+        }
+        dial()
+        // Until the hub has heard of the certificate it may be refused.
+        try await eventually {
+            if links.withLock({ $0[$0.count - 1] }).isClosed { dial() }
+            return world.hub.connectedNodes == ["edge-1"]
+        }
+        let link = links.withLock { $0[$0.count - 1] }
         _ = try await world.admin.patch(.node, key, ObjectPatch(.merge, ["metadata": ["labels": ["a": "b"]]]), part: .whole)
         try await eventually { (try? await world.admin.get(.lease, ObjectKey(namespace: "kube-node-lease", name: "edge-1"))) != nil }
         #expect(!link.isClosed)

@@ -57,12 +57,26 @@ import Testing
         try cloud.write("rooms.csv", "room,warmth,vote\n1,20,cold\n2,25,\n3,30,\n")
 
         // A job's budget bounds what is asked for.
-        let wish = #"{"job":"j","model":"none","budget":1,"from":0}"#
-        let wished = await cloud.kubectl(["annotate", "dataset", "rooms", "jobs.skerry.io/asks-labels=" + wish])
+        let stage = "{template: {spec: {containers: [{name: w, image: skerry/worker:builtin}]}}"
+        try cloud.write(
+            "job.yaml",
+            """
+            apiVersion: sedna.io/v1alpha1
+            kind: LifelongLearningJob
+            metadata: {name: j}
+            spec:
+              dataset: {name: rooms}
+              outputDir: \(folder)/output
+              labelBudget: 1
+              trainSpec: \(stage), trigger: {condition: {metric: num_of_samples, operator: ">", threshold: 1000}}}
+              evalSpec: \(stage)}
+              deploySpec: \(stage)}
+            """)
+        let wished = await cloud.kubectl("apply -f \(folder)/job.yaml")
         #expect(wished.status == 0, "\(wished.error)")
         try await Edge.until("the edge to ask for one row") { await far("-o csv").output == "room,warmth,vote\n2,25,\n" }
         #expect(await far("").error.contains("job j asks for 1 labels a round; 0 given, 1 left: the oldest first"))
-        let unwished = await cloud.kubectl("annotate dataset rooms jobs.skerry.io/asks-labels-")
+        let unwished = await cloud.kubectl("delete ll j")
         #expect(unwished.status == 0, "\(unwished.error)")
         try await Edge.until("the edge to list all") { await label("-o csv").output == "room,warmth,vote\n2,25,\n3,30,\n" }
 
