@@ -14,8 +14,13 @@ struct InferenceThreads: Sendable {
     static let annotation = "skerry.io/inference-threads"
     private static let lookEvery: Duration = .seconds(5)
 
-    /// For the runtime's settings.
-    static func path(_ folder: String) -> String { folder + "/inference.permits" }
+    /// For the runtime's settings: absolute, since workers run in folders of their own.
+    static func path(_ folder: String) -> String {
+        let file = folder + "/inference.permits"
+        guard !file.hasPrefix("/"), let here = getcwd(nil, 0) else { return file }
+        defer { free(here) }
+        return String(cString: here) + "/" + file
+    }
 
     private let own: Int
     private let permits: ComputePermits
