@@ -132,7 +132,7 @@ final class ModelProxy: HTTPResponder {
 
     /// What each worker tells Prometheus; nothing of those that do not answer.
     func metrics() async -> [String] {
-        let names = state.withLock { $0.addresses.models.filter(\.isReady).map(\.name) }
+        let names = state.withLock { $0.addresses.models.map(\.name) }
         var texts: [String] = []
         for name in names.sorted() {
             guard let port = state.withLock({ $0.addresses.port(of: name) }), let client = try? client(port),
