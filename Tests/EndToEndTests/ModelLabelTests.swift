@@ -65,7 +65,7 @@ import Testing
             kind: LifelongLearningJob
             metadata: {name: j}
             spec:
-              dataset: {name: rooms}
+              dataset: {name: rooms, trainProb: 0.8}
               outputDir: \(folder)/output
               labelBudget: 1
               trainSpec: \(stage), trigger: {condition: {metric: num_of_samples, operator: ">", threshold: 1000}}}
