@@ -144,7 +144,7 @@ let package = Package(
             dependencies: [
                 "Inference", "KnowledgeBase", "Learning", "Network", "Permits", "Resources", "Storage", "TestKit", "ThermalComfort",
                 "Training", "Workers",
-            ], exclude: ["triton-client.py"], swiftSettings: strict),
+            ], exclude: ["small-networks.py", "triton-client.py"], swiftSettings: strict),
         .testTarget(name: "PermitsTests", dependencies: ["Permits", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "ThermalComfortTests", dependencies: ["Learning", "Storage", "ThermalComfort", "Training"], swiftSettings: strict),
