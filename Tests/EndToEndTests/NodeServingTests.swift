@@ -15,10 +15,8 @@ import Testing
     import Darwin
 #endif
 
-/// Models on the cloud's own node, asked at its port, fed by a broker, replaced.
+/// Models on the cloud's own node, asked at its port, replaced.
 @Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct NodeServingTests {
-    private static let broker = "\(FileManager.default.currentDirectoryPath)/.deps/mosquitto"
-    private static let libraries = ["LD_LIBRARY_PATH": broker + "/lib"]
 
     private static func port(_ cloud: Cloud) throws -> Int {
         let text = try String(contentsOf: URL(filePath: "\(cloud.folder)/node/workers.port"), encoding: .utf8)
@@ -170,68 +168,6 @@ import Testing
             }
             try await Edge.until("version 1 again") { try await Self.version(cloud, "adding") == "1" }
             try await Self.end(cloud)
-        }
-    }
-
-    @Test(.enabled(if: FileManager.default.fileExists(atPath: broker + "/bin/mosquitto"), "mosquitto is not there"))
-    func `rows of a broker that asks for a password of a Secret are answered on a node`() async throws {
-        try await Cloud.with(node: true) { cloud in
-            let folder = cloud.folder
-            try cloud.write("passwords", "plant:s3cret,word\n")
-            chmod("\(folder)/passwords", 0o600)
-            let hashed = await ServingProgram(
-                Self.broker + "/bin/mosquitto_passwd", ["-U", "\(folder)/passwords"], environment: Self.libraries, folder: folder
-            ).wait()
-            #expect(hashed.status == 0, "\(hashed.error)")
-            var (broker, port): (ServingProgram?, Int) = (nil, 0)
-            for choice in KeptPort.choices() {
-                let user = geteuid() == 0 ? "user root" : ""
-                try cloud.write(
-                    "broker.conf",
-                    "listener \(choice) 127.0.0.1\nallow_anonymous false\npassword_file \(folder)/passwords\nlog_dest stderr\n\(user)\n")
-                let program = ServingProgram(
-                    Self.broker + "/bin/mosquitto", ["-c", "\(folder)/broker.conf"], environment: Self.libraries, folder: folder)
-                try await Edge.until("a broker") { program.error.contains("running") || program.error.contains("Error") }
-                if program.error.contains("running") {
-                    (broker, port) = (program, choice)
-                    break
-                }
-                _ = await program.wait()
-            }
-            let running = try #require(broker)
-            let login = ["-h", "127.0.0.1", "-p", "\(port)", "-u", "plant", "-P", "s3cret,word", "-q", "1"]
-            let reader = ServingProgram(
-                Self.broker + "/bin/mosquitto_sub", login + ["-t", "line/answers", "-C", "20"], environment: Self.libraries, folder: folder)
-            let made = await cloud.kubectl([
-                "create", "secret", "generic", "plant-login", "--from-literal=username=plant", "--from-literal=password=s3cret,word",
-            ])
-            #expect(made.status == 0, "\(made.error)")
-            try await Self.serve(
-                cloud, TinyModel.adding(1, version: "1"),
-                """
-                  sources:
-                  - mqtt: {broker: "mqtt://127.0.0.1:\(port)", topic: line/rows, credentialName: plant-login}
-                    id: number
-                  sinks:
-                  - mqtt: {broker: "mqtt://127.0.0.1:\(port)", topic: line/answers, credentialName: plant-login}
-                """)
-            try await Edge.until("the model") { try await Self.version(cloud, "adding") != nil }
-            // Not before the worker has subscribed: a broker keeps nothing for whom it does not know.
-            try await Edge.until("a subscription: \(running.error)") { running.error.contains("as skerry.default.adding.cloud-0.0 ") }
-            for number in 0..<20 {
-                let sent = await ServingProgram(
-                    Self.broker + "/bin/mosquitto_pub", login + ["-t", "line/rows", "-m", "{\"number\":\(number),\"x\":[\(number),2]}"],
-                    environment: Self.libraries, folder: folder
-                ).wait()
-                #expect(sent.status == 0, "\(sent.error)")
-            }
-            let answers = await reader.wait()
-            let found = try answers.output.split(separator: "\n").map { try JSONParser.parse(Array($0.utf8)) }
-            #expect(Set(found.compactMap { $0["id"]?.text }).count == 20, "\(answers.output)")
-            #expect(found.allSatisfy { $0["model"] == "adding" }, "\(answers.output)")
-            try await Self.end(cloud)
-            running.signal(SIGTERM)
-            _ = await running.wait()
         }
     }
 }
