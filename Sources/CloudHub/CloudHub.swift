@@ -154,7 +154,12 @@ package final class CloudHub: Sendable {
         }
     }
 
+    /// Of a session that stands in the table: a certificate that was replaced before it stood there is found here, one that is replaced later by
+    /// `deliver`.
     private func admit(_ session: NodeSession) {
+        if let record = catalog.withLock({ $0.identity(of: session.node) }), let reason = Self.refusal(session, record) {
+            return session.leave(Goodbye(.stranger, reason, retryAfterSeconds: 1))
+        }
         session.admit({ wants(session.node) }, timeSeconds: environment.now().seconds)
     }
 
@@ -300,6 +305,10 @@ package final class CloudHub: Sendable {
         guard let record = catalog.withLock({ $0.identity(of: session.node) }) else {
             return "node \"\(session.node)\" was removed from this cloud"
         }
+        return Self.refusal(session, record)
+    }
+
+    private static func refusal(_ session: NodeSession, _ record: NodeIdentityRecord) -> String? {
         guard let certificate = session.certificate, !record.accepts(certificate) else { return nil }
         return "node \"\(session.node)\" has another certificate now; come back with that"
     }

@@ -36,6 +36,8 @@ package struct HubSession: Sendable {
     private var order = FrameOrder()
     private let seed: UInt64
     private let heartbeat: Duration
+    /// Of an edge that has greeted; computed once, for thousands of sessions are looked at each second.
+    private let silence: Duration
     private var heardAt: Duration
     private var spokeAt: Duration
     private var comparedAt: Duration
@@ -60,6 +62,7 @@ package struct HubSession: Sendable {
     package init(seed: UInt64, now: Duration, heartbeat: Duration = HubLimits.heartbeat) {
         self.seed = seed
         self.heartbeat = heartbeat
+        silence = heartbeat * 5 / 2
         heardAt = now
         spokeAt = now
         comparedAt = now
@@ -344,7 +347,7 @@ package struct HubSession: Sendable {
     package mutating func tick(now: Duration) -> [Effect] {
         guard phase != .ended else { return [] }
         var effects: [Effect] = []
-        let limit = phase == .greeting ? HubLimits.greeting : heartbeat * 5 / 2
+        let limit = phase == .greeting ? HubLimits.greeting : silence
         if now - heardAt >= limit { end(Goodbye(.silence, "nothing was heard from the edge for \(now - heardAt)"), &effects) }
         return effects
     }

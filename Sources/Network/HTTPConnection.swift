@@ -47,6 +47,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var isPumping = false
     /// Who is at the other end: the same for every request of the connection. Nil before the first.
     private var peer: (certificate: [UInt8]?, address: String)?
+    /// Its first request was answered.
+    private var isKnown = false
 
     init(responder: any HTTPResponder, limits: HTTPLimits, load: HTTPServer.Load, wakes: StreamWakes) {
         self.responder = responder
@@ -185,6 +187,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             response.headers["Retry-After"] = "1"
             return send(context, response, isKept: isKept)
         }
+        if !isKnown { context.triggerUserOutboundEvent(HandshakeTurn.Event.asked, promise: nil) }
         let request = request(context, head, body)
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
@@ -224,6 +227,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func finish(_ context: ChannelHandlerContext, _ request: HTTPRequestHead, _ response: HTTPResponse) {
+        if !isKnown {
+            isKnown = true
+            context.triggerUserOutboundEvent(HandshakeTurn.Event.answered, promise: nil)
+        }
         guard case .answering(_, let isKept) = state else {
             if case .stream(let stream) = response.body { stream.stop() }
             response.upgrade?.closed(code: 1006)

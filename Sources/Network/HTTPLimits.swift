@@ -4,6 +4,8 @@ package struct HTTPLimits: Sendable {
     package var bodyBytesMax = 3 << 20
     /// Connections; beyond: closed as soon as they are accepted.
     package var connectionsMax = 4096
+    /// Connections that the system keeps until they are accepted, as far as it may (`net.core.somaxconn`); beyond, clients knock again.
+    package var backlog: Int32 = 4096
     /// Requests that are being answered, streams not counted; beyond: 429 with Retry-After.
     package var requestsMax = 512
     /// Time for the TLS handshake and for each request to arrive whole; beyond: the connection is closed.

@@ -75,19 +75,23 @@ package final class HTTPServer: Sendable {
     ) async throws -> HTTPServer {
         let load = Load()
         let wakes = StreamWakes()
+        let turns = HandshakeTurns()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let bootstrap = ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 512)
+            .serverChannelOption(.backlog, value: limits.backlog)
+            .serverChannelOption(.maxMessagesPerRead, value: 64)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.keepFromChildren() }
             }
-            .childChannelOption(.maxMessagesPerRead, value: 4)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
+            .childChannelOption(.recvAllocator, value: UnkeptBuffers())
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.keepFromChildren()
                     if let context {
+                        try pipeline.addHandler(HandshakeTurn(turns))
                         try pipeline.addHandler(HandshakeBuffer())
                         try pipeline.addHandler(NIOSSLServerHandler(context: context))
                     }

@@ -17,6 +17,13 @@ package final class WebSocketLink: Link {
         return limits
     }
 
+    /// Dials such sockets for a node, which can wait for others when a whole fleet comes back.
+    package static func client(host: String, port: Int, trust: @escaping @Sendable () -> TLSTrust?) -> WebSocketClient {
+        WebSocketClient(
+            host: host, port: port, limits: limits, connectTimeout: .seconds(10), handshakeTimeout: .seconds(30), isPatient: true,
+            trust: trust)
+    }
+
     @discardableResult
     package func send(_ message: [UInt8]) -> Bool { socket.send(.binary(message)) }
 

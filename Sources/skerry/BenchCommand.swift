@@ -16,7 +16,7 @@ struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure, with the conditions.",
         subcommands: [
-            BenchAPICommand.self, BenchHubCommand.self, BenchEdgeCommand.self, BenchUpdateCommand.self,
+            BenchAPICommand.self, BenchHubCommand.self, BenchAskCommand.self, BenchEdgeCommand.self, BenchUpdateCommand.self,
             BenchLearningCommand.self,
             BenchInferenceCommand.self, BenchInferCommand.self,
             BenchNewCityCommand.self,

@@ -35,6 +35,42 @@ private final class HubResponder: HTTPResponder {
     }
 }
 
+/// Opens no link before it is told to; answers everything else at once.
+private final class HeldResponder: HTTPResponder {
+    private struct State {
+        var isOpen = false
+        var askedCount = 0
+        var waiting: [CheckedContinuation<Void, Never>] = []
+    }
+
+    private let state = Mutex(State())
+    var askedCount: Int { state.withLock { $0.askedCount } }
+
+    func respond(to request: HTTPRequest) async -> HTTPResponse {
+        guard request.path == "/hub/v1" else { return HTTPResponse(status: 200) }
+        await withCheckedContinuation { continuation in
+            let isOpen = state.withLock { state in
+                state.askedCount += 1
+                if !state.isOpen { state.waiting.append(continuation) }
+                return state.isOpen
+            }
+            if isOpen { continuation.resume() }
+        }
+        var response = HTTPResponse(status: 101)
+        response.upgrade = LinkUpgrade { _ in RawLink() }
+        return response
+    }
+
+    func open() {
+        let waiting = state.withLock { state in
+            state.isOpen = true
+            defer { state.waiting = [] }
+            return state.waiting
+        }
+        for continuation in waiting { continuation.resume() }
+    }
+}
+
 @Suite(.timeLimit(.minutes(30))) struct HubOverTLSTests {
     private static func trust(_ authority: Authority, _ name: String, _ groups: [String], pinned: Authority? = nil) throws -> TLSTrust {
         let issued = try authority.issueUser(name: name, groups: groups, now: Date(), validFor: 3600)
@@ -46,10 +82,14 @@ private final class HubResponder: HTTPResponder {
     }
 
     private func serving(_ world: HubWorld, _ authority: Authority) async throws -> (HTTPServer, HubResponder) {
+        let responder = HubResponder(world.hub)
+        return (try await Self.serving(responder, authority), responder)
+    }
+
+    private static func serving(_ responder: any HTTPResponder, _ authority: Authority) async throws -> HTTPServer {
         let issued = try authority.issueServer(names: ["localhost"], addresses: [[127, 0, 0, 1]], now: Date(), validFor: 3600)
         let identity = TLSIdentity(chainPEM: issued.certificatePEM, keyPEM: issued.keyPEM, trustedPEM: authority.certificatePEM)
-        let responder = HubResponder(world.hub)
-        return (try await HTTPServer.start(host: "127.0.0.1", port: 0, tls: identity, responder: responder), responder)
+        return try await HTTPServer.start(host: "127.0.0.1", port: 0, tls: identity, responder: responder)
     }
 
     @Test func `over TLS a change reaches the edge and a report the API, and a cut link is resumed without a resync`() async throws {
@@ -58,7 +98,7 @@ private final class HubResponder: HTTPResponder {
         let authority = try Authority.make(name: "test", now: Date())
         let (server, responder) = try await serving(world, authority)
         let trust = try Self.trust(authority, "system:node:edge-1", ["system:nodes"])
-        let client = WebSocketClient(host: "127.0.0.1", port: server.port, limits: WebSocketLink.limits) { trust }
+        let client = WebSocketLink.client(host: "127.0.0.1", port: server.port) { trust }
         let store = try EdgeStore(.memory, key: NodeKey(NodeKey.newBytes())!, random: { UInt64.random(in: 0 ... .max) })
         let edge = try EdgeHub(store: store, program: "test", environment: HubWorld.environment { _ in })
         let task = Task { await edge.run(WebSocketDialer(client, path: "/hub/v1")) }
@@ -114,7 +154,7 @@ private final class HubResponder: HTTPResponder {
         let authority = try Authority.make(name: "test", now: Date())
         let (server, _) = try await serving(world, authority)
         let trust = try Self.trust(authority, "system:node:edge-1", ["system:nodes"])
-        let client = WebSocketClient(host: "127.0.0.1", port: server.port, limits: WebSocketLink.limits) { trust }
+        let client = WebSocketLink.client(host: "127.0.0.1", port: server.port) { trust }
         let store = try EdgeStore(.memory, key: NodeKey(NodeKey.newBytes())!, random: { UInt64.random(in: 0 ... .max) })
         let edge = try EdgeHub(store: store, program: "test", environment: HubWorld.environment { _ in })
         let task = Task { await edge.run(WebSocketDialer(client, path: "/hub/v1"), calls: Echo()) }
@@ -143,7 +183,7 @@ private final class HubResponder: HTTPResponder {
         let authority = try Authority.make(name: "test", now: Date())
         let (server, _) = try await serving(world, authority)
         let trust = try Self.trust(authority, "system:node:edge-1", ["system:nodes"])
-        let client = WebSocketClient(host: "127.0.0.1", port: server.port, limits: WebSocketLink.limits) { trust }
+        let client = WebSocketLink.client(host: "127.0.0.1", port: server.port) { trust }
         let store = try EdgeStore(.memory, key: NodeKey(NodeKey.newBytes())!, random: { UInt64.random(in: 0 ... .max) })
         let edge = try EdgeHub(store: store, program: "test", environment: HubWorld.environment { _ in })
         let task = Task { await edge.run(WebSocketDialer(client, path: "/hub/v1")) }
@@ -158,6 +198,28 @@ private final class HubResponder: HTTPResponder {
         await server.stop()
     }
 
+    @Test func `while a fleet comes back others are answered, and then the whole fleet has its links`() async throws {
+        let authority = try Authority.make(name: "test", now: Date())
+        let responder = HeldResponder()
+        let server = try await Self.serving(responder, authority)
+        let trust = try Self.trust(authority, "system:node:edge-1", ["system:nodes"])
+        let nodes = WebSocketLink.client(host: "127.0.0.1", port: server.port) { trust }
+        let other = try PooledHTTPClient(
+            host: "127.0.0.1", port: server.port, trust: try Self.trust(authority, "admin", ["system:masters"]))
+        let links = (0..<40).map { _ in Task { try await WebSocketDialer(nodes, path: "/hub/v1").dial(RawLink()) } }
+        try await eventually { responder.askedCount >= 16 }
+        let answer = try await other.send(HTTPRequest(method: "GET", path: "/version"))
+        #expect(answer.status == 200)
+        let askedCount = responder.askedCount
+        #expect(askedCount < 20, "some are answered at a time, found \(askedCount)")
+        responder.open()
+        for link in links { try await link.value.close() }
+        #expect(responder.askedCount == 40)
+        await other.close()
+        await nodes.close()
+        await server.stop()
+    }
+
     @Test func `who is no node, or of another authority, or looks for another cloud, gets no link and is told why`() async throws {
         let world = try await HubWorld()
         let authority = try Authority.make(name: "test", now: Date())
@@ -169,7 +231,7 @@ private final class HubResponder: HTTPResponder {
             (try Self.trust(authority, "system:node:edge-1", ["system:nodes"], pinned: other), ""),
         ]
         for (trust, expected) in cases {
-            let client = WebSocketClient(host: "127.0.0.1", port: server.port, limits: WebSocketLink.limits) { trust }
+            let client = WebSocketLink.client(host: "127.0.0.1", port: server.port) { trust }
             let failure = await #expect(throws: LinkError.self) { try await WebSocketDialer(client, path: "/hub/v1").dial(RawLink()) }
             #expect(failure?.description.contains(expected) ?? false, "\(String(describing: failure))")
             await client.close()

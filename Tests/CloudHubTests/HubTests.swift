@@ -279,7 +279,13 @@ import Testing
         #expect(!link.isClosed)
         _ = try await world.admin.patch(.node, key, annotations(NodeIdentityRecord(certificate: "second")), part: .whole)
         try await eventually { link.isClosed }
-        #expect(link.frames.contains { if case .goodbye(let goodbye) = $0 { goodbye.reason == .stranger } else { false } })
+        let isStranger = link.frames.contains { if case .goodbye(let goodbye) = $0 { goodbye.reason == .stranger } else { false } }
+        #expect(isStranger)
+        // Who comes with the old one once more is let in no more, whatever it was told at the door.
+        dial()
+        try await eventually { links.withLock { $0[$0.count - 1] }.isClosed }
+        // Its end would end the hub.
+        withExtendedLifetime(world) {}
     }
 
     @Test(arguments: [true, false])

@@ -139,4 +139,25 @@ import Testing
         }
         #expect(pending.isEmpty && queue.count == 0)
     }
+
+    @Test func `of thousands of keys that wait, looked at again and taken away between, each comes at its time`() {
+        var queue = queue(keysMax: 5000)
+        var random = SeededGenerator(seed: 7)
+        var due: [String: Int] = [:]
+        var taken: [(String, Int)] = []
+        for now in 0..<3000 {
+            let key = "key \(Int.random(in: 0..<1000, using: &random))"
+            let time = now + Int.random(in: 1...500, using: &random)
+            queue.add(key, at: .seconds(time))
+            due[key] = min(due[key] ?? .max, time)
+            while let next = queue.take(now: .seconds(now)) {
+                taken.append((next, now))
+                #expect(due.removeValue(forKey: next) == now, "\(next) at \(now)")
+                queue.finish(next, .done, now: .seconds(now))
+            }
+            #expect(queue.nextDue == due.values.min().map { .seconds($0) })
+        }
+        #expect(taken.count > 1000)
+        #expect(queue.count == due.count)
+    }
 }

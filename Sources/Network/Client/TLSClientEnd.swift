@@ -7,12 +7,14 @@ struct TLSClientEnd: Sendable {
     private let peer: PeerIdentity
     private let isUnverified: Bool
 
-    /// - Parameter host: what is dialled; the server must be that unless the trust names another.
+    /// - Parameters:
+    ///   - host: what is dialled; the server must be that unless the trust names another.
+    ///   - isPatient: a server of ours lets others go first when many come at once.
     /// - Throws: `NetworkError` for a certificate or key that cannot be read.
-    init(_ trust: TLSTrust, host: String) throws {
+    init(_ trust: TLSTrust, host: String, isPatient: Bool = false) throws {
         peer = PeerIdentity(trust.serverName.isEmpty ? host : trust.serverName)
         isUnverified = trust.isUnverified
-        context = try Self.context(trust)
+        context = try Self.context(trust, isPatient)
     }
 
     /// For one connection.
@@ -24,10 +26,10 @@ struct TLSClientEnd: Sendable {
         }
     }
 
-    private static func context(_ trust: TLSTrust) throws -> NIOSSLContext {
+    private static func context(_ trust: TLSTrust, _ isPatient: Bool) throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
-        configuration.applicationProtocols = ["http/1.1"]
+        configuration.applicationProtocols = (isPatient ? [HandshakeTurns.patientProtocol] : []) + ["http/1.1"]
         precondition(!trust.isUnverified || trust.chainPEM.isEmpty, "no certificate is shown to a server that is not known")
         // For whom a certificate is, `handler` checks: NIOSSL would also take one for the address that was dialled where a name is asked for.
         configuration.certificateVerification = trust.isUnverified ? .none : .noHostnameVerification

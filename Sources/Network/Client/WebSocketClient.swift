@@ -21,6 +21,7 @@ package final class WebSocketClient: Sendable {
     private let limits: WebSocketLimits
     private let connectTimeout: Duration
     private let handshakeTimeout: Duration
+    private let isPatient: Bool
     private let group: MultiThreadedEventLoopGroup
     private let ownsGroup: Bool
 
@@ -28,15 +29,17 @@ package final class WebSocketClient: Sendable {
     ///   - host: a name or an address, without brackets.
     ///   - trust: asked before each connection, so that renewed certificates are shown; nil speaks plain text.
     ///   - handshakeTimeout: for TLS and the server's answer, behind the connection.
+    ///   - isPatient: when many come at once a server of ours lets others go first; to be given a longer time.
     package init(
         host: String, port: Int, limits: WebSocketLimits = WebSocketLimits(), connectTimeout: Duration = .seconds(5),
-        handshakeTimeout: Duration = .seconds(20), trust: @escaping @Sendable () -> TLSTrust?
+        handshakeTimeout: Duration = .seconds(20), isPatient: Bool = false, trust: @escaping @Sendable () -> TLSTrust?
     ) {
         self.host = host
         self.port = port
         self.limits = limits
         self.connectTimeout = connectTimeout
         self.handshakeTimeout = handshakeTimeout
+        self.isPatient = isPatient
         self.trust = trust
         group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         ownsGroup = true
@@ -44,7 +47,7 @@ package final class WebSocketClient: Sendable {
 
     private init(_ other: WebSocketClient, trust: @escaping @Sendable () -> TLSTrust?) {
         (host, port, limits) = (other.host, other.port, other.limits)
-        (connectTimeout, handshakeTimeout) = (other.connectTimeout, other.handshakeTimeout)
+        (connectTimeout, handshakeTimeout, isPatient) = (other.connectTimeout, other.handshakeTimeout, other.isPatient)
         group = other.group
         ownsGroup = false
         self.trust = trust
@@ -62,7 +65,9 @@ package final class WebSocketClient: Sendable {
     ///   `.malformed` for every other answer that is no WebSocket.
     package func connect(path: String, headers: HTTPHeaders = [:], _ peer: any WebSocketPeer) async throws(HTTPClientError) {
         let end: TLSClientEnd?
-        do { end = try trust().map { try TLSClientEnd($0, host: host) } } catch { throw HTTPClientError(.untrusted, "\(error)") }
+        do { end = try trust().map { try TLSClientEnd($0, host: host, isPatient: isPatient) } } catch {
+            throw HTTPClientError(.untrusted, "\(error)")
+        }
         let opened = Mutex<(any Channel)?>(nil)
         do {
             let answer = try await withTaskCancellationHandler {

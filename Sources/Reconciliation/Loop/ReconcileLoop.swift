@@ -13,6 +13,8 @@ package struct ReconcileLoop: Sendable {
     private let relistAfter: Duration
     /// Reconcilers that items have been added for.
     private var woken: Set<Int> = []
+    /// Which reconcilers see a kind: asked for each change of each object.
+    private var watchers: [ResourceKind: [Int]] = [:]
 
     /// - Parameter relistAfter: see `ObjectMirror.relistAfter`.
     package init(
@@ -34,6 +36,7 @@ package struct ReconcileLoop: Sendable {
     package mutating func discovered(_ kinds: [ResourceKind]) {
         guard needsDiscovery, kinds != discovered else { return }
         discovered = kinds
+        watchers = [:]
         var wanted = Set(kinds)
         for reconciler in reconcilers { if case .these(let fixed) = reconciler.kinds { wanted.formUnion(fixed) } }
         for kind in view.kinds where !wanted.contains(kind) { view.remove(kind) }
@@ -75,8 +78,15 @@ package struct ReconcileLoop: Sendable {
         }
     }
 
+    private mutating func watchers(of kind: ResourceKind) -> [Int] {
+        if let known = watchers[kind] { return known }
+        let found = reconcilers.indices.filter { sees(reconcilers[$0], kind) }
+        watchers[kind] = found
+        return found
+    }
+
     private mutating func spread(_ change: ObjectChange) {
-        for index in reconcilers.indices where sees(reconcilers[index], change.kind) {
+        for index in watchers(of: change.kind) {
             for item in reconcilers[index].items(for: change, in: view) { add(index, item) }
         }
     }

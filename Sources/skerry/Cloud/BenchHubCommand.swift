@@ -292,11 +292,10 @@ private struct HubBench: Sendable {
         let restarting = ContinuousClock.now
         (cloud, port) = try await self.start(port: port)
         add("cloud killed and ready again after", (.now - restarting) / .seconds(1), "s")
-        let asking = Task { await ask(client) }
+        let asking = try beginAsking()
         try await until { agents.allSatisfy(\.isSynced) }
         add("  all \(nodes) back and in sync after", (.now - restarting) / .seconds(1), "s")
-        asking.cancel()
-        self.add(await asking.value, &table)
+        try told(by: asking, &table)
         let received = agents.map { $0.takeReceived() }
         add("  inventories asked for meanwhile", Double(received.reduce(0) { $0 + $1.inventories }), "", decimals: 0)
         add("  objects sent to nodes again", Double(received.reduce(0) { $0 + $1.objects }), "", decimals: 0)
@@ -422,60 +421,22 @@ private struct HubBench: Sendable {
 
     // MARK: The API while nodes come back
 
-    private struct Answers {
-        /// Of reads and writes, from when each was due, in milliseconds.
-        var latencies: [Double] = []
-        var failures = 0
+    /// Another process, as clients of the API are, asks until `told` is called: what waits for the nodes' own dials is not the cloud's doing.
+    private func beginAsking() throws -> BenchProcess {
+        try BenchProcess(
+            ["/proc/self/exe", "bench", "ask", "\(folder)/cloud/admin.kubeconfig", "--nodes", "\(nodes)"], output: "\(folder)/asked.txt")
     }
 
-    /// Asks the API twenty times a second until the task is cancelled, in turn to read a Node and to write an object that no node needs.
-    private func ask(_ client: RESTClient) async -> Answers {
-        let key = ObjectKey(namespace: "default", name: "bench")
-        let settings = ResourceKind(group: "", version: "v1", kind: "ConfigMap", plural: "configmaps")
-        return await withTaskGroup(of: Double?.self) { group in
-            let begin = ContinuousClock.now
-            var number = 0
-            while !Task.isCancelled {
-                let due = begin + .milliseconds(50 * number)
-                try? await Task.sleep(until: due)
-                let turn = number
-                number += 1
-                // What is under way when everybody is back is waited for.
-                group.addTask {
-                    await Task.detached {
-                        do {
-                            if turn % 2 == 0 {
-                                _ = try await client.get(.node, ObjectKey(name: "node-\(turn % nodes)"))
-                            } else {
-                                _ = try await client.patch(settings, key, Self.settings(turn), part: .whole)
-                            }
-                        } catch { return nil }
-                        return (.now - due) / .milliseconds(1)
-                    }.value
-                }
-            }
-            var answers = Answers()
-            for await latency in group { if let latency { answers.latencies.append(latency) } else { answers.failures += 1 } }
-            return answers
-        }
-    }
-
-    private static func settings(_ turn: Int) -> ObjectPatch {
-        let object: JSON = [
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": ["namespace": "default", "name": "bench"],
-            "data": ["turn": .string("\(turn)")],
-        ]
-        return ObjectPatch(.apply, object, fieldManager: "bench", isForced: true)
-    }
-
-    private func add(_ answers: Answers, _ table: inout AlignedTable) {
-        let latencies = answers.latencies.sorted()
-        table.rows.append(["  requests to the API meanwhile, answered", String(latencies.count), ""])
-        table.rows.append(["    refused or failed", String(answers.failures), ""])
-        for (name, share) in [("p50", 0.5), ("p99", 0.99)] where !latencies.isEmpty {
-            let value = latencies[min(latencies.count - 1, Int(Double(latencies.count) * share))]
+    private func told(by asking: BenchProcess, _ table: inout AlignedTable) throws {
+        asking.stop()
+        let answers = BenchAskCommand.Answers(text: try String(contentsOf: URL(filePath: "\(folder)/asked.txt"), encoding: .utf8))
+        table.rows.append(["  requests to the API meanwhile, answered", String(answers.milliseconds.count), ""])
+        table.rows.append(["    refused or failed", String(answers.failures.count), ""])
+        for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+            guard let value = answers.latency(share) else { continue }
             table.rows.append(["    \(name)", fixed(value, decimals: 1), "ms"])
         }
+        for failure in answers.failures.prefix(3) { writeError("a request to the API failed: \(failure)") }
     }
 
     // MARK: Surroundings
@@ -524,7 +485,7 @@ private struct HubBench: Sendable {
 
     /// Connects every agent that has no link, again and again, as edges do.
     private func keepDialling(_ agents: [BenchAgent], port: Int) async {
-        let client = WebSocketClient(host: "127.0.0.1", port: port, limits: WebSocketLink.limits) { nil }
+        let client = WebSocketLink.client(host: "127.0.0.1", port: port) { nil }
         await withDiscardingTaskGroup { group in
             while !Task.isCancelled {
                 for agent in agents where agent.beginDial() {

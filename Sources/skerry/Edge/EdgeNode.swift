@@ -29,7 +29,7 @@ struct EdgeNode: Sendable {
         copy = try await NodeCopy(folder: folder) { Timestamp(seconds: Int64(time(nil))) }
         hub = copy.hub
         let identity = membership.identity
-        client = WebSocketClient(host: identity.host, port: identity.port, limits: WebSocketLink.limits) { membership.trust }
+        client = WebSocketLink.client(host: identity.host, port: identity.port) { membership.trust }
     }
 
     /// Keeps the link to the cloud until its task is cancelled.
