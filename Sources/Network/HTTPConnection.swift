@@ -1,6 +1,5 @@
 import NIOCore
 import NIOHTTP1
-import NIOSSL
 import Synchronization
 
 /// One connection: gathers a request, has it answered, sends the answer, again.
@@ -11,7 +10,8 @@ import Synchronization
 ///
 /// A body that is taken in parts (`incoming`) arrives while its request is answered, in any of the states behind `gathering`.
 ///
-/// NIO's pipelining handler holds the next request back until the answer has been sent.
+/// NIO's pipelining handler holds the next request back until the answer has been sent. A stream of HTTP/2 is served the same way: one request,
+/// and then its end; to close it is to reset it.
 final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
@@ -35,6 +35,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private let limits: HTTPLimits
     private let load: HTTPServer.Load
     private let wakes: StreamWakes
+    /// Whose stream this is; nil for a connection of HTTP/1.1.
+    private let shared: HTTP2Connection?
+    /// Bytes of a stream's body that count with its connection's.
+    private var heldBytes = 0
     private var state = State.idle
     /// A body that arrives while its request is answered; nil once it is whole.
     private var incoming: HTTPIncomingBody?
@@ -46,34 +50,37 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private var isDraining = false
     private var isPumping = false
     /// Who is at the other end: the same for every request of the connection. Nil before the first.
-    private var peer: (certificate: [UInt8]?, address: String)?
+    private var peer: HTTPPeer?
     /// Its first request was answered.
-    private var isKnown = false
+    private var isKnown: Bool
 
-    init(responder: any HTTPResponder, limits: HTTPLimits, load: HTTPServer.Load, wakes: StreamWakes) {
-        self.responder = responder
-        self.limits = limits
-        self.load = load
-        self.wakes = wakes
+    /// - Parameter shared: whose stream is served; nil for a connection of HTTP/1.1.
+    init(_ service: HTTPService, of shared: HTTP2Connection? = nil) {
+        responder = service.responder
+        limits = service.limits
+        load = service.load
+        wakes = service.wakes
+        self.shared = shared
+        isKnown = shared != nil
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        // Taken up and shaken hands with already.
+        if context.channel.isActive, shared == nil { close(context, after: limits.arrivalTimeout) }
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        let channel = context.channel
-        let isWelcome = load.counts.withLock { counts in
-            guard !counts.isDraining, counts.connections.count < self.limits.connectionsMax else { return false }
-            counts.connections[ObjectIdentifier(channel)] = channel
-            return true
+        if shared == nil {
+            guard load.admit(context.channel, limits) else { return context.close(promise: nil) }
+            close(context, after: limits.arrivalTimeout)
         }
-        guard isWelcome else { return context.close(promise: nil) }
-        close(context, after: limits.arrivalTimeout)
         context.fireChannelActive()
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         timer?.task.cancel()
         endIncoming("the client has gone")
-        let id = ObjectIdentifier(context.channel)
-        load.counts.withLock { _ = $0.connections.removeValue(forKey: id) }
+        if let shared { shared.released(heldBytes) } else { load.forget(context.channel) }
         switch state {
         case .answering(let task, _): task.cancel()
         case .streaming(let streaming): streaming.stream.stop()
@@ -110,7 +117,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         switch (unwrapInboundIn(data), state) {
         case (.head(let head), .idle):
-            close(context, after: limits.arrivalTimeout)
+            expect(context)
             let isInParts = head.method == .POST && responder.takesInParts(path: Self.path(head.uri))
             if !isInParts, let length = head.headers.first(name: "content-length").flatMap({ Int($0) }), length > limits.bodyBytesMax {
                 return refuse(context, head, bodyBytes: length)
@@ -134,6 +141,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             guard body.readableBytes + part.readableBytes <= limits.bodyBytesMax else {
                 return refuse(context, head, bodyBytes: body.readableBytes + part.readableBytes)
             }
+            if let shared {
+                guard shared.holds(part.readableBytes) else { return refuseHeld(context) }
+                heldBytes += part.readableBytes
+            }
             state = .idle
             body.writeBuffer(&part)
             state = .gathering(head, body)
@@ -142,6 +153,17 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             answer(context, head, body)
         default: break
         }
+    }
+
+    /// The rest of a request is to come within its time. Most requests on streams are whole with their head: for those no clock is set.
+    private func expect(_ context: ChannelHandlerContext) {
+        if shared == nil { return close(context, after: limits.arrivalTimeout) }
+        deadline = .now() + TimeAmount(limits.arrivalTimeout)
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        if shared != nil, timer == nil, let deadline { wake(context, at: deadline) }
+        context.fireChannelReadComplete()
     }
 
     /// Ends a body that neither arrives nor is taken; its connection is closed soon after, whatever is being answered.
@@ -173,19 +195,39 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         close(context, after: .seconds(2))
     }
 
-    private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ body: ByteBuffer) {
-        // The decoder reads nothing behind a request for an upgrade, whatever became of it.
-        let isKept = head.isKeepAlive && !isDraining && !head.headers.contains(name: "Upgrade")
+    private func refuseHeld(_ context: ChannelHandlerContext) {
+        state = .closing
+        let most = limits.streams.bodyBytesMax
+        let text = "the requests of this connection would hold more than \(most) bytes of bodies, which is the most; try again"
+        send(context, busy(text), isKept: false)
+        close(context, after: .seconds(2))
+    }
+
+    private func busy(_ text: String) -> HTTPResponse {
+        var response = responder.refusal(429, text)
+        response.headers["Retry-After"] = "1"
+        return response
+    }
+
+    /// - Returns: why a request is not taken; nil for one that is.
+    private func refusesToAnswer() -> String? {
+        if let text = shared?.refusesToAnswer() { return text }
         let isAdmitted = load.counts.withLock { counts in
             guard counts.requests < self.limits.requestsMax else { return false }
             counts.requests += 1
             return true
         }
-        guard isAdmitted else {
+        if isAdmitted { return nil }
+        shared?.answered()
+        return "\(limits.requestsMax) requests are being answered, which is the most; try again"
+    }
+
+    private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ body: ByteBuffer) {
+        // The decoder reads nothing behind a request for an upgrade, whatever became of it.
+        let isKept = head.isKeepAlive && !isDraining && !head.headers.contains(name: "Upgrade")
+        if let text = refusesToAnswer() {
             state = .idle
-            var response = responder.refusal(429, "\(limits.requestsMax) requests are being answered, which is the most; try again")
-            response.headers["Retry-After"] = "1"
-            return send(context, response, isKept: isKept)
+            return send(context, busy(text), isKept: isKept)
         }
         if !isKnown { context.triggerUserOutboundEvent(HandshakeTurn.Event.asked, promise: nil) }
         let request = request(context, head, body)
@@ -199,6 +241,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             let response = Compression.apply(to: await responder.respond(to: request), for: request, limits)
             load.counts.withLock { $0.requests -= 1 }
             loop.execute {
+                connection.value.shared?.answered()
                 connection.value.finish(bound.value, head, response)
             }
         }
@@ -214,14 +257,12 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         var headers = HTTPHeaders()
         for (name, value) in head.headers { headers.add(name, value) }
         let mark = head.uri.utf8.firstIndex(of: UInt8(ascii: "?"))
-        if peer == nil {
-            let handler = try? context.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self)
-            peer = (try? handler?.peerCertificate?.toDERBytes(), context.remoteAddress?.description ?? "")
-        }
+        let peer = shared?.peer ?? peer ?? HTTPPeer(context.channel)
+        self.peer = peer
         var request = HTTPRequest(
             method: head.method.rawValue, path: Self.path(head.uri),
             query: mark.map { String(head.uri[head.uri.index(after: $0)...]) } ?? "", headers: headers, body: Array(buffer: body),
-            certificate: peer?.certificate, peer: peer?.address ?? "")
+            certificate: peer.certificate, peer: peer.address)
         request.incoming = incoming
         return request
     }
@@ -238,11 +279,20 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
         let isHead = request.method == .HEAD
         state = .idle
-        if let peer = response.upgrade { return upgrade(context, request, response, peer) }
+        if let peer = response.upgrade {
+            return shared == nil ? upgrade(context, request, response, peer) : refuseUpgrade(context, response, peer)
+        }
         switch response.body {
         case .bytes: send(context, response, isKept: isKept, isHead: isHead)
         case .stream(let stream): begin(context, response, stream, isKept: isKept)
         }
+    }
+
+    private func refuseUpgrade(_ context: ChannelHandlerContext, _ response: HTTPResponse, _ peer: any WebSocketPeer) {
+        peer.closed(code: 1006)
+        let name = response.upgradeProtocol ?? "a WebSocket"
+        let text = "\(name) is asked for over HTTP/1.1, with Upgrade and Connection: Upgrade; this connection speaks HTTP/2"
+        send(context, responder.refusal(400, text), isKept: true)
     }
 
     /// The connection becomes a WebSocket, or its request is refused: it was no proper handshake.
@@ -283,7 +333,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private func head(_ response: HTTPResponse, isKept: Bool) -> HTTPResponseHead {
         var headers = NIOHTTP1.HTTPHeaders()
         for (name, value) in response.headers.fields { headers.add(name: name, value: value) }
-        if !isKept { headers.replaceOrAdd(name: "Connection", value: "close") }
+        if !isKept, shared == nil { headers.replaceOrAdd(name: "Connection", value: "close") }
         return HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: response.status), headers: headers)
     }
 
@@ -306,11 +356,16 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             endIncoming("the request was answered before its body was whole")
             state = .closing
             context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-            context.channel.setOption(.autoRead, value: true).whenFailure { _ in }
+            context.channel.goOnReading()
             return close(context, after: .seconds(2))
         }
         let done = context.writeAndFlush(wrapOutboundOut(.end(nil)))
-        if isKept {
+        if shared != nil {
+            // Over, unless the answer waits for its window, or `refuse` for what is still on its way.
+            guard context.channel.isActive else { return }
+            if case .closing = state { return }
+            close(context, after: limits.idleTimeout)
+        } else if isKept {
             close(context, after: limits.idleTimeout)
         } else if case .closing = state {
             // Closed by the timer of `refuse`.
@@ -325,14 +380,14 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             stream.stop()
             return send(context, HTTPResponse(status: 503, headers: ["Retry-After": "1"]), isKept: false)
         }
-        let isChunked = response.headers["content-length"] == nil
+        let isChunked = shared == nil && response.headers["content-length"] == nil
         let wire = isChunked ? try? context.pipeline.syncOperations.context(handlerType: OutboundGatherer.self) : nil
         state = .streaming(Streaming(stream: stream, isKept: isKept, wire: wire))
         context.writeAndFlush(wrapOutboundOut(.head(head(response, isKept: isKept))), promise: nil)
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         let loop = context.eventLoop
-        let line = StreamWakes.Line { connection.value.pump(bound.value) }
+        let line = StreamWakes.Line(place: shared?.place ?? 0) { connection.value.pump(bound.value) }
         stream.start { [wakes] in wakes.wake(line, on: loop) }
         pump(context)
         waitForDue(context)
@@ -381,7 +436,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             // Past the encoder, whose head was flushed before.
             wire.writeAndFlush(NIOAny(wakes.frames.frame(bytes)), promise: nil)
         } else {
-            context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(context.channel.allocator.buffer(bytes: bytes)))), promise: nil)
+            let buffer = shared == nil ? context.channel.allocator.buffer(bytes: bytes) : wakes.bareFrames.frame(bytes)
+            context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
         }
     }
 
@@ -394,7 +450,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         if event is HTTPServer.Drain {
             isDraining = true
             switch state {
-            case .idle: context.close(promise: nil)
+            // Of a stream an answer, which may still be on its way.
+            case .idle: if shared == nil { context.close(promise: nil) }
             case .streaming(let streaming):
                 state = .idle
                 streaming.stream.stop()

@@ -34,7 +34,7 @@ package final class HTTPIncomingBody: Sendable {
             (state.waiting, state.isPaused, state.hasMoved) = ([], false, true)
             return (bytes, isResumed, nil)
         }
-        if isResumed { channel.setOption(.autoRead, value: true).whenFailure { _ in } }
+        if isResumed { channel.goOnReading() }
         if !bytes.isEmpty { return bytes }
         switch outcome {
         case .success: return nil
@@ -93,5 +93,13 @@ package final class HTTPIncomingBody: Sendable {
             defer { state.hasMoved = false }
             return state.hasMoved
         }
+    }
+}
+
+extension Channel {
+    /// Reads on where reading had been stopped by turning `autoRead` off: a stream of HTTP/2 does not by itself.
+    func goOnReading() {
+        setOption(.autoRead, value: true).whenFailure { _ in }
+        read()
     }
 }

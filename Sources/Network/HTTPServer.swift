@@ -4,16 +4,34 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 
-/// HTTP/1.1 over TLS on one port: keep-alive, streams with back-pressure, limits, an orderly end.
+/// HTTP/2 and HTTP/1.1 over TLS on one port: keep-alive, streams with back-pressure, limits, an orderly end.
 package final class HTTPServer: Sendable {
     /// Connections and requests of the moment.
     final class Load: Sendable {
         struct Counts {
             var connections: [ObjectIdentifier: any Channel] = [:]
+            /// Streams of all connections of HTTP/2.
+            var streams = 0
             var requests = 0
             var isDraining = false
         }
         let counts = Mutex(Counts())
+
+        /// Takes a connection up into the count.
+        ///
+        /// - Returns: false for one too many, and while the server ends.
+        func admit(_ channel: any Channel, _ limits: HTTPLimits) -> Bool {
+            counts.withLock { counts in
+                guard !counts.isDraining, counts.connections.count < limits.connectionsMax else { return false }
+                counts.connections[ObjectIdentifier(channel)] = channel
+                return true
+            }
+        }
+
+        func forget(_ channel: any Channel) {
+            let id = ObjectIdentifier(channel)
+            counts.withLock { _ = $0.connections.removeValue(forKey: id) }
+        }
     }
 
     /// Tells connections to end after what they are at.
@@ -73,8 +91,7 @@ package final class HTTPServer: Sendable {
         _ context: NIOSSLContext?, _ limits: HTTPLimits, _ responder: any HTTPResponder,
         _ bind: (ServerBootstrap) async throws -> any Channel
     ) async throws -> HTTPServer {
-        let load = Load()
-        let wakes = StreamWakes()
+        let service = HTTPService(responder: responder, limits: limits, load: Load(), wakes: StreamWakes())
         let turns = HandshakeTurns()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let bootstrap = ServerBootstrap(group: group)
@@ -94,13 +111,14 @@ package final class HTTPServer: Sendable {
                         try pipeline.addHandler(HandshakeTurn(turns))
                         try pipeline.addHandler(HandshakeBuffer())
                         try pipeline.addHandler(NIOSSLServerHandler(context: context))
+                        try pipeline.addHandler(ProtocolChoice(service))
+                    } else {
+                        try addHTTP1(pipeline, service)
                     }
-                    try pipeline.addHandler(OutboundGatherer())
-                    try Self.addHTTP(pipeline, HTTPConnection(responder: responder, limits: limits, load: load, wakes: wakes))
                 }
             }
         do {
-            return HTTPServer(group: group, channel: try await bind(bootstrap), load: load)
+            return HTTPServer(group: group, channel: try await bind(bootstrap), load: service.load)
         } catch {
             try? await group.shutdownGracefully()
             throw error
@@ -111,13 +129,15 @@ package final class HTTPServer: Sendable {
     static let handlersOfHTTP = ["HTTP encoder", "HTTP pipelining", "HTTP header check", "HTTP errors", "HTTP connection"]
     static let decoderOfHTTP = "HTTP decoder"
 
-    private static func addHTTP(_ pipeline: ChannelPipeline.SynchronousOperations, _ connection: HTTPConnection) throws {
+    /// Has a connection speak HTTP/1.1.
+    static func addHTTP1(_ pipeline: ChannelPipeline.SynchronousOperations, _ service: HTTPService) throws {
+        try pipeline.addHandler(OutboundGatherer())
         try pipeline.addHandler(HTTPResponseEncoder(), name: handlersOfHTTP[0])
         try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes)), name: decoderOfHTTP)
         try pipeline.addHandler(HTTPServerPipelineHandler(), name: handlersOfHTTP[1])
         try pipeline.addHandler(NIOHTTPResponseHeadersValidator(), name: handlersOfHTTP[2])
         try pipeline.addHandler(HTTPServerProtocolErrorHandler(), name: handlersOfHTTP[3])
-        try pipeline.addHandler(connection, name: handlersOfHTTP[4])
+        try pipeline.addHandler(HTTPConnection(service), name: handlersOfHTTP[4])
     }
 
     /// Connections that are open.
@@ -138,6 +158,14 @@ package final class HTTPServer: Sendable {
     }
 }
 
+/// What a server's connections share.
+struct HTTPService: Sendable {
+    let responder: any HTTPResponder
+    let limits: HTTPLimits
+    let load: HTTPServer.Load
+    let wakes: StreamWakes
+}
+
 /// NIOSSL's contexts out of PEM.
 enum TLSContexts {
     static func server(_ identity: TLSIdentity) throws -> NIOSSLContext {
@@ -150,7 +178,7 @@ enum TLSContexts {
             configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMBytes(Array(identity.trustedPEM.utf8)))
             // Tokens are the other way in: a certificate is checked where one is shown.
             configuration.certificateVerification = .optionalVerification
-            configuration.applicationProtocols = ["http/1.1"]
+            configuration.applicationProtocols = [ProtocolChoice.http2, "http/1.1"]
             return try NIOSSLContext(configuration: configuration)
         } catch {
             throw NetworkError("the server's certificate or key cannot be used: \(error)")

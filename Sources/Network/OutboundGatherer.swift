@@ -2,18 +2,29 @@ import NIOCore
 
 /// Makes one piece of what is written until it is flushed: a head, a body and its end become one TLS record and one packet instead of three.
 ///
-/// Large pieces are handed on as they are, so that nothing large is copied.
+/// Large pieces are handed on as they are, so that nothing large is copied. Of a connection with many streams, what those write that are served
+/// together is one piece too.
 final class OutboundGatherer: ChannelOutboundHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     /// Pieces from this size on are handed on by themselves, and what has gathered is handed on beyond it: the most that fits one TLS record.
     private static let bytesMax = 16 << 10
+    /// Bytes that are flushed at once, whoever is being served: those that are not don't count with `isWritable`.
+    private static let unflushedBytesMax = 64 << 10
+    /// Of a connection with many streams.
+    private let wakes: StreamWakes?
     private var gathered: ByteBuffer?
     private var promises: [EventLoopPromise<Void>] = []
+    private var unflushedBytes = 0
+    private var isFlushDue = false
+    private var isGone = false
+
+    init(_ wakes: StreamWakes? = nil) { self.wakes = wakes }
 
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         var piece = unwrapOutboundIn(data)
+        unflushedBytes += piece.readableBytes
         if (gathered?.readableBytes ?? 0) + piece.readableBytes > Self.bytesMax { handOn(context) }
         if piece.readableBytes >= Self.bytesMax { return context.write(wrapOutboundOut(piece), promise: promise) }
         if let promise { promises.append(promise) }
@@ -36,6 +47,21 @@ final class OutboundGatherer: ChannelOutboundHandler {
     }
 
     func flush(context: ChannelHandlerContext) {
+        guard let wakes, unflushedBytes < Self.unflushedBytesMax else { return flushNow(context) }
+        if isFlushDue { return }
+        let gatherer = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        isFlushDue = wakes.flushesLater { gatherer.value.flushIfDue(bound.value) }
+        if !isFlushDue { flushNow(context) }
+    }
+
+    private func flushIfDue(_ context: ChannelHandlerContext) {
+        if isFlushDue, !isGone { flushNow(context) }
+    }
+
+    private func flushNow(_ context: ChannelHandlerContext) {
+        isFlushDue = false
+        unflushedBytes = 0
         handOn(context)
         context.flush()
     }
@@ -47,6 +73,7 @@ final class OutboundGatherer: ChannelOutboundHandler {
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
+        isGone = true
         gathered = nil
         for promise in promises { promise.fail(ChannelError.ioOnClosedChannel) }
         promises = []

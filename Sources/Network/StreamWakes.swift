@@ -4,15 +4,23 @@ import Synchronization
 /// Streams of a server that have something to send: gathered by whoever wakes them, served by the connections' thread some at a time.
 ///
 /// A change that a thousand streams wait for wakes the thread once. While it serves them further changes gather, and each stream then
-/// sends what has gathered in one piece: the more there is to do, the less each change costs.
+/// sends what has gathered in one piece: the more there is to do, the less each change costs. Streams of one connection are served together, and
+/// what they send leaves in one piece.
 final class StreamWakes: Sendable {
     /// One stream on its connection.
     final class Line: Sendable {
         fileprivate let isWaiting = Atomic(false)
         fileprivate let serve: @Sendable () -> Void
+        /// Those of one place are served one after the other.
+        fileprivate let place: Int
 
-        /// - Parameter serve: called on the connection's thread.
-        init(_ serve: @escaping @Sendable () -> Void) { self.serve = serve }
+        /// - Parameters:
+        ///   - place: of a connection that has many streams (`newPlace`); 0 for one that has one.
+        ///   - serve: called on the connection's thread.
+        init(place: Int = 0, _ serve: @escaping @Sendable () -> Void) {
+            self.place = place
+            self.serve = serve
+        }
     }
 
     private struct State {
@@ -28,8 +36,35 @@ final class StreamWakes: Sendable {
     /// Longest time between two rounds, so that no change waits for longer than this and a round.
     private static let restMax: TimeAmount = .milliseconds(15)
     private let state = Mutex(State())
-    /// Chunks of these streams on their way.
+    private let places = Atomic(0)
+    /// Connections whose streams are being served together, each flushed once when they have been; nil while none are.
+    private let flushes = Mutex<[@Sendable () -> Void]?>(nil)
+    /// Chunks of these streams on their way: as HTTP/1.1 frames them, and bare.
     let frames = ChunkFrames()
+    let bareFrames = ChunkFrames(isBare: true)
+
+    /// For a connection that has many streams.
+    func newPlace() -> Int { places.add(1, ordering: .relaxed).newValue }
+
+    /// Has a connection flushed once the streams have sent that are being served together. On the connections' thread.
+    ///
+    /// - Returns: false when none are; then it is to be flushed at once.
+    func flushesLater(_ flush: @escaping @Sendable () -> Void) -> Bool {
+        flushes.withLock { flushes in
+            flushes?.append(flush)
+            return flushes != nil
+        }
+    }
+
+    private func flushTogether(_ send: () -> Void) {
+        flushes.withLock { $0 = [] }
+        send()
+        let due = flushes.withLock { flushes in
+            defer { flushes = nil }
+            return flushes ?? []
+        }
+        for flush in due { flush() }
+    }
 
     /// From any thread; a stream that waits already waits once.
     ///
@@ -51,17 +86,20 @@ final class StreamWakes: Sendable {
             return (state.waiting, state.rest)
         }
         if let lines {
-            serve(lines[...], since: now, on: loop)
+            let isShared = lines.contains { $0.place != 0 }
+            serve((isShared ? lines.sorted { $0.place < $1.place } : lines)[...], since: now, on: loop)
         } else {
             loop.scheduleTask(deadline: rest) { self.serve(on: loop) }
         }
     }
 
     private func serve(_ lines: ArraySlice<Line>, since start: NIODeadline, on loop: any EventLoop) {
-        for line in lines.prefix(Self.turnMax) {
-            // Lowered first: what comes while it is served is another wake.
-            line.isWaiting.store(false, ordering: .releasing)
-            line.serve()
+        flushTogether {
+            for line in lines.prefix(Self.turnMax) {
+                // Lowered first: what comes while it is served is another wake.
+                line.isWaiting.store(false, ordering: .releasing)
+                line.serve()
+            }
         }
         let left = lines.dropFirst(Self.turnMax)
         guard left.isEmpty else {
