@@ -5,6 +5,25 @@ import Storage
 import Testing
 
 @Suite struct VerbTests {
+    @Test func `objects made after one like them say who owns their fields as the first did`() async throws {
+        let api = try await TestAPI()
+        let path = "/api/v1/namespaces/default/pods"
+        var texts: [String] = []
+        for (name, label) in [("a", "x"), ("b", "x"), ("c", "y")] {
+            var object = pod(name)
+            object[path: ["metadata", "labels", label]] = "1"
+            let made = try await api.create(path, object)
+            let read = try await api.send("GET", "\(path)/\(name)").json
+            #expect(made == read)
+            let entries = read["metadata"]?["managedFields"]?.array ?? []
+            #expect(entries.count == 1)
+            texts.append(entries.first?["fieldsV1"]?.text ?? "")
+        }
+        #expect(texts[0] == texts[1])
+        #expect(texts[2] == texts[0].replacing("f:x", with: "f:y"))
+        #expect(texts[0].contains(#""f:labels":{".":{},"f:x":{}}"#))
+    }
+
     @Test func `an object is created, read, replaced, patched and deleted`() async throws {
         let api = try await TestAPI()
         let made = try await api.create(datasets, dataset("a"))

@@ -39,6 +39,55 @@ import Testing
         #expect(quick?.bytes() == slow.json?.bytes())
     }
 
+    @Test func `objects of one outline have the same fields owned`() throws {
+        let schema = BuiltInKinds.all.first { $0.kind == "Pod" }!.schema
+        let walk = FieldWalk(catalog: .kubernetes)
+        var state: UInt64 = 72
+        func next(_ count: UInt64) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int((state >> 33) % count)
+        }
+        func word() -> JSON { .string("\(next(2))") }
+        func object() -> JSON {
+            var metadata: JSON = ["name": word(), "finalizers": .array((0..<next(2)).map { _ in word() })]
+            if next(2) > 0 { metadata["labels"] = next(2) > 0 ? ["a": word()] : ["b": word()] }
+            let ports = (0..<next(3)).map { _ in JSON.object(["containerPort": .integer(Int64(next(2))), "name": word()]) }
+            let tolerations = (0..<next(3)).map { _ in JSON.object(["key": word()]) }
+            return [
+                "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
+                "spec": [
+                    "nodeName": next(4) > 0 ? word() : [:], "nodeSelector": ["x": word()], "tolerations": .array(tolerations),
+                    "containers": [["name": word(), "image": word(), "ports": .array(ports)]],
+                ],
+            ]
+        }
+        var alike = 0
+        for _ in 0..<4000 {
+            let (left, right) = (object(), object())
+            let outline = walk.outline(of: left, schema: schema)
+            #expect(walk.matches(left, outline: outline, schema: schema))
+            guard walk.matches(right, outline: outline, schema: schema) else { continue }
+            alike += 1
+            #expect(walk.fieldsOfNew(left, schema: schema).bytes() == walk.fieldsOfNew(right, schema: schema).bytes())
+        }
+        #expect(alike > 40)
+    }
+
+    @Test func `an outline holds no values but those that tell elements apart`() {
+        let schema = BuiltInKinds.all.first { $0.kind == "Secret" }!.schema
+        let secret: JSON = ["metadata": ["name": "a"], "data": ["key": "c2VjcmV0"], "type": "Opaque"]
+        let outline = FieldWalk(catalog: .kubernetes).outline(of: secret, schema: schema)
+        #expect(outline == ["metadata": ["name": .null], "data": ["key": .null], "type": .null])
+    }
+
+    @Test func `a whole object is owned field by field even where its schema says atomic`() {
+        let schema = Schema(.object, properties: [], additional: Schema(.string), merge: .atomic)
+        let walk = FieldWalk(catalog: .kubernetes)
+        let outline = walk.outline(of: ["a": "1"], schema: schema)
+        #expect(walk.matches(["a": "2"], outline: outline, schema: schema))
+        #expect(!walk.matches(["b": "1"], outline: outline, schema: schema))
+    }
+
     @Test func `an update that leaves every owner what it has is recorded as any other`() {
         let schema = BuiltInKinds.all.first { $0.kind == "Pod" }!.schema
         let walk = FieldWalk(catalog: .kubernetes)

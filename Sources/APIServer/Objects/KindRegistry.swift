@@ -51,6 +51,12 @@ package struct KindRegistry: Sendable {
         return byResource[groupVersion]?[definition.plural] ?? definition
     }
 
+    /// `apiVersion` of objects as they are stored.
+    func storedGroupVersion(_ definition: KindDefinition) -> String {
+        if storedVersions.isEmpty, definition.storedForm == nil { return definition.groupVersion }
+        return stored(definition).groupVersion
+    }
+
     /// Every kind once, in the version in which it is stored, that has objects of its own: what can be watched.
     package var stored: [KindDefinition] {
         groupVersions.flatMap { definitions(groupVersion: $0.group.isEmpty ? $0.version : "\($0.group)/\($0.version)") }

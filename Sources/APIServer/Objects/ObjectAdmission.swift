@@ -12,7 +12,9 @@ struct ObjectAdmission {
     ]
 
     /// The object with only the fields its kind knows; for strict requests an unknown or repeated field is an error.
-    func read(_ body: JSON, _ options: WriteOptions) throws(APIStatus) -> (object: JSON, warnings: [String]) {
+    ///
+    /// - Returns: also the warnings, and whether its schema has nothing against what was sent.
+    func read(_ body: JSON, _ options: WriteOptions) throws(APIStatus) -> (object: JSON, warnings: [String], isPlain: Bool) {
         guard body.object != nil else { throw .badRequest("the body must be an object, found \(body.typeName)") }
         var body = body
         if body["apiVersion"] == nil { body["apiVersion"] = .string(definition.groupVersion) }
@@ -25,25 +27,25 @@ struct ObjectAdmission {
         guard body["kind"]?.string == definition.kind else {
             throw .badRequest("the kind in the data (\(body["kind"]?.string ?? "")) does not match the expected kind (\(definition.kind))")
         }
-        let (object, unknown) = try known(body)
+        let (object, unknown, isPlain) = try known(body)
         var findings = unknown.map { "unknown field \"\($0)\"" }
         findings += options.duplicates.map { "duplicate field \"\($0)\"" }
         if options.fieldValidation == .strict, !findings.isEmpty {
             throw .undecodable(definition, "strict decoding error: \(findings.joined(separator: ", "))")
         }
-        return (object, options.fieldValidation == .warn ? findings : [])
+        return (object, options.fieldValidation == .warn ? findings : [], isPlain)
     }
 
     /// The object without fields that its kind does not know, and their paths.
-    private func known(_ body: JSON) throws(APIStatus) -> (object: JSON, unknown: [String]) {
+    private func known(_ body: JSON) throws(APIStatus) -> (object: JSON, unknown: [String], isPlain: Bool) {
         // Most objects hold nothing to take out or to refuse, which is seen in one walk.
-        if definition.schema.isPlain(body, catalog: catalog, checksRequired: !definition.isTyped) { return (body, []) }
+        if definition.schema.isPlain(body, catalog: catalog, checksRequired: !definition.isTyped) { return (body, [], true) }
         var body = body
         if definition.isTyped { body = Self.withoutNulls(body) }
         if let metadata = body["metadata"] { body["metadata"] = Self.withoutNulls(metadata) }
         let (object, unknown) = definition.schema.pruned(body, catalog: catalog)
         try refuseMisfits(object)
-        return (object, unknown)
+        return (object, unknown, false)
     }
 
     /// A value of another type than the field's is no object of the kind at all; the metadata of every kind is typed.
@@ -120,10 +122,12 @@ struct ObjectAdmission {
             })
     }
 
+    /// - Parameter isPlain: the schema has nothing against what was sent. What this server adds to an object of a kind of Kubernetes' own is as
+    ///   its schema has it; the defaults of a custom kind are its definition's, and are looked at.
     /// - Throws: `APIStatus` 422 with every refusal.
-    func check(_ new: JSON, old: JSON?) throws(APIStatus) {
+    func check(_ new: JSON, old: JSON?, isPlain: Bool = false) throws(APIStatus) {
         var errors = MetadataRules.errors(new, definition: definition)
-        if !definition.schema.isPlain(new, catalog: catalog, checksRequired: !definition.isTyped) {
+        if !(isPlain && definition.isTyped), !definition.schema.isPlain(new, catalog: catalog, checksRequired: !definition.isTyped) {
             errors += definition.schema.errors(in: new, catalog: catalog, checksRequired: !definition.isTyped)
         }
         errors += definition.validation(new, old)

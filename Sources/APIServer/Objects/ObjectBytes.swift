@@ -6,7 +6,8 @@ import Storage
 enum ObjectBytes {
     private static let mark = [UInt8]("\"metadata\":{".utf8)
 
-    static func encode(_ object: JSON) -> [UInt8] {
+    /// - Parameter owned: what the object's only author owns, as JSON, where it has been written before.
+    static func encode(_ object: JSON, owned: [UInt8]? = nil) -> [UInt8] {
         var writer = JSONWriter(capacityBytes: 2048)
         writer.raw("{")
         for key in ["apiVersion", "kind"] {
@@ -16,7 +17,13 @@ enum ObjectBytes {
         }
         var metadata = object["metadata"]?.object ?? [:]
         metadata["resourceVersion"] = nil
-        writer.write(key: "metadata", .object(metadata))
+        writer.raw("\"metadata\":{")
+        for (place, member) in metadata.members.enumerated() {
+            if place > 0 { writer.raw(",") }
+            if let owned, member.key == "managedFields", write(managedFields: member.value, owning: owned, to: &writer) { continue }
+            writer.write(key: member.key, member.value)
+        }
+        writer.raw("}")
         for member in object.object?.members ?? [] where !["apiVersion", "kind", "metadata"].contains(member.key) {
             writer.raw(",")
             writer.write(key: member.key, member.value)
@@ -24,6 +31,25 @@ enum ObjectBytes {
         writer.raw("}")
         // No more memory than they need: they are kept.
         return writer.bytes.withUnsafeBufferPointer { Array($0) }
+    }
+
+    /// Who owns the fields, where the text of what they own is known.
+    ///
+    /// - Returns: whether it was written; nothing is where there is not exactly one author.
+    private static func write(managedFields: JSON, owning owned: [UInt8], to writer: inout JSONWriter) -> Bool {
+        guard case .array(let entries) = managedFields, entries.count == 1, case .object(let entry) = entries[0] else { return false }
+        writer.raw("\"managedFields\":[{")
+        for (place, member) in entry.members.enumerated() {
+            if place > 0 { writer.raw(",") }
+            if member.key == "fieldsV1" {
+                writer.raw("\"fieldsV1\":")
+                writer.raw(owned)
+            } else {
+                writer.write(key: member.key, member.value)
+            }
+        }
+        writer.raw("}]")
+        return true
     }
 
     private static let limits = JSONParser.Limits(depthMax: 300, bytesMax: 8 << 20)

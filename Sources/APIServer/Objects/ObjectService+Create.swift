@@ -13,7 +13,7 @@ extension ObjectService {
         -> WriteResult
     {
         let admission = admission(definition)
-        var (object, warnings) = try admission.read(body, options)
+        var (object, warnings, isPlain) = try admission.read(body, options)
         try place(&object, definition, namespace)
         if !(object["metadata"]?["resourceVersion"]?.string ?? "").isEmpty {
             throw .badRequest("resourceVersion should not be set on objects to be created")
@@ -28,7 +28,8 @@ extension ObjectService {
                 object[path: ["metadata", "name"]] = .string(base + environment.nameSuffix())
             }
             do {
-                return WriteResult(object: try await createOnce(definition, admission, object, options), isNew: true, warnings: warnings)
+                let new = try await createOnce(definition, admission, object, options, isPlain: isPlain)
+                return WriteResult(object: new, isNew: true, warnings: warnings)
             } catch {
                 guard isGenerated, error.reason == "AlreadyExists", attempt < Self.generatedNamesMax else { throw error }
             }
@@ -37,18 +38,20 @@ extension ObjectService {
     }
 
     private func createOnce(
-        _ definition: KindDefinition, _ admission: ObjectAdmission, _ object: JSON, _ options: WriteOptions
+        _ definition: KindDefinition, _ admission: ObjectAdmission, _ object: JSON, _ options: WriteOptions, isPlain: Bool
     ) async throws(APIStatus) -> JSON {
         var new = admission.fresh(object)
-        try admission.check(new, old: nil)
+        try admission.check(new, old: nil, isPlain: isPlain)
+        let owned = owners.fields(ofNew: new, schema: definition.schema, walk: FieldWalk(catalog: catalog))
         new[path: ["metadata", "managedFields"]] = ManagedFields.json(
-            ofNew: new, author: author(options, definition, ""), schema: definition.schema, walk: FieldWalk(catalog: catalog),
-            time: environment.now().text)
-        return try await store(new, definition, options)
+            owning: owned.value, author: author(options, definition, ""), time: environment.now().text)
+        return try await store(new, definition, options, owned: owned.text)
     }
 
     /// Writes a new object, or says what would be if this is a dry run.
-    func store(_ new: JSON, _ definition: KindDefinition, _ options: WriteOptions) async throws(APIStatus) -> JSON {
+    ///
+    /// - Parameter owned: what its only author owns, as JSON, where it is known.
+    func store(_ new: JSON, _ definition: KindDefinition, _ options: WriteOptions, owned: [UInt8]? = nil) async throws(APIStatus) -> JSON {
         let metadata = new["metadata"]
         let name = metadata?["name"]?.string ?? ""
         let key = definition.key(namespace: metadata?["namespace"]?.string ?? "", name: name)
@@ -58,7 +61,7 @@ extension ObjectService {
             if store.get(definition.collection, key) != nil { throw .alreadyExists(definition, name: name) }
             return new
         }
-        return try await insert(definition, key: key, new)
+        return try await insert(definition, key: key, new, owned: owned)
     }
 
     /// Puts an object where the request's path says, if it says nothing else itself.

@@ -32,7 +32,7 @@ extension ObjectService {
             else {
                 throw .badRequest("the name or the namespace of the object does not match the URL")
             }
-            let (read, found) = try admission(definition).read(patched, options)
+            let (read, found, _) = try admission(definition).read(patched, options)
             warnings.list = found
             try options.permits?(read)
             return unversioned(read, like: old, patch)
@@ -85,7 +85,7 @@ extension ObjectService {
                 code: 422, reason: "Invalid",
                 message: "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch")
         }
-        var (applied, warnings) = try admission(definition).read(configuration, options)
+        var (applied, warnings, _) = try admission(definition).read(configuration, options)
         guard applied["metadata"]?["managedFields"]?.array?.isEmpty ?? true else {
             throw .badRequest("metadata.managedFields must be nil")
         }

@@ -29,7 +29,7 @@ extension ObjectService {
     package func update(
         _ definition: KindDefinition, namespace: String, name: String, part: Part = .whole, _ body: JSON, _ options: WriteOptions
     ) async throws(APIStatus) -> WriteResult {
-        let (object, warnings) = try admission(definition).read(body, options)
+        let (object, warnings, _) = try admission(definition).read(body, options)
         var placed = object
         try place(&placed, definition, namespace)
         let given = placed["metadata"]?["name"]?.string ?? ""

@@ -22,6 +22,7 @@ package final class ObjectService: Sendable {
     /// How often watches have looked for changes: of a server with nothing to tell it stays as it is.
     let watchLooks = Atomic(0)
     private let decoded = DecodedObjects()
+    let owners = KnownOwners()
     private let registryBox: Mutex<KindRegistry>
     private let bookBox = Mutex<AccessBook?>(nil)
 
@@ -142,9 +143,9 @@ package final class ObjectService: Sendable {
     /// Most bytes of one stored object, as etcd has it: what a real cluster refuses is refused here.
     private static let objectBytesMax = 1536 << 10
 
-    private func bytes(of object: JSON, _ definition: KindDefinition) throws(APIStatus) -> [UInt8] {
+    private func bytes(of object: JSON, _ definition: KindDefinition, owned: [UInt8]? = nil) throws(APIStatus) -> [UInt8] {
         let stored = storable(object, definition)
-        let bytes = ObjectBytes.encode(stored)
+        let bytes = ObjectBytes.encode(stored, owned: owned)
         guard bytes.count <= Self.objectBytesMax else {
             throw APIStatus(
                 code: 413, reason: "RequestEntityTooLarge",
@@ -172,9 +173,10 @@ package final class ObjectService: Sendable {
         }
     }
 
-    func insert(_ definition: KindDefinition, key: String, _ object: JSON) async throws(APIStatus) -> JSON {
+    /// - Parameter owned: what the object's only author owns, as JSON, where it is known.
+    func insert(_ definition: KindDefinition, key: String, _ object: JSON, owned: [UInt8]? = nil) async throws(APIStatus) -> JSON {
         do {
-            let new = try await store.write(.create(definition.collection, key, bytes(of: object, definition)))
+            let new = try await store.write(.create(definition.collection, key, bytes(of: object, definition, owned: owned)))
             try changed(definition)
             return Self.versioned(object, new)
         } catch RevisionError.exists {
@@ -188,7 +190,9 @@ package final class ObjectService: Sendable {
 
     private func storable(_ object: JSON, _ definition: KindDefinition) -> JSON {
         var object = definition.storedForm?.stored(object) ?? object
-        object["apiVersion"] = .string(registry.stored(definition).groupVersion)
+        let version = registry.storedGroupVersion(definition)
+        // Mostly the version it has: then nothing is copied.
+        if object["apiVersion"]?.string != version { object["apiVersion"] = .string(version) }
         return object
     }
 

@@ -98,8 +98,12 @@ package struct ManagedFields: Sendable, Equatable {
 
     /// The field's value for an object that its author has just made, by other means than an apply; nil if there is nothing to own.
     package static func json(ofNew object: JSON, author: Author, schema: Schema, walk: FieldWalk, time: String) -> JSON? {
-        let fields = walk.fieldsOfNew(object, schema: schema)
-        return fields == [:] ? nil : [json(author, time: time, fields: fields)]
+        json(owning: walk.fieldsOfNew(object, schema: schema), author: author, time: time)
+    }
+
+    /// The field's value for an object whose fields, as FieldsV1 has them, all belong to one author; nil if there are none.
+    package static func json(owning fields: JSON, author: Author, time: String) -> JSON? {
+        fields == [:] ? nil : .array([json(author, time: time, fields: fields)])
     }
 
     /// Fields that never have an owner.

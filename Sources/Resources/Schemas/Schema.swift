@@ -1,5 +1,3 @@
-import Synchronization
-
 /// What a field of an object may hold: its type, text, list semantics and bounds; a tree whose leaves may name another tree.
 ///
 /// The same value drives validation, unknown fields, defaulting, pruning, both list-aware patches, `kubectl explain` and the decoding
@@ -62,7 +60,7 @@ package final class Schema: Sendable {
     package let properties: [Property]
     private let index: NameIndex
     /// The tree that `reference` names, in the catalog that was asked last.
-    private let found = AtomicLazyReference<FoundTree>()
+    private let found = FoundTree()
     /// Names of the fields that have a default, in the order of `properties`.
     let defaults: [String]
     /// What members beyond `properties` hold; nil if there are none.
@@ -131,23 +129,10 @@ package final class Schema: Sendable {
     func field(_ name: String) -> Property? { index.position(of: name).map { properties[$0] } }
 
     /// What `reference` names in a catalog, as it was found before; nil if nobody has looked there yet.
-    func treeFound(in catalog: UInt64) -> Schema? {
-        guard let found = found.load(), found.catalog == catalog else { return nil }
-        return found.tree
-    }
+    func treeFound(in catalog: UInt64) -> Schema? { found.tree(in: catalog) }
 
     /// Remembers the tree for the first catalog that is asked; there is seldom another one.
-    func note(_ tree: Schema, foundIn catalog: UInt64) { _ = found.storeIfNil(FoundTree(catalog: catalog, tree: tree)) }
-
-    private final class FoundTree: Sendable {
-        let catalog: UInt64
-        let tree: Schema
-
-        init(catalog: UInt64, tree: Schema) {
-            self.catalog = catalog
-            self.tree = tree
-        }
-    }
+    func note(_ tree: Schema, foundIn catalog: UInt64) { found.note(tree, of: catalog) }
 
     /// The schema of a member of an object: a named field, or what maps hold.
     package func member(_ name: String, in catalog: SchemaCatalog) -> Schema? {

@@ -4,25 +4,37 @@
     import Darwin
 #endif
 
-/// One thread that performs jobs in batches: whatever has gathered while the last batch was on its way to the disk is the next batch.
+/// One thread that performs jobs in batches: whatever has gathered while the last batch was on its way to the disk is the next batch, with
+/// what those bring who were just answered, if they come at once (`BatchGathering`).
 ///
-/// Unchecked: `jobs` and `isClosed` are used under `mutex` only, `thread` by the one `close` that ends it.
+/// Unchecked: `jobs`, `gathering` and `isClosed` are used under `mutex` only, `thread` by the one `close` that ends it.
 final class CommitThread<Job: Sendable>: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var jobs: [Job] = []
+    private var gathering = BatchGathering()
     private var isClosed = false
     private let batchMax: Int
     private var thread = pthread_t()
 
     /// - Parameters:
     ///   - batchMax: most jobs in one batch.
-    ///   - perform: performs a batch, on the thread, one batch at a time. Each job must be answered by it.
-    init(batchMax: Int, perform: @escaping ([Job]) -> Void) {
+    ///   - perform: performs a batch, on the thread, one batch at a time, and returns what answers each of its jobs.
+    init(batchMax: Int, perform: @escaping ([Job]) -> () -> Void) {
         self.batchMax = batchMax
         pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
-        let body = Unmanaged.passRetained(ThreadBody { while let batch = self.nextBatch() { perform(batch) } }).toOpaque()
+        Self.initialize(condition)
+        let body = Unmanaged.passRetained(
+            ThreadBody {
+                while let batch = self.nextBatch() {
+                    let start = Self.nanoseconds()
+                    let answer = perform(batch)
+                    // Before the answers, which bring the next jobs.
+                    self.ended(batch.count, since: start)
+                    answer()
+                }
+            }
+        ).toOpaque()
         let result = pthread_create(
             &thread, nil,
             { body in
@@ -48,8 +60,9 @@ final class CommitThread<Job: Sendable>: @unchecked Sendable {
         defer { pthread_mutex_unlock(mutex) }
         if isClosed { return false }
         let wasEmpty = jobs.isEmpty
+        let before = jobs.count
         jobs.append(contentsOf: more)
-        if wasEmpty { pthread_cond_signal(condition) }
+        if wasEmpty || (before < gathering.wanted && jobs.count >= gathering.wanted) { pthread_cond_signal(condition) }
         return true
     }
 
@@ -69,6 +82,7 @@ extension CommitThread {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         while jobs.isEmpty && !isClosed { pthread_cond_wait(condition, mutex) }
+        while !isClosed, let patience = gathering.patience(with: jobs.count, at: Self.nanoseconds()) { wait(nanoseconds: patience) }
         if jobs.isEmpty { return nil }
         if jobs.count <= batchMax {
             let batch = jobs
@@ -79,6 +93,47 @@ extension CommitThread {
         jobs.removeFirst(batchMax)
         return batch
     }
+}
+
+extension CommitThread {
+    private func ended(_ count: Int, since start: UInt64) {
+        let now = Self.nanoseconds()
+        pthread_mutex_lock(mutex)
+        gathering.ended(count, tookNanoseconds: now - start, at: now, waiting: jobs.count)
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// Of a clock that nobody sets.
+    private static func nanoseconds() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
+    #if canImport(Glibc)
+        private static func initialize(_ condition: UnsafeMutablePointer<pthread_cond_t>) {
+            var attributes = pthread_condattr_t()
+            pthread_condattr_init(&attributes)
+            pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+            pthread_cond_init(condition, &attributes)
+            pthread_condattr_destroy(&attributes)
+        }
+
+        /// Returns when the condition was signalled, or after a time; the mutex is held before and after.
+        private func wait(nanoseconds: UInt64) {
+            let due = Self.nanoseconds() + nanoseconds
+            var time = timespec(tv_sec: Int(due / 1_000_000_000), tv_nsec: Int(due % 1_000_000_000))
+            pthread_cond_timedwait(condition, mutex, &time)
+        }
+    #else
+        private static func initialize(_ condition: UnsafeMutablePointer<pthread_cond_t>) { pthread_cond_init(condition, nil) }
+
+        /// Returns when the condition was signalled, or after a time; the mutex is held before and after.
+        private func wait(nanoseconds: UInt64) {
+            var time = timespec(tv_sec: Int(nanoseconds / 1_000_000_000), tv_nsec: Int(nanoseconds % 1_000_000_000))
+            pthread_cond_timedwait_relative_np(condition, mutex, &time)
+        }
+    #endif
 }
 
 /// Gives the thread an address for its closure.

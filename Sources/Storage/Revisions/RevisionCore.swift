@@ -101,22 +101,31 @@ extension RevisionCore {
     }
 
     /// Performs a batch, on the commit thread.
-    func perform(_ jobs: [Job]) {
+    ///
+    /// - Returns: what answers its jobs and wakes listeners.
+    func perform(_ jobs: [Job]) -> () -> Void {
         var writes: [(RevisionWrite, Answer)] = []
+        var answers: [() -> Void] = []
         for job in jobs {
             switch job {
             case .write(let write, let answer): writes.append((write, answer))
             case .compact(let revision, let answer):
-                commit(writes)
+                answers.append(commit(writes))
                 writes = []
-                answer(Result { try compact(to: revision) })
+                let result = Result { try compact(to: revision) }
+                answers.append { answer(result) }
             }
         }
-        commit(writes)
+        let last = commit(writes)
+        if answers.isEmpty { return last }
+        return {
+            for answer in answers { answer() }
+            last()
+        }
     }
 
-    private func commit(_ writes: [(RevisionWrite, Answer)]) {
-        guard !writes.isEmpty else { return }
+    private func commit(_ writes: [(RevisionWrite, Answer)]) -> () -> Void {
+        guard !writes.isEmpty else { return {} }
         let (revision, byteCount, failure) = state.withLock { ($0.revision, $0.byteCount, $0.failure) }
         // Looked up one by one: a copy of the state would make every change below copy what it touches.
         var planned = Plan(revision: revision, byteCount: byteCount, bytesMax: bytesMax) { [self] write in
@@ -132,15 +141,18 @@ extension RevisionCore {
             if !planned.rows.isEmpty { try log?.append(planned.rows) }
         } catch {
             fail(error)
-            for (verdict, (_, answer)) in zip(verdicts, writes) {
-                answer(verdict.mapError { $0 as any Error }.flatMap { _ in .failure(error) })
+            return {
+                for (verdict, (_, answer)) in zip(verdicts, writes) {
+                    answer(verdict.mapError { $0 as any Error }.flatMap { _ in .failure(error) })
+                }
             }
-            return
         }
         let listeners = publish(planned.rows)
-        // Writers first: a thousand watches may wait for what they wrote.
-        for (verdict, (_, answer)) in zip(verdicts, writes) { answer(verdict.mapError { $0 as any Error }) }
-        for listener in listeners { listener() }
+        return {
+            // Writers first: a thousand watches may wait for what they wrote.
+            for (verdict, (_, answer)) in zip(verdicts, writes) { answer(verdict.mapError { $0 as any Error }) }
+            for listener in listeners { listener() }
+        }
     }
 
     /// After a failed sync nobody knows what is on the disk; only a full disk leaves everything as it was.

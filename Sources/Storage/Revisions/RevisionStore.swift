@@ -128,7 +128,8 @@ package final class RevisionStore: Sendable {
     /// - Throws: `.exists`, `.missing`, `.changed`, `.full`, `.failed`, `.closed`; `SQLiteError` with code `.full` when the disk is full.
     @discardableResult
     package func write(_ write: RevisionWrite) async throws -> Int64 {
-        try await withCheckedThrowingContinuation { continuation in
+        // Unchecked: resumed by the commit thread, which answers each job once, or here.
+        try await withUnsafeThrowingContinuation { continuation in
             let isTaken = thread.add(.write(write) { continuation.resume(with: $0) })
             if !isTaken { continuation.resume(throwing: RevisionError.closed) }
         }
