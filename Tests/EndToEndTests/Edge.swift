@@ -61,12 +61,12 @@ struct Edge {
             "\(ServingProgram.builtFolder)/skerry", arguments, environment: ["KUBECONFIG": "\(folder)/admin.kubeconfig"], folder: folder)
     }
 
-    /// Asks again and again, for a minute.
+    /// Asks again and again, for three minutes.
     static func until(_ what: @autoclosure () -> String, _ isSo: () async throws -> Bool) async throws {
-        for _ in 0..<1200 {
+        for _ in 0..<3600 {
             if try await isSo() { return }
             try await Task.sleep(for: .milliseconds(50))
         }
-        throw Failed(text: "within a minute it did not come to this: " + what())
+        throw Failed(text: "within three minutes it did not come to this: " + what())
     }
 }

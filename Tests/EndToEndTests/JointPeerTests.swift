@@ -47,9 +47,15 @@ import Testing
             let places = await cloud.kubectl(["get", "pods", "-o", "jsonpath={range .items[*]}{.metadata.name}={.spec.nodeName} {end}"])
             #expect(places.output == "comfort-cloud=e2 comfort-edge=e1 ")
 
+            // Without the other edge the first one answers alone, and asks again when that is back.
+            await second.kill()
+            let address = await Self.metric("address", cloud)
+            try await Edge.until("the edge's own answers") { Set(try await Self.answerers(address)) == ["edge"] }
+            let again = try await Edge.start(folder)
+            try await Edge.until("the other edge's answers again") { try await Self.answerers(address).contains("cloud") }
             #expect(await cloud.kubectl("delete ji comfort").status == 0)
             try await Edge.until("no Pod") { await cloud.kubectl("get pods -o name").output.isEmpty }
-            await second.stop()
+            await again.stop()
             await first.stop()
         }
     }

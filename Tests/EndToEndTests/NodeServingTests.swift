@@ -15,8 +15,10 @@ import Testing
     import Darwin
 #endif
 
-/// Models on the cloud's own node, asked at its port, replaced.
+/// Models on the cloud's own node, asked at its port, fed by a broker, replaced.
 @Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct NodeServingTests {
+    private static let broker = "\(FileManager.default.currentDirectoryPath)/.deps/mosquitto"
+    private static let libraries = ["LD_LIBRARY_PATH": broker + "/lib"]
 
     private static func port(_ cloud: Cloud) throws -> Int {
         let text = try String(contentsOf: URL(filePath: "\(cloud.folder)/node/workers.port"), encoding: .utf8)
@@ -69,29 +71,31 @@ import Testing
                 while !text.contains("3"), let piece = try await answer.next() { text += String(decoding: piece, as: UTF8.self) }
                 #expect(answer.status == 200 && text.contains(type == "text/csv" ? "2.0,3.0\n" : "{\"y\":[2"), "\(text)")
                 lines = text.split(separator: "\n").count
-                // Without a reader some megabytes go, and no more.
+                // Without a reader some megabytes go, and no more: what is sent stands still long before as much as this.
                 let many = Array(String(repeating: row, count: 4096).utf8)
                 let total = 2048
                 let sent = Counter()
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     group.addTask {
-                        for _ in 0..<total {
+                        while await sent.goesOn(below: total) {
                             try await upload.send(many)
                             await sent.add()
                         }
                         try await upload.finish()
                     }
                     var (before, quiet) = (-1, 0)
-                    while quiet < 60 {
+                    while quiet < 100 {
                         let now = await sent.count
                         (before, quiet) = (now, now == before ? quiet + 1 : 0)
                         try await Task.sleep(for: .milliseconds(20))
                     }
                     #expect(before < total, "\(type): all was taken that nobody reads")
+                    await sent.end()
                     while let piece = try await answer.next() { lines += piece.count { $0 == 0x0a } }
                     try await group.waitForAll()
                 }
-                #expect(lines == 1 + total * 4096 + (type == "text/csv" ? 1 : 0))
+                let all = await sent.count
+                #expect(lines == 1 + all * 4096 + (type == "text/csv" ? 1 : 0))
             }
             // What cannot be read is refused in the stream's own words.
             let wrong = try await client.send(
@@ -105,7 +109,10 @@ import Testing
 
     private actor Counter {
         private(set) var count = 0
+        private var hasEnded = false
         func add() { count += 1 }
+        func end() { hasEnded = true }
+        func goesOn(below total: Int) -> Bool { !hasEnded && count < total }
     }
 
     /// Files below a folder that end so.
@@ -168,6 +175,72 @@ import Testing
             }
             try await Edge.until("version 1 again") { try await Self.version(cloud, "adding") == "1" }
             try await Self.end(cloud)
+        }
+    }
+
+    @Test(.enabled(if: FileManager.default.fileExists(atPath: broker + "/bin/mosquitto"), "mosquitto is not there"))
+    func `rows of a broker that asks for a password of a Secret are answered on a node`() async throws {
+        try await Cloud.with(node: true) { cloud in
+            let folder = cloud.folder
+            try cloud.write("passwords", "plant:s3cret,word\n")
+            chmod("\(folder)/passwords", 0o600)
+            let hashed = await ServingProgram(
+                Self.broker + "/bin/mosquitto_passwd", ["-U", "\(folder)/passwords"], environment: Self.libraries, folder: folder
+            ).wait()
+            #expect(hashed.status == 0, "\(hashed.error)")
+            var (broker, port): (ServingProgram?, Int) = (nil, 0)
+            for choice in KeptPort.choices() {
+                let user = geteuid() == 0 ? "user root" : ""
+                try cloud.write(
+                    "broker.conf",
+                    "listener \(choice) 127.0.0.1\nallow_anonymous false\npassword_file \(folder)/passwords\nlog_dest stderr\nlog_type all\n\(user)\n"
+                )
+                let program = ServingProgram(
+                    Self.broker + "/bin/mosquitto", ["-c", "\(folder)/broker.conf"], environment: Self.libraries, folder: folder)
+                try await Edge.until("a broker") { program.error.contains("running") || program.error.contains("Error") }
+                if program.error.contains("running") {
+                    (broker, port) = (program, choice)
+                    break
+                }
+                _ = await program.wait()
+            }
+            let running = try #require(broker)
+            let login = ["-h", "127.0.0.1", "-p", "\(port)", "-u", "plant", "-P", "s3cret,word", "-q", "1"]
+            let reader = ServingProgram(
+                Self.broker + "/bin/mosquitto_sub", login + ["-t", "line/answers", "-C", "20"], environment: Self.libraries, folder: folder)
+            let made = await cloud.kubectl([
+                "create", "secret", "generic", "plant-login", "--from-literal=username=plant", "--from-literal=password=s3cret,word",
+            ])
+            #expect(made.status == 0, "\(made.error)")
+            try await Self.serve(
+                cloud, TinyModel.adding(1, version: "1"),
+                """
+                  sources:
+                  - mqtt: {broker: "mqtt://127.0.0.1:\(port)", topic: line/rows, credentialName: plant-login}
+                    id: number
+                  sinks:
+                  - mqtt: {broker: "mqtt://127.0.0.1:\(port)", topic: line/answers, credentialName: plant-login}
+                """)
+            try await Edge.until("the model") { try await Self.version(cloud, "adding") != nil }
+            // Not before the worker has subscribed: a broker keeps nothing for whom it does not know.
+            try await Edge.until("subscriptions: \(running.error)") {
+                running.error.contains("skerry.default.adding.cloud-0.0 1 line/rows") && running.error.contains(" 1 line/answers")
+            }
+            for number in 0..<20 {
+                let sent = await ServingProgram(
+                    Self.broker + "/bin/mosquitto_pub", login + ["-t", "line/rows", "-m", "{\"number\":\(number),\"x\":[\(number),2]}"],
+                    environment: Self.libraries, folder: folder
+                ).wait()
+                #expect(sent.status == 0, "\(sent.error)")
+            }
+            try await Edge.until("all answers: \(reader.output)") { reader.output.count { $0.isNewline } == 20 }
+            let answers = await reader.wait()
+            let found = try answers.output.split(separator: "\n").map { try JSONParser.parse(Array($0.utf8)) }
+            #expect(Set(found.compactMap { $0["id"]?.text }).count == 20, "\(answers.output)")
+            #expect(found.allSatisfy { $0["model"] == "adding" }, "\(answers.output)")
+            try await Self.end(cloud)
+            running.signal(SIGTERM)
+            _ = await running.wait()
         }
     }
 }

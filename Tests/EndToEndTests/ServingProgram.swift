@@ -43,13 +43,21 @@ final class ServingProgram: @unchecked Sendable {
         posix_spawn_file_actions_addopen(&actions, 1, outputPath, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, errorPath, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         defer { posix_spawn_file_actions_destroy(&actions) }
+        // Threads of a pool hold signals back, and programs started by them would do so too.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var all = environment
         for key in ["PATH", "LANG"] where all[key] == nil { all[key] = getenv(key).map { String(cString: $0) } }
         let words = ([path] + arguments).map { strdup($0) } + [nil]
         let variables = all.map { strdup("\($0)=\($1)") } + [nil]
         defer { for word in words + variables { free(word) } }
         var started = pid_t()
-        let result = posix_spawn(&started, path, &actions, nil, words, variables)
+        let result = posix_spawn(&started, path, &actions, &attributes, words, variables)
         precondition(result == 0, "cannot start \(path): \(String(cString: strerror(result)))")
         pid = started
     }

@@ -61,9 +61,9 @@ final class RecordingServer: HTTPResponder {
 
     private struct RecordingError: Error { var text: String }
 
-    /// Waits until a report is as wanted, or the worker is gone for good: about half a minute.
+    /// Waits until a report is as wanted, or the worker is gone for good: some minutes.
     func first(_ isWanted: (WorkerReport) -> Bool) async -> WorkerReport? {
-        for _ in 0..<1500 {
+        for _ in 0..<9000 {
             if let found = reports.first(where: isWanted) { return found }
             try? await Task.sleep(for: .milliseconds(20))
         }

@@ -20,6 +20,7 @@ final class LabelAdaptation: Sendable {
     private struct State {
         var keeper: LabelKeeper
         var fitted = Fitted()
+        var fits = 0
     }
 
     private let state: Mutex<State>
@@ -47,6 +48,9 @@ final class LabelAdaptation: Sendable {
         if let gain = corrections?.gain { info["adaptationGain"] = .decimal("\((gain * 10_000).rounded() / 10_000)") }
         return info
     }
+
+    /// How often corrections were made in this life.
+    var fits: Int { state.withLock { $0.fits } }
 
     /// Rows that were appended to the data set.
     ///
@@ -96,7 +100,10 @@ final class LabelAdaptation: Sendable {
             (state.fitted.examples.sorted { $0.key < $1.key }.compactMap(\.value), state.fitted.classCount)
         }
         let made = examples.isEmpty ? nil : LocalCorrections(examples, classCount: classCount)
-        state.withLock { $0.fitted.corrections = made }
+        state.withLock { state in
+            state.fitted.corrections = made
+            state.fits += 1
+        }
         return made
     }
 

@@ -110,8 +110,9 @@ final class JointDesk: Sendable {
         }
         let end = now + deadline
         for part in batch.form.questions(about: chosen) {
-            // No question begins behind the deadline; rows that nobody is asked about any more are not paid.
-            guard seconds() < end else {
+            // No question begins behind the deadline, or a failure; rows that nobody is asked about any more are not paid.
+            let time = seconds()
+            guard time < end, link?.begins(batch.form.kind, now: time) == true else {
                 state.withLock { $0.giveBack(part.count) }
                 continue
             }

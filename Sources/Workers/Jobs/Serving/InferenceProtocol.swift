@@ -172,9 +172,10 @@ struct InferenceAnswer {
     /// - Parameters:
     ///   - marks: nil where nothing is known but the model's answer.
     ///   - tellsUnseen: false where a request brought no columns to tell unseen rows by.
+    ///   - tellsWho: whether there is a large model that may have answered some rows.
     init(
-        _ request: InferenceRequest, _ found: ClassProbabilities, marks: [RowJudge.Mark]?, tellsUnseen: Bool = true, classNames: [String],
-        modelName: String, version: String
+        _ request: InferenceRequest, _ found: ClassProbabilities, marks: [RowJudge.Mark]?, tellsUnseen: Bool = true, tellsWho: Bool,
+        classNames: [String], modelName: String, version: String
     ) {
         (id, self.modelName, self.version) = (request.id, modelName, version)
         let count = found.rowCount
@@ -204,7 +205,7 @@ struct InferenceAnswer {
         if let marks {
             if tellsUnseen { all.append(tensor("unseen", "BOOL", [count], marks.map { .bool($0.isUnseen) })) }
             all.append(tensor("hard", "BOOL", [count], marks.map { .bool($0.isHard) }))
-            if marks.contains(where: \.isFromCloud) {
+            if tellsWho {
                 all.append(tensor("answered_by", "BYTES", [count], marks.map { .string($0.isFromCloud ? "cloud" : "edge") }))
             }
         }

@@ -36,12 +36,14 @@ extension ServeWorker {
         case .table(let table):
             let (judged, classes, version) = try await decide(table)
             return InferenceAnswer(
-                request, judged.probabilities, marks: judged.marks, classNames: classes, modelName: modelName, version: version
+                request, judged.probabilities, marks: judged.marks, tellsWho: joint != nil, classNames: classes, modelName: modelName,
+                version: version
             ).json
         case .features(let rows):
             let (found, marks, classes, version) = try await decide(rows)
             return InferenceAnswer(
-                request, found, marks: marks, tellsUnseen: false, classNames: classes, modelName: modelName, version: version
+                request, found, marks: marks, tellsUnseen: false, tellsWho: joint != nil, classNames: classes, modelName: modelName,
+                version: version
             ).json
         }
     }

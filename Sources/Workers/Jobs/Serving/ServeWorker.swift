@@ -195,7 +195,7 @@ package final class ServeWorker: HTTPResponder {
                 while !Task.isCancelled {
                     self.quality.note(self.desk.takeShares())
                     let version = self.news
-                    // Another version is told at once, how a trial begins and ends, a crash and a change of what comes in.
+                    // Another version is told at once, how a trial begins and ends, a crash, a change of what comes in, and what labels correct.
                     if version == nil || version != told || ticks >= seconds * Self.looksPerSecond {
                         let report = self.report
                         // Again even without news: the agent may have begun anew.
@@ -219,7 +219,7 @@ package final class ServeWorker: HTTPResponder {
         let versions = state.withLock { state in
             state.loaded.map { [$0.version, state.candidate?.version ?? "", state.passed, state.rejected] }
         }
-        return versions.map { $0 + [lives?.incident ?? "", "\(quality.changes)"] }
+        return versions.map { $0 + [lives?.incident ?? "", "\(quality.changes)", "\(adaptation?.fits ?? 0)"] }
     }
 
     /// What is told of it now.
