@@ -15,13 +15,21 @@ package struct RESTClient: ObjectClient {
     /// Whom requests are made for, where that is somebody else than who makes them.
     private var other: (user: String, groups: [String])?
 
+    /// As a client has them that is given no others: as with client-go, all watches and requests share few connections where the server speaks
+    /// HTTP/2.
+    package static var sharing: HTTPClientLimits {
+        var limits = HTTPClientLimits()
+        limits.streamsPerConnectionMax = 100
+        return limits
+    }
+
     /// - Parameters:
     ///   - fieldManager: who the fields belong to that it sets.
     ///   - userAgent: who it says it is, as `skerry/1.0`.
     ///   - read: opens the files of a token, a certificate, a key; called before each request.
     /// - Throws: `NetworkError` for a certificate or key that cannot be read.
     package init(
-        _ access: ClusterAccess, fieldManager: String = "skerry", userAgent: String, limits: HTTPClientLimits = HTTPClientLimits(),
+        _ access: ClusterAccess, fieldManager: String = "skerry", userAgent: String, limits: HTTPClientLimits = RESTClient.sharing,
         read: @escaping FileReader
     ) throws {
         self.access = access

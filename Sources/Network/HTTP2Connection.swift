@@ -180,7 +180,8 @@ final class HTTP2Connection: ChannelInboundHandler {
         if !Self.isOfOneStream(error) { context.close(promise: nil) }
     }
 
-    private static func isOfOneStream(_ error: any Error) -> Bool {
+    /// Whether an error of NIO's is of one stream, which it has ended.
+    static func isOfOneStream(_ error: any Error) -> Bool {
         switch error {
         case is NIOHTTP2Errors.StreamError, is NIOHTTP2Errors.NoSuchStream, is NIOHTTP2Errors.StreamClosed,
             is NIOHTTP2Errors.MissingPseudoHeader, is NIOHTTP2Errors.DuplicatePseudoHeader,

@@ -13,7 +13,9 @@ import Testing
         "Storage": ["CSQLite", "CZlib", "Crypto", "Synchronization"] + platform,
         "Resources": ["Synchronization"],
         "Identity": ["Crypto", "SwiftASN1", "X509", "FoundationEssentials", "Foundation", "Synchronization"],
-        "Network": ["CZlib", "HubProtocol", "NIOCore", "NIOHTTP1", "NIOPosix", "NIOSSL", "NIOWebSocket", "Synchronization"] + platform,
+        "Network": [
+            "CZlib", "HubProtocol", "NIOCore", "NIOHTTP1", "NIOHTTP2", "NIOPosix", "NIOSSL", "NIOTLS", "NIOWebSocket", "Synchronization",
+        ] + platform,
         "APIServer": ["Identity", "Network", "Resources", "Storage", "Synchronization"],
         "KubernetesClient": ["Network", "Resources", "Synchronization"],
         "EdgeAccess": ["Identity", "Network", "Reconciliation", "Resources", "Storage", "Synchronization"] + platform,

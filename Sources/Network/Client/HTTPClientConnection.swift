@@ -2,7 +2,7 @@ import NIOCore
 import NIOHTTP1
 import NIOSSL
 
-/// One connection of a client: one request at a time.
+/// One connection of a client: one request at a time. Of HTTP/2 one stream, for one request.
 ///
 ///     idle ─begin→ asking ─head→ answering ─end→ idle, or closed
 ///                     └────── error, time, close ──► closed
@@ -23,7 +23,8 @@ final class HTTPClientConnection: ChannelInboundHandler {
         let whole: Duration
     }
 
-    private let idleTimeout: Duration
+    /// Nil for a stream, which goes with its answer.
+    private let idleTimeout: Duration?
     private let becameIdle: @Sendable (HTTPClientConnection) -> Void
     private var context: ChannelHandlerContext?
     private var state = State.idle
@@ -40,6 +41,12 @@ final class HTTPClientConnection: ChannelInboundHandler {
         self.becameIdle = becameIdle
     }
 
+    /// For a stream of HTTP/2.
+    init() {
+        idleTimeout = nil
+        becameIdle = { _ in }
+    }
+
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
@@ -52,7 +59,10 @@ final class HTTPClientConnection: ChannelInboundHandler {
             let unsent = HTTPClientError(.closedEarly, "the connection was closed before the request was sent")
             return exchange.finish(.failure(failure ?? unsent))
         }
-        guard exchange.begin(on: context.channel) else { return becameIdle(self) }
+        guard exchange.begin(on: context.channel) else {
+            if idleTimeout == nil { context.close(promise: nil) }
+            return becameIdle(self)
+        }
         state = .asking(exchange)
         end = .now() + TimeAmount(times.whole)
         limit(context, times.head, "no answer within \(times.head)")
@@ -124,6 +134,7 @@ final class HTTPClientConnection: ChannelInboundHandler {
         timer?.cancel()
         // Told last: who asks again at once finds this connection at rest.
         defer { exchange.finish(.success(())) }
+        guard let idleTimeout else { return state = .closed }
         guard isKept, !isUploading, context.channel.isActive else {
             state = .closed
             return context.close(promise: nil)
@@ -155,7 +166,8 @@ final class HTTPClientConnection: ChannelInboundHandler {
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) { fail(context, Self.explained(error)) }
 
-    private static func explained(_ error: any Error) -> HTTPClientError {
+    /// What an error on a connection means to who asked.
+    static func explained(_ error: any Error) -> HTTPClientError {
         switch error {
         case let error as HTTPClientError: error
         case let error as NIOSSLExtraError:

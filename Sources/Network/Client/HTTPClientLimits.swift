@@ -12,6 +12,10 @@ package struct HTTPClientLimits: Sendable {
     package var streamBytesMax = 256 << 10
     /// Connections at a time, streams included; beyond: `.busy`.
     package var connectionsMax = 256
+    /// Requests at a time on one connection, where the server speaks HTTP/2; beyond: another connection. 0 asks for HTTP/1.1.
+    package var streamsPerConnectionMax = 0
+    /// Time between two pings on a connection of HTTP/2 that carries requests; one that has not been answered by the next: it is closed.
+    package var silenceTimeout: Duration = .seconds(20)
     /// Time after which a connection that nobody uses is closed.
     package var idleTimeout: Duration = .seconds(60)
 
@@ -31,7 +35,7 @@ package struct HTTPClientError: Error, Sendable, Equatable, CustomStringConverti
         case tooLarge
         /// The connection ended before the answer did.
         case closedEarly
-        /// What came is no HTTP/1.1.
+        /// What came is no HTTP.
         case malformed
         /// `connectionsMax`, or the client has been closed.
         case busy

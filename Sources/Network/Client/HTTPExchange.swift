@@ -130,7 +130,7 @@ final class HTTPExchange: Sendable {
             state.isPaused = false
             return (chunk, state.channel, nil)
         }
-        resumed?.setOption(.autoRead, value: true).whenFailure { _ in }
+        resumed?.goOnReading()
         if let chunk { return chunk }
         if case .failure(let error) = outcome { throw error }
         return nil

@@ -3,7 +3,8 @@ import NIOHTTP1
 import NIOPosix
 import Synchronization
 
-/// Asks one server by HTTP/1.1, over TLS or plain: connections are kept and used again, sizes and times are bounded.
+/// Asks one server, over TLS or plain: connections are kept and used again, sizes and times are bounded. By HTTP/1.1, or where that is wanted
+/// (`HTTPClientLimits.streamsPerConnectionMax`) and the server speaks it by HTTP/2.
 package final class PooledHTTPClient: Sendable {
     /// A connection as other threads hold it.
     private struct Line: Sendable {
@@ -15,13 +16,25 @@ package final class PooledHTTPClient: Sendable {
     private struct Pool {
         var idle: [Line] = []
         /// What connections that are made now trust and show, as it was given and for connections; nil for plain text.
-        var trust: (given: TLSTrust, end: TLSClientEnd)?
+        var trust: (given: TLSTrust, end: TLSClientEnd, shared: TLSClientEnd?)?
         var open: [ObjectIdentifier: any Channel] = [:]
         /// Connections that are being made.
         var dialling = 0
         var isClosed = false
         /// Counts what `trust` was; a connection of an older one is not used again.
         var generation = 0
+        /// Connections of HTTP/2 that take requests, or are being made, by numbers of ours.
+        var shared: [Int: Shared] = [:]
+        var sharedCount = 0
+        /// A server that was offered HTTP/2 has chosen the other.
+        var isOldFashioned = false
+    }
+
+    /// A connection of HTTP/2; its requests wait for it together.
+    private struct Shared {
+        /// Nil: the server speaks HTTP/1.1.
+        let line: EventLoopFuture<HTTP2ClientLine?>
+        var streams: Int
     }
 
     private let host: String
@@ -71,13 +84,15 @@ package final class PooledHTTPClient: Sendable {
     /// What later connections trust and show; those at rest were made with something else.
     private func take(_ trust: TLSTrust) throws {
         let end = try TLSClientEnd(trust, host: host)
-        let rested = pool.withLock { pool in
-            pool.trust = (trust, end)
+        let sharedEnd = limits.streamsPerConnectionMax > 0 ? try TLSClientEnd(trust, host: host, offersHTTP2: true) : nil
+        let (rested, old) = pool.withLock { pool in
+            pool.trust = (trust, end, sharedEnd)
             pool.generation += 1
-            defer { pool.idle = [] }
-            return pool.idle
+            defer { (pool.idle, pool.shared) = ([], [:]) }
+            return (pool.idle, pool.shared.values.map(\.line))
         }
         for line in rested { line.channel.close(promise: nil) }
+        for line in old { line.whenSuccess { $0?.connection.value.end() } }
     }
 
     private func renewTrust() {
@@ -196,6 +211,7 @@ package final class PooledHTTPClient: Sendable {
     ) async throws(HTTPClientError) -> (HTTPExchange.Head, HTTPExchange) {
         renewTrust()
         let request = named(request)
+        if let begun = try await beginShared(request, times, sink) { return begun }
         // What is followed begins on a connection of its own: its end is told once.
         if sink == nil, let kept = takeIdle() {
             let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax)
@@ -220,6 +236,108 @@ package final class PooledHTTPClient: Sendable {
     ) async throws(HTTPClientError) -> HTTPExchange.Head {
         line.channel.eventLoop.execute { line.connection.value.begin(request, exchange, times) }
         return try await exchange.head()
+    }
+
+    // MARK: Connections that are shared
+
+    /// - Returns: nil where HTTP/1.1 is spoken.
+    private func beginShared(
+        _ request: HTTPRequest, _ times: HTTPClientConnection.Times, _ sink: (@Sendable ([UInt8]?) -> Void)?
+    ) async throws(HTTPClientError) -> (HTTPExchange.Head, HTTPExchange)? {
+        while let (number, shared, isNew) = try share() {
+            guard let line = try await line(shared, number) else { return nil }
+            let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax, sink: sink)
+            line.begin(request, exchange, times) { [weak self] in self?.left(number) }
+            do throws(HTTPClientError) { return (try await exchange.head(), exchange) } catch {
+                // As with a connection that was kept: it may have ended before it was known.
+                guard error.code == .closedEarly, !isNew, sink == nil, ["GET", "HEAD"].contains(request.method), !Task.isCancelled
+                else { throw error }
+            }
+        }
+        return nil
+    }
+
+    /// A place on a connection; one that is made if there is none.
+    private func share() throws(HTTPClientError) -> (number: Int, line: EventLoopFuture<HTTP2ClientLine?>, isNew: Bool)? {
+        let loop = NIOSingletons.posixEventLoopGroup.next()
+        enum Place {
+            case none, there(Int, EventLoopFuture<HTTP2ClientLine?>), wanted(Int, EventLoopPromise<HTTP2ClientLine?>, TLSClientEnd)
+        }
+        let found = pool.withLock { pool -> Result<Place, HTTPClientError> in
+            guard let end = pool.trust?.shared, !pool.isOldFashioned else { return .success(.none) }
+            if pool.isClosed { return .failure(HTTPClientError(.busy, "the client has been closed")) }
+            if let (number, shared) = pool.shared.first(where: { $0.value.streams < self.limits.streamsPerConnectionMax }) {
+                pool.shared[number]!.streams += 1
+                return .success(.there(number, shared.line))
+            }
+            guard pool.open.count + pool.dialling < self.limits.connectionsMax else {
+                return .failure(HTTPClientError(.busy, "\(self.limits.connectionsMax) connections to \(self.place) are in use"))
+            }
+            pool.dialling += 1
+            pool.sharedCount += 1
+            let promise = loop.makePromise(of: HTTP2ClientLine?.self)
+            pool.shared[pool.sharedCount] = Shared(line: promise.futureResult, streams: 1)
+            return .success(.wanted(pool.sharedCount, promise, end))
+        }
+        switch try found.get() {
+        case .none: return nil
+        case .there(let number, let line): return (number, line, false)
+        case .wanted(let number, let promise, let end):
+            dialShared(number, promise, end)
+            return (number, promise.futureResult, true)
+        }
+    }
+
+    private func line(_ shared: EventLoopFuture<HTTP2ClientLine?>, _ number: Int) async throws(HTTPClientError) -> HTTP2ClientLine? {
+        do {
+            guard let line = try await shared.get() else {
+                left(number)
+                return nil
+            }
+            return line
+        } catch {
+            left(number)
+            throw error as? HTTPClientError ?? HTTPClientError(.unreachable, "cannot connect to \(place): \(error)")
+        }
+    }
+
+    private func left(_ number: Int) { pool.withLock { $0.shared[number]?.streams -= 1 } }
+
+    private func dialShared(_ number: Int, _ made: EventLoopPromise<HTTP2ClientLine?>, _ end: TLSClientEnd) {
+        let loop = made.futureResult.eventLoop
+        let place = place
+        let ended: @Sendable () -> Void = { [weak self] in self?.pool.withLock { $0.shared[number] = nil } }
+        made.futureResult.whenFailure { _ in ended() }
+        let bootstrap = ClientBootstrap(group: loop).connectTimeout(TimeAmount(limits.connectTimeout))
+            .channelOption(.socketOption(.tcp_nodelay), value: 1).channelOption(.socketOption(.so_keepalive), value: 1)
+            .channelInitializer { [limits] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    let pipeline = channel.pipeline.syncOperations
+                    try pipeline.keepFromChildren()
+                    try pipeline.addHandler(end.handler())
+                    try pipeline.addHandler(
+                        ClientProtocolChoice(timeout: limits.headTimeout, made) { pipeline in
+                            try HTTP2ClientConnection.add(to: pipeline, of: channel, limits, ended: ended)
+                        })
+                }
+            }
+        bootstrap.connect(host: host, port: port).whenComplete { [weak self] result in
+            guard let self else { return }
+            self.pool.withLock { $0.dialling -= 1 }
+            switch result {
+            case .success(let channel):
+                let isLate = self.pool.withLock { pool in
+                    pool.open[ObjectIdentifier(channel)] = channel
+                    return pool.isClosed
+                }
+                if isLate { channel.close(promise: nil) }
+                channel.closeFuture.whenComplete { [weak self] _ in self?.forget(channel) }
+            case .failure(let error): made.fail(HTTPClientError(.unreachable, "cannot connect to \(place): \(error)"))
+            }
+        }
+        made.futureResult.whenSuccess { [weak self] line in
+            if line == nil { self?.pool.withLock { ($0.isOldFashioned, $0.shared[number]) = (true, nil) } }
+        }
     }
 
     // MARK: Connections

@@ -10,11 +10,13 @@ struct TLSClientEnd: Sendable {
     /// - Parameters:
     ///   - host: what is dialled; the server must be that unless the trust names another.
     ///   - isPatient: a server of ours lets others go first when many come at once.
+    ///   - offersHTTP2: beside HTTP/1.1, and before it.
     /// - Throws: `NetworkError` for a certificate or key that cannot be read.
-    init(_ trust: TLSTrust, host: String, isPatient: Bool = false) throws {
+    init(_ trust: TLSTrust, host: String, isPatient: Bool = false, offersHTTP2: Bool = false) throws {
         peer = PeerIdentity(trust.serverName.isEmpty ? host : trust.serverName)
         isUnverified = trust.isUnverified
-        context = try Self.context(trust, isPatient)
+        let protocols = (isPatient ? [HandshakeTurns.patientProtocol] : []) + (offersHTTP2 ? [ProtocolChoice.http2] : []) + ["http/1.1"]
+        context = try Self.context(trust, protocols)
     }
 
     /// For one connection.
@@ -26,10 +28,10 @@ struct TLSClientEnd: Sendable {
         }
     }
 
-    private static func context(_ trust: TLSTrust, _ isPatient: Bool) throws -> NIOSSLContext {
+    private static func context(_ trust: TLSTrust, _ protocols: [String]) throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeClientConfiguration()
         configuration.minimumTLSVersion = .tlsv12
-        configuration.applicationProtocols = (isPatient ? [HandshakeTurns.patientProtocol] : []) + ["http/1.1"]
+        configuration.applicationProtocols = protocols
         precondition(!trust.isUnverified || trust.chainPEM.isEmpty, "no certificate is shown to a server that is not known")
         // For whom a certificate is, `handler` checks: NIOSSL would also take one for the address that was dialled where a name is asked for.
         configuration.certificateVerification = trust.isUnverified ? .none : .noHostnameVerification

@@ -22,13 +22,16 @@ final class CloudBench {
     let process: BenchProcess
     /// As its administrator; a connection for each request under way.
     let client: PooledHTTPClient
+    /// Of its administrator.
+    private let kubeconfig: String
     private let names = BenchNumbers()
     /// From the program's start to its first answer, in seconds.
     let startSeconds: Double
 
-    private init(_ process: BenchProcess, _ client: PooledHTTPClient, startSeconds: Double) {
+    private init(_ process: BenchProcess, _ client: PooledHTTPClient, kubeconfig: String, startSeconds: Double) {
         self.process = process
         self.client = client
+        self.kubeconfig = kubeconfig
         self.startSeconds = startSeconds
     }
 
@@ -46,10 +49,11 @@ final class CloudBench {
         let process = try BenchProcess(
             [program, "cloud", "serve", "--data-dir", folder, "--listen", "127.0.0.1:0", "--no-node", "--config", settings], output: log)
         try await waitUntilServing(process, log)
-        let client = try administrator(kubeconfig: folder + "/admin.kubeconfig")
+        let kubeconfig = folder + "/admin.kubeconfig"
+        let client = try administrator(kubeconfig: kubeconfig, BenchConnections.limits)
         let answer = try await client.send(HTTPRequest(method: "GET", path: "/readyz"))
         guard answer.status == 200 else { throw CloudError("the cloud under measurement is not ready: \(answer.status)") }
-        return CloudBench(process, client, startSeconds: (ContinuousClock.now - start) / .seconds(1))
+        return CloudBench(process, client, kubeconfig: kubeconfig, startSeconds: (ContinuousClock.now - start) / .seconds(1))
     }
 
     private static func waitUntilServing(_ process: BenchProcess, _ log: String) async throws {
@@ -61,7 +65,7 @@ final class CloudBench {
         }
     }
 
-    private static func administrator(kubeconfig path: String) throws -> PooledHTTPClient {
+    private static func administrator(kubeconfig path: String, _ limits: HTTPClientLimits) throws -> PooledHTTPClient {
         let kubeconfig = try String(contentsOf: URL(filePath: path), encoding: .utf8)
         func value(_ key: String) -> String {
             let line = kubeconfig.split(separator: "\n").first { $0.contains("\(key): ") } ?? ""
@@ -73,8 +77,7 @@ final class CloudBench {
         trust.keyPEM = pem("client-key-data")
         trust.trustedPEM = pem("certificate-authority-data")
         return try PooledHTTPClient(
-            host: "127.0.0.1", port: value("server").split(separator: ":").last.flatMap { Int($0) } ?? 0, trust: trust,
-            limits: BenchConnections.limits)
+            host: "127.0.0.1", port: value("server").split(separator: ":").last.flatMap { Int($0) } ?? 0, trust: trust, limits: limits)
     }
 
     /// Ends it and its connections.
@@ -177,10 +180,28 @@ final class CloudBench {
         var createP99 = 0.0
     }
 
-    /// Watches over connections of their own while Pods are made at a rate; lags count from before each Pod was sent.
+    /// Watches while Pods are made at a rate; lags count from before each Pod was sent.
     ///
-    /// - Parameter settling: seconds between the last watch's beginning and its server's memory being looked at.
-    func watch(_ count: Int, rate: Double, seconds: Double, settling: Int) async throws -> Watched {
+    /// - Parameters:
+    ///   - perConnection: watches on one connection, of HTTP/2 if there is more than one.
+    ///   - settling: seconds between the last watch's beginning and its server's memory being looked at.
+    func watch(_ count: Int, perConnection: Int, rate: Double, seconds: Double, settling: Int) async throws -> Watched {
+        var limits = BenchConnections.limits
+        if perConnection > 1 { limits.streamsPerConnectionMax = perConnection }
+        let watching = try Self.administrator(kubeconfig: kubeconfig, limits)
+        let watched: Watched
+        do { watched = try await watch(count, over: watching, rate: rate, seconds: seconds, settling: settling) } catch {
+            await watching.close()
+            throw error
+        }
+        await watching.close()
+        // Their connections take a while to close, which is not to be part of what is measured next.
+        try await Task.sleep(for: .seconds(1))
+        return watched
+    }
+
+    private func watch(_ count: Int, over watching: PooledHTTPClient, rate: Double, seconds: Double, settling: Int) async throws -> Watched
+    {
         let writers = 8
         await connect(writers)
         let list = try await client.send(HTTPRequest(method: "GET", path: Self.pods, query: "limit=1"))
@@ -193,7 +214,7 @@ final class CloudBench {
         for start in stride(from: 0, to: count, by: 32) {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for watcher in watchers[start..<min(start + 32, count)] {
-                    group.addTask { [client] in try await watcher.begin(client, watch) }
+                    group.addTask { try await watcher.begin(watching, watch) }
                 }
                 try await group.waitForAll()
             }
@@ -242,8 +263,6 @@ final class CloudBench {
             result.outOfOrder += seen.outOfOrder
             watcher.end()
         }
-        // Their connections take a while to close, which is not to be part of what is measured next.
-        try await Task.sleep(for: .seconds(1))
         lags.sort()
         if !lags.isEmpty { (result.lagP50, result.lagP99) = (lags[lags.count / 2], lags[lags.count * 99 / 100]) }
         return result
