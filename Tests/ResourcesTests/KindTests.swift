@@ -6,6 +6,26 @@ import Testing
 
     private func kind(_ name: String) -> KindDefinition { BuiltInKinds.all.first { $0.kind == name && $0.group != "events.k8s.io" }! }
 
+    @Test(arguments: [
+        ("a", "Always"), ("a:1", "IfNotPresent"), ("a:latest", "Always"), ("host:5000/a", "Always"), ("host:5000/a:2", "IfNotPresent"),
+        ("a@sha256:00", "IfNotPresent"), ("a:latest@sha256:00", "IfNotPresent"), ("a:1/", "IfNotPresent"), ("", "Always"),
+    ]) func `an image without a tag of its own is fetched each time`(_ image: String, _ policy: String) {
+        var pod: JSON = ["spec": ["containers": [["name": "c", "image": .string(image)], "no container"]]]
+        BuiltInKinds.all.first { $0.kind == "Pod" }!.defaulting(&pod)
+        #expect(pod["spec"]?["containers"]?.array?[0]["imagePullPolicy"]?.string == policy)
+        #expect(pod["spec"]?["containers"]?.array?[1] == "no container")
+    }
+
+    @Test func `members are filled in where they are missing and stand behind the others`() {
+        var object: JSON = ["b": 1, "a": .null]
+        object.fill([("a", 2), ("c", 3), ("b", 4), ("d", 5)])
+        #expect(object == ["b": 1, "a": .null, "c": 3, "d": 5])
+        #expect(object.object?.keys == ["b", "a", "c", "d"])
+        var text: JSON = "text"
+        text.fill([("a", 1)])
+        #expect(text == "text")
+    }
+
     @Test func `every built-in kind has a schema with a text for each field`() {
         for definition in BuiltInKinds.all {
             let tree = catalog.resolved(definition.schema)

@@ -121,6 +121,33 @@ import Testing
         }
     }
 
+    @Test func `what many writers commit reaches the database while they write, and all of it is there afterwards`() async throws {
+        try await withFile { path in
+            let value = [UInt8](repeating: 7, count: 100_000)
+            let (writers, each) = (4, 50)
+            do {
+                let store = try RevisionStore(.file(path))
+                defer { store.close() }
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for writer in 0..<writers {
+                        group.addTask { for number in 0..<each { try await store.write(.create("pods", "\(writer)-\(number)", value)) } }
+                    }
+                    try await group.waitForAll()
+                }
+                // 20 MB were committed: the first of the steps of 4 MB are copied without another commit.
+                func databaseBytes() throws -> Int {
+                    let size = try FileManager.default.attributesOfItem(atPath: path)[.size]
+                    return (size as? Int) ?? (size as? UInt64).map { Int($0) } ?? 0
+                }
+                while try databaseBytes() < 2_000_000 { try await Task.sleep(for: .milliseconds(5)) }
+            }
+            let store = try RevisionStore(.file(path))
+            defer { store.close() }
+            #expect(store.count("pods") == writers * each)
+            #expect(store.get("pods", "3-49")?.bytes == value)
+        }
+    }
+
     @Test func `writes handed over together are judged one by one and answered in their order`() async throws {
         let store = try RevisionStore(.memory)
         try await store.write(.create("leases", "a", bytes("1")))

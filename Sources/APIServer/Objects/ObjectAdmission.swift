@@ -1,10 +1,18 @@
 import Resources
 
 /// What becomes of an object before it is stored: fields the kind does not know go, defaults come, checks are made. Pure.
-struct ObjectAdmission {
+///
+/// An object for one request: a definition has thirty fields, and is copied once.
+final class ObjectAdmission: Sendable {
     let definition: KindDefinition
     let catalog: SchemaCatalog
     let environment: APIEnvironment
+
+    init(definition: KindDefinition, catalog: SchemaCatalog, environment: APIEnvironment) {
+        self.definition = definition
+        self.catalog = catalog
+        self.environment = environment
+    }
 
     /// What only the server sets.
     private static let systemMetadata = [
@@ -70,12 +78,11 @@ struct ObjectAdmission {
         var object = object
         // A node tells its status with its first word.
         let keepsStatus = definition.group.isEmpty && definition.kind == "Node"
-        var metadata = object["metadata"] ?? [:]
+        var metadata = (object["metadata"]?.object ?? [:])
         for key in Self.systemMetadata { metadata[key] = nil }
-        metadata["uid"] = .string(environment.newUID())
-        metadata["creationTimestamp"] = .string(environment.now().text)
+        metadata.fill([("uid", .string(environment.newUID())), ("creationTimestamp", .string(environment.now().text))])
         if definition.countsGenerations { metadata["generation"] = 1 }
-        object["metadata"] = metadata
+        object["metadata"] = .object(metadata)
         if definition.hasStatus, !keepsStatus { object["status"] = nil }
         return defaulted(object)
     }

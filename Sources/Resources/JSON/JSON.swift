@@ -76,6 +76,14 @@ extension JSON {
         }
     }
 
+    /// Adds those members to an object whose keys are none yet, in the given order. What is no object stays as it is.
+    package mutating func fill(_ defaults: [(key: String, value: JSON)]) {
+        guard case .object(var object) = self else { return }
+        self = .null
+        object.fill(defaults)
+        self = .object(object)
+    }
+
     /// The value at a path of keys; nil as soon as one is missing. Setting makes the objects on the way.
     package subscript(path path: [String]) -> JSON? {
         get {

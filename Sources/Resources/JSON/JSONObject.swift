@@ -89,6 +89,16 @@ package struct JSONObject: Sendable {
         try body(&members[position].value)
     }
 
+    /// Adds those members whose keys are none yet, in the given order, and makes room for them at once.
+    package mutating func fill(_ defaults: [(key: String, value: JSON)]) {
+        var isRoomy = false
+        for (key, value) in defaults where position(of: key) == nil {
+            if !isRoomy { members.reserveCapacity(members.count + defaults.count) }
+            isRoomy = true
+            append(key, value)
+        }
+    }
+
     /// Adds a member whose key is known to be none yet: nothing is looked up.
     mutating func add(differing key: String, _ value: JSON) { append(key, value) }
 

@@ -9,30 +9,42 @@ enum WorkloadRules {
         if object[key] == nil { object[key] = value }
     }
 
+    private static let podDefaults: [(key: String, value: JSON)] = [
+        ("restartPolicy", "Always"), ("dnsPolicy", "ClusterFirst"), ("schedulerName", "default-scheduler"),
+        ("terminationGracePeriodSeconds", 30), ("enableServiceLinks", true), ("securityContext", [:]),
+    ]
+
+    private static func containerDefaults(_ policy: JSON) -> [(key: String, value: JSON)] {
+        [
+            ("imagePullPolicy", policy), ("terminationMessagePath", "/dev/termination-log"), ("terminationMessagePolicy", "File"),
+            ("resources", [:]),
+        ]
+    }
+
+    private static let defaultsOfLatest = containerDefaults("Always")
+    private static let defaultsOfTagged = containerDefaults("IfNotPresent")
+
     static func applyPodDefaults(_ spec: inout JSON) {
-        setDefault("restartPolicy", "Always", &spec)
-        setDefault("dnsPolicy", "ClusterFirst", &spec)
-        setDefault("schedulerName", "default-scheduler", &spec)
-        setDefault("terminationGracePeriodSeconds", 30, &spec)
-        setDefault("enableServiceLinks", true, &spec)
-        setDefault("securityContext", [:], &spec)
+        spec.fill(podDefaults)
         for list in ["containers", "initContainers"] {
-            guard let containers = spec[list]?.array else { continue }
-            spec[list] = .array(containers.map(withContainerDefaults))
+            guard case .array(var containers)? = spec[list] else { continue }
+            // The Pod lets go, so that its containers are changed where they lie.
+            spec[list] = .null
+            for index in containers.indices {
+                containers[index].fill(isLatest(containers[index]["image"]?.string ?? "") ? defaultsOfLatest : defaultsOfTagged)
+            }
+            spec[list] = .array(containers)
         }
     }
 
-    private static func withContainerDefaults(_ container: JSON) -> JSON {
-        guard container.object != nil else { return container }
-        var result = container
-        let image = container["image"]?.string ?? ""
-        let tag = image.split(separator: "/").last ?? ""
-        let isLatest = !image.contains("@") && (!tag.contains(":") || tag.hasSuffix(":latest"))
-        setDefault("imagePullPolicy", isLatest ? "Always" : "IfNotPresent", &result)
-        setDefault("terminationMessagePath", "/dev/termination-log", &result)
-        setDefault("terminationMessagePolicy", "File", &result)
-        setDefault("resources", [:], &result)
-        return result
+    /// Whether an image may be another one each time it is fetched: it has no tag, or `latest`, and no digest. Byte by byte: asked for every
+    /// container, and letters take many times as long to find.
+    private static func isLatest(_ image: String) -> Bool {
+        var tag = image.utf8[...]
+        if tag.contains(UInt8(ascii: "@")) { return false }
+        while tag.last == UInt8(ascii: "/") { tag.removeLast() }
+        if let slash = tag.lastIndex(of: UInt8(ascii: "/")) { tag = tag[tag.index(after: slash)...] }
+        return !tag.contains(UInt8(ascii: ":")) || Substring(tag).hasSuffix(":latest")
     }
 
     static func qosClass(_ pod: JSON) -> String {
@@ -84,7 +96,7 @@ enum WorkloadRules {
         var names: Set<String> = []
         for (list, elements) in [("containers", containers), ("initContainers", spec["initContainers"]?.array ?? [])] {
             for (index, container) in elements.enumerated() {
-                errors += containerErrors(container, at: "\(path).\(list)[\(index)]", &names)
+                errors += containerErrors(container, at: { "\(path).\(list)[\(index)]" }, &names)
             }
         }
         let volumes = (spec["volumes"]?.array ?? []).compactMap { $0["name"]?.string }
@@ -101,33 +113,34 @@ enum WorkloadRules {
         return errors
     }
 
-    private static func containerErrors(_ container: JSON, at path: String, _ names: inout Set<String>) -> [FieldError] {
+    /// - Parameter path: where the container is; written for refusals only.
+    private static func containerErrors(_ container: JSON, at path: () -> String, _ names: inout Set<String>) -> [FieldError] {
         var errors: [FieldError] = []
         let name = container["name"]?.string ?? ""
         if name.isEmpty {
-            errors.append(.required("\(path).name"))
+            errors.append(.required("\(path()).name"))
         } else if !NameRules.isLabel(name) {
-            errors.append(.invalid("\(path).name", .string(name), NameRules.labelText))
+            errors.append(.invalid("\(path()).name", .string(name), NameRules.labelText))
         } else if !names.insert(name).inserted {
-            errors.append(.duplicate("\(path).name", .string(name)))
+            errors.append(.duplicate("\(path()).name", .string(name)))
         }
-        if (container["image"]?.string ?? "").isEmpty { errors.append(.required("\(path).image")) }
+        if (container["image"]?.string ?? "").isEmpty { errors.append(.required("\(path()).image")) }
         for (index, port) in (container["ports"]?.array ?? []).enumerated() {
             guard let number = port["containerPort"]?.integer else {
-                errors.append(.required("\(path).ports[\(index)].containerPort"))
+                errors.append(.required("\(path()).ports[\(index)].containerPort"))
                 continue
             }
             if !(1...65535).contains(number) {
                 errors.append(
-                    .invalid("\(path).ports[\(index)].containerPort", .integer(number), "must be between 1 and 65535, inclusive"))
+                    .invalid("\(path()).ports[\(index)].containerPort", .integer(number), "must be between 1 and 65535, inclusive"))
             }
         }
         for (index, variable) in (container["env"]?.array ?? []).enumerated() where (variable["name"]?.string ?? "").isEmpty {
-            errors.append(.required("\(path).env[\(index)].name"))
+            errors.append(.required("\(path()).env[\(index)].name"))
         }
-        errors += ResourceRules.errors(container["resources"], at: "\(path).resources")
+        if let resources = container["resources"], resources != [:] { errors += ResourceRules.errors(resources, at: "\(path()).resources") }
         for (index, mount) in (container["volumeMounts"]?.array ?? []).enumerated() where (mount["mountPath"]?.string ?? "").isEmpty {
-            errors.append(.required("\(path).volumeMounts[\(index)].mountPath"))
+            errors.append(.required("\(path()).volumeMounts[\(index)].mountPath"))
         }
         return errors
     }

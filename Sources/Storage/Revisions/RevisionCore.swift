@@ -54,6 +54,9 @@ final class RevisionCore: @unchecked Sendable {
         state.withLock { $0 = loaded }
     }
 
+    /// Ends what goes on beside the commits, once the commit thread has ended.
+    func close() { log?.close() }
+
     private func load() throws -> State {
         var state = State()
         guard let log else { return state }

@@ -31,6 +31,9 @@ final class RevisionLog {
     }
 
     private let database: SQLiteDatabase
+    /// Nil where a commit does it, by SQLite's own measure: in memory there is no log, and other file systems than the system's are asked by one
+    /// connection alone.
+    private let checkpoints: LogCheckpoints?
 
     init(_ location: SQLiteLocation, pageCountMax: Int? = nil, fileSystem: String? = nil) throws {
         var options = SQLiteOptions(.create)
@@ -41,7 +44,17 @@ final class RevisionLog {
         if case .file(let path) = location { try SQLiteLogRewrite.run(path, fileSystem: fileSystem) }
         database = try SQLiteDatabase(location, options)
         try database.migrate(to: Self.schema)
+        guard case .file = location, fileSystem == nil else {
+            checkpoints = nil
+            return
+        }
+        let checkpoints = LogCheckpoints(location)
+        database.watchLog { [unowned database] pageCount in checkpoints.look(pageCount, database) }
+        self.checkpoints = checkpoints
     }
+
+    /// Ends what goes on beside the commits; to be called when there are no more.
+    func close() { checkpoints?.close() }
 
     /// Reads every row of a file that is not in use, and changes nothing.
     ///
@@ -53,6 +66,7 @@ final class RevisionLog {
 
     private init(reading path: String) throws {
         database = try SQLiteDatabase(.file(path), SQLiteOptions(.readOnly))
+        checkpoints = nil
         guard try database.version(of: Self.schema) > 0 else {
             throw SQLiteError(.foreignSchema, "\(path) is an empty database and no object store; name another file", database: path)
         }

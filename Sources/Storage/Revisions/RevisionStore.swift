@@ -51,6 +51,7 @@ package final class RevisionStore: Sendable {
     /// store from then on.
     package func close() {
         thread.close()
+        core.close()
         lock?.release()
     }
 

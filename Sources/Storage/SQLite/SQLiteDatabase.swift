@@ -15,6 +15,8 @@ package final class SQLiteDatabase {
     /// What the authorizer said about the statement that is being prepared or run.
     var denial: String?
     var authorizer: ((SQLiteAction) -> String?)?
+    /// Told of each commit how long the write-ahead log is.
+    var logWatcher: ((Int) -> Void)?
 
     /// Opens, and reads the file's first pages, so that a file of another kind is refused here.
     ///

@@ -198,9 +198,10 @@ final class APIBench: Sendable {
 
     init(store path: String) async throws {
         store = try RevisionStore(.file(path))
+        let random = SystemRandom()
         service = try ObjectService(
             store: store,
-            environment: APIEnvironment(now: { Timestamp(seconds: Int64(time(nil))) }, random: { UInt64.random(in: 0 ... .max) }))
+            environment: APIEnvironment(now: { Timestamp(seconds: Int64(time(nil))) }, random: { random.next() }))
         try await InitialObjects.make(in: service)
         let tokens = try ServiceTokens(keyPEM: ServiceTokens.newKeyPEM())
         server = APIServer(service: service, tokens: tokens, programVersion: "bench")

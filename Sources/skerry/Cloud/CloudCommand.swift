@@ -165,8 +165,8 @@ struct CloudServeCommand: AsyncParsableCommand {
         store.close()
     }
 
-    private static let environment = APIEnvironment(
-        now: { Timestamp(seconds: Int64(time(nil))) }, random: { UInt64.random(in: 0 ... .max) })
+    private static let random = SystemRandom()
+    private static let environment = APIEnvironment(now: { Timestamp(seconds: Int64(time(nil))) }, random: { random.next() })
 
     /// Links of nodes are connections too, and stay.
     private static func limits(_ wanted: HTTPLimits) -> HTTPLimits {

@@ -1,0 +1,30 @@
+import CSQLite
+
+extension SQLiteDatabase {
+    /// Has `look` called after each commit of this connection with the number of pages in the write-ahead log; SQLite then copies none of them
+    /// into the database by itself, but for those that are left when the last connection closes.
+    ///
+    /// - Parameter look: called on the committing thread before the commit returns. It must not write.
+    func watchLog(_ look: @escaping (_ pageCount: Int) -> Void) {
+        logWatcher = look
+        // Unretained: the callback cannot outlive the connection, which only this object closes.
+        sqlite3_wal_hook(
+            connection.handle,
+            { owner, _, _, pageCount in
+                Unmanaged<SQLiteDatabase>.fromOpaque(owner!).takeUnretainedValue().logWatcher?(Int(pageCount))
+                return SQLITE_OK
+            }, Unmanaged.passUnretained(self).toOpaque())
+    }
+
+    /// Copies what is in the write-ahead log into the database and syncs both, as far as no reader needs what lies there. Waits for nobody: a
+    /// writer of another connection goes on meanwhile.
+    ///
+    /// - Returns: how many of the log's pages are in the database now, and how many pages there were; nil when another connection does it, or
+    ///   when it failed: then the pages stay in the log, and the next one copies them again.
+    func checkpoint() -> (copied: Int, of: Int)? {
+        var pageCount: Int32 = 0
+        var copied: Int32 = 0
+        let result = sqlite3_wal_checkpoint_v2(connection.handle, nil, SQLITE_CHECKPOINT_PASSIVE, &pageCount, &copied)
+        return result == SQLITE_OK ? (Int(copied), Int(pageCount)) : nil
+    }
+}
