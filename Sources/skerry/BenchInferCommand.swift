@@ -18,7 +18,7 @@ struct BenchInferCommand: AsyncParsableCommand {
         discussion: """
             Starts `skerry worker infer` as a process and asks it over the loopback with keep-alive, one row a request. Bare figures are ONNX Runtime's C API in \
             this process, in memory bound once; what is compared takes turns. Load and worker share the machine. The peer is FastAPI with ONNX Runtime under \
-            uvicorn, if scripts/unpack-inference-peer has put it into .deps. What joint inference gains is measured by `skerry bench joint`.
+            uvicorn, if scripts/unpack-inference-peer has put it into .deps. Triton's own client for Python loads both, if scripts/bootstrap has found it. What joint inference gains is measured by `skerry bench joint`.
             """)
 
     @Option(help: "An ONNX file written by skerry.") var model = "models/thermal-comfort/comfort.onnx"
@@ -35,6 +35,7 @@ struct BenchInferCommand: AsyncParsableCommand {
         let file = try ModelFile(try InferenceWorker.read(model, limit: ModelLimits.edge.bytes))
         let names = try TabularPredictor.names(file.signature)
         var figures = InferFigures()
+        let machine = BenchMachine()
         let wire = InferWire(model: "bench", input: "features", width: names.features.count)
         let calls = try InferCalls(file, try ONNXRuntime(candidates: onnxRuntimeCandidates()))
         for turn in 0..<requests + 1000 { try calls.turn(isCounted: turn >= 1000) }
@@ -42,7 +43,9 @@ struct BenchInferCommand: AsyncParsableCommand {
         try serve(wire, &figures)
         try swap(wire, &figures)
         try together(&figures)
+        try triton(wire, &figures)
         try peer(wire, &figures)
+        figures.notes.append(machine.words)
         writeError("\(model), \(file.bytes.count) bytes; \(requests) requests of one row each, keep-alive on 127.0.0.1; \(calls.evaluator)")
         for note in figures.notes { writeError(note) }
         try say(figures.table.text(output))
@@ -116,6 +119,22 @@ struct BenchInferCommand: AsyncParsableCommand {
         )
     }
 
+    /// The worker under Triton's own client, whose time is most of each request's.
+    private func triton(_ wire: InferWire, _ figures: inout InferFigures) throws {
+        let worker = try ServingProcess(model: model)
+        defer { worker.end() }
+        for isBinary in [false, true] {
+            guard let found = try TritonLoad(width: wire.width, requests: requests / 4).measure(worker, isBinary: isBinary) else {
+                figures.notes.append("tritonclient is missing: run scripts/bootstrap")
+                return figures.add("tritonclient, one client: p50", "missing")
+            }
+            let label = "tritonclient, \(isBinary ? "bytes" : "JSON"), one client"
+            figures.add("\(label): p50, its own time included", microseconds(found.middle))
+            figures.add("\(label): p99, its own time included", microseconds(found.tail))
+            figures.add(perSecond(label, found.perProcessorSecond))
+        }
+    }
+
     private func peer(_ wire: InferWire, _ figures: inout InferFigures) throws {
         guard let peer = try PeerProcess(model: model) else {
             figures.notes.append("FastAPI is missing: run scripts/unpack-inference-peer")
@@ -125,6 +144,9 @@ struct BenchInferCommand: AsyncParsableCommand {
         let found = try InferLoad(wire: wire, requests: requests / 4).measure(peer, isBinary: false, clients: 1)
         figures.add("FastAPI with ONNX Runtime, one client: p50", microseconds(found.middle))
         figures.add("FastAPI with ONNX Runtime, one client: requests a CPU-second", "\(Int(found.perProcessorSecond))")
+        if let asked = try TritonLoad(width: wire.width, requests: requests / 4).measure(peer, isBinary: false) {
+            figures.add("FastAPI with ONNX Runtime, tritonclient, JSON: p50", microseconds(asked.middle))
+        }
         let ratio = figures.ownPerSecond / max(found.perProcessorSecond, 1)
         figures.add("requests a CPU-second against FastAPI", fixed(ratio, decimals: 1), ">= 10", ">= 25", ratio >= 10)
     }
@@ -389,6 +411,33 @@ final class BenchConnection {
             place += 1
         }
         return nil
+    }
+}
+
+/// Triton's own client for Python as the load: one, with keep-alive.
+struct TritonLoad {
+    private static let folder = ".deps/python-triton"
+    let width: Int
+    let requests: Int
+
+    /// - Returns: nil where it is not installed.
+    func measure(_ server: any BenchServer, isBinary: Bool) throws -> InferLoad.Found? {
+        guard access(Self.folder + "/tritonclient", F_OK) == 0 else { return nil }
+        let (spentBefore, begun) = (server.processorSeconds, monotonicNanoseconds())
+        let command =
+            "PYTHONPATH=\(Self.folder) exec python3 scripts/triton-load.py \(server.port) \(width) \(requests) \(isBinary ? "bytes" : "json")"
+        guard let pipe = popen(command, "r") else { throw ValidationError("python3: \(String(cString: strerror(errno)))") }
+        var buffer = [UInt8](repeating: 0, count: 256)
+        let count = fread(&buffer, 1, buffer.count, pipe)
+        let status = pclose(pipe)
+        let numbers = String(decoding: buffer.prefix(count), as: UTF8.self).split { $0.isWhitespace }.compactMap { Double($0) }
+        guard status == 0, numbers.count == 2 else {
+            throw ValidationError("scripts/triton-load.py ended with \(status): run scripts/bootstrap again, or remove \(Self.folder)")
+        }
+        let spent = max(server.processorSeconds - spentBefore, 0.01), elapsed = Double(monotonicNanoseconds() - begun)
+        return InferLoad.Found(
+            middle: numbers[0], late: .nan, tail: numbers[1], perProcessorSecond: Double(requests + 200) / spent,
+            perSecond: Double(requests) * 1e9 / elapsed)
     }
 }
 

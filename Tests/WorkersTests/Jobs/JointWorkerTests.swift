@@ -224,6 +224,74 @@ import Workers
     /// One hard row, whose lead is small, and two easy ones.
     private static let rows = "[[0,0.1],[0,5],[3,0]]"
 
+    /// Detectors whose scores and boxes are their inputs: of rows with two places each, or of one picture, in which the large one finds everything
+    /// twice.
+    private static func detectors(ofRows: Bool) -> (TemporaryFolder) throws -> Void {
+        { kept in
+            let rows: [Int?] = ofRows ? [nil, 2] : [nil]
+            let ends =
+                TinyModel.value(11, "x", rows) + TinyModel.value(11, "b", rows + [4]) + TinyModel.value(12, "scores", rows)
+                + TinyModel.value(12, "boxes", rows + [4])
+            let first = TinyModel.bytes(5, TinyModel.text(1, "axis") + TinyModel.int(3, 0) + TinyModel.int(20, 2))
+            func twice(_ input: String, _ output: String) -> [UInt8] {
+                TinyModel.node("Concat", [input, input], [output], attributes: first)
+            }
+            let small = TinyModel.node("Identity", ["x"], ["scores"]) + TinyModel.node("Identity", ["b"], ["boxes"])
+            let large =
+                ofRows
+                ? TinyModel.node("Identity", ["x"], ["scores"]) + TinyModel.node("Neg", ["b"], ["boxes"])
+                : twice("x", "scores") + twice("b", "boxes")
+            for (name, graph) in [("small", small), ("large", large)] {
+                try FileManager.default.createDirectory(atPath: "\(kept.path)/\(name)", withIntermediateDirectories: false)
+                _ = try Rooms.write(TinyModel.file(graph + ends, version: "1"), kept, "\(name)/model.onnx")
+            }
+        }
+    }
+
+    private static func detected(
+        _ edge: ServeWorkerTests.Served, _ scores: [Double], _ shape: [Int]
+    ) async throws -> (boxes: [Double], answeredBy: [String], hard: [Bool]) {
+        func tensor(_ name: String, _ shape: [Int], _ data: [Double]) -> JSON {
+            [
+                "name": .string(name), "datatype": "FP32", "shape": .array(shape.map { .integer(Int64($0)) }),
+                "data": .array(data.map { .decimal("\($0)") }),
+            ]
+        }
+        let boxes = scores.indices.flatMap { [Double](repeating: Double($0 + 1), count: 4) }
+        let answer = try await edge.ask(
+            "POST", "/v2/models/comfort/infer", ["inputs": [tensor("x", shape, scores), tensor("b", shape + [4], boxes)]])
+        #expect(answer.status == 200, "\(answer.json.text)")
+        func output(_ name: String) -> [JSON] { ServeWorkerTests.output(answer.json, name) }
+        return (output("boxes").compactMap(\.number), output("answered_by").compactMap(\.string), output("hard").compactMap(\.bool))
+    }
+
+    @Test func `rows in which a detector is not sure of what it finds are looked at by the large one`() async throws {
+        let parameters = [("threshold_box", "0.5"), ("threshold_img", "0.5"), ("deadline_ms", "120000")]
+        try await Self.with(parameters, filter: "IBT", models: Self.detectors(ofRows: true)) { agent, edge, large in
+            agent.go(.to(port: Self.port(large)))
+            // Sure of both; not sure of either; sure of the only one; nothing there.
+            let found = try await Self.detected(edge, [0.9, 0.8, 0.2, 0.3, 0.9, 0, 0, 0], [4, 2])
+            #expect(found.hard == [false, true, false, false])
+            #expect(found.answeredBy == ["edge", "cloud", "edge", "edge"])
+            #expect(found.boxes.map { $0 < 0 } == (0..<32).map { (8..<16).contains($0) })
+        }
+    }
+
+    @Test func `a picture in which a detector is not sure of what it finds gets all that the large one finds`() async throws {
+        let parameters = [("threshold", "0.6"), ("deadline_ms", "120000")]
+        try await Self.with(parameters, filter: "Threshold", models: Self.detectors(ofRows: false)) { agent, edge, large in
+            agent.go(.to(port: Self.port(large)))
+            let sure = try await Self.detected(edge, [0.9, 0.8, 0.7], [3])
+            #expect(sure.boxes.count == 12 && sure.answeredBy == ["edge"] && sure.hard == [false])
+            let unsure = try await Self.detected(edge, [0.9, 0.3, 0.2], [3])
+            #expect(unsure.boxes == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3])
+            #expect(unsure.answeredBy == ["cloud"] && unsure.hard == [true])
+            agent.go(.refuses)
+            let alone = try await Self.detected(edge, [0.1, 0.3, 0.2], [3])
+            #expect(alone.boxes.count == 12 && alone.answeredBy == ["edge"] && alone.hard == [true])
+        }
+    }
+
     @Test func `bare tensors are judged, handed on and counted in every form that a worker takes`() async throws {
         try await Self.with([("deadline_ms", "120000")], models: Self.opposed) { agent, edge, large in
             agent.go(.to(port: Self.port(large)))

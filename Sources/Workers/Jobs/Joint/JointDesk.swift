@@ -41,6 +41,8 @@ final class JointDesk: Sendable {
         /// Nil where rows name none.
         var sites: [String?]
         var classNames: [String]
+        /// What was detected in each row; nil of a model that tells classes apart. Nothing is learned of it.
+        var detections: Detections?
     }
 
     /// Rows in their order with what is to be said of them.
@@ -141,7 +143,7 @@ final class JointDesk: Sendable {
             decided.isFromCloud[row] = true
         }
         decided.probabilities = ClassProbabilities(classCount: classes, values: values)
-        JointForm.put(answer.outputs, at: rows, into: &decided.outputs)
+        batch.form.put(answer.outputs, at: rows, into: &decided.outputs)
     }
 
     /// Labels of rows that the large model was asked about say who was right.
@@ -195,10 +197,11 @@ extension JointDesk.State {
         var hard: [Int] = [], chosen: [Int] = [], imitated: [Float] = []
         for row in 0..<batch.probabilities.rowCount {
             let seen = batch.row(row)
-            let expected = filter.rule == .learnedGain ? gain.expected(seen) : 0
-            if filter.rule == .learnedGain { imitated += gain.imitated(seen) }
+            let isLearned = filter.rule == .learnedGain && batch.detections == nil, expected = isLearned ? gain.expected(seen) : 0
+            if isLearned { imitated += gain.imitated(seen) }
             let lot = Double.random(in: 0..<1, using: &lots), isExplored = Double.random(in: 0..<1, using: &lots) < explored
-            let hardness = filter.hardness(of: .classes(seen.shares), lot: lot, classNames: batch.classNames, gain: expected)
+            let answer = batch.detections.map { SmallAnswer.detections($0.scores[row]) } ?? .classes(seen.shares)
+            let hardness = filter.hardness(of: answer, lot: lot, classNames: batch.classNames, gain: expected)
             counts.answered += 1
             // Nothing is taken from the account while nobody can be asked.
             var trial = budget
@@ -227,6 +230,7 @@ extension JointDesk.State {
         }
         let classes = batch.classNames.count
         counts.uploaded += chosen.count
+        guard batch.detections == nil else { return }
         for (place, row) in chosen.enumerated() {
             let seen = batch.row(row), large = Array(found[place * classes..<(place + 1) * classes])
             gain.learn(seen, large: large)

@@ -10,15 +10,18 @@ enum JointForm {
     case table(TextTable)
     /// Numbers as a model of a table takes them in the end.
     case features(ModelRows)
-    /// Inputs of a model that knows no columns, all outputs of the small one, and which of these has the share of each class.
-    case tensors([NamedTensor], outputs: [NamedTensor], shares: Int)
+    /// Inputs of a model that knows no columns, all outputs of the small one, and which of these has the share of each class; nil where they tell
+    /// what was detected.
+    case tensors([NamedTensor], outputs: [NamedTensor], shares: Int?)
+    /// Inputs of one row, and all outputs of a small model that has detected things in it, however many. The large model may find more.
+    case whole([NamedTensor], outputs: [NamedTensor])
 
     /// Forms that a large model may refuse by themselves: its inputs may be others.
     enum Kind: Sendable, Hashable, CaseIterable { case columns, tensors }
 
     /// What a large model said.
     struct Answer {
-        /// Row by row.
+        /// Row by row; 1 for each row in which things were detected.
         var probabilities: [Float]
         /// In the order of the small model's; none for tables.
         var outputs: [NamedTensor] = []
@@ -30,7 +33,12 @@ enum JointForm {
     var kind: Kind { if case .table = self { .columns } else { .tensors } }
 
     /// The small model's, copied: others are put into them.
-    var outputs: [NamedTensor] { if case .tensors(_, let outputs, _) = self { outputs } else { [] } }
+    var outputs: [NamedTensor] {
+        switch self {
+        case .table, .features: []
+        case .tensors(_, let outputs, _), .whole(_, let outputs): outputs
+        }
+    }
 
     /// Whether one row is small enough to be asked about.
     var isAskable: Bool { rowBytes <= Self.questionBytesMax }
@@ -40,6 +48,7 @@ enum JointForm {
         case .table: 0
         case .features(let rows): rows.features.columnCount * 4
         case .tensors(let inputs, _, _): inputs.reduce(0) { $0 + $1.tensor.byteCount / max($1.tensor.shape.first ?? 1, 1) }
+        case .whole(let inputs, _): inputs.reduce(0) { $0 + $1.tensor.byteCount }
         }
     }
 
@@ -58,6 +67,7 @@ enum JointForm {
         case .features(let all): Self.question(Self.inputs(all.rows(rows)), outputs: ["probabilities", "class"])
         case .tensors(let inputs, let outputs, _):
             Self.question(inputs.map { NamedTensor($0.name, $0.tensor.rows(rows)) }, outputs: outputs.map(\.name))
+        case .whole(let inputs, let outputs): Self.question(inputs, outputs: outputs.map(\.name))
         }
     }
 
@@ -119,14 +129,28 @@ enum JointForm {
                 else { return nil }
                 mine.append(NamedTensor(output.name, tensor))
             }
+            guard let place else { return Answer(probabilities: Self.ones(count), outputs: mine) }
             guard let shares = ClassShares.all(of: mine[place].tensor), shares.count == count * classNames.count else { return nil }
             return Answer(probabilities: shares, outputs: mine)
+        case .whole(_, let outputs):
+            var mine: [NamedTensor] = []
+            for output in outputs {
+                guard let tensor = found.first(where: { $0.name == output.name })?.tensor, tensor.type == output.tensor.type,
+                    tensor.shape.count == output.tensor.shape.count
+                else { return nil }
+                mine.append(NamedTensor(output.name, tensor))
+            }
+            guard Detections(rowCount: 1, mine) != nil else { return nil }
+            return Answer(probabilities: Self.ones(count), outputs: mine)
         }
     }
 
+    private static func ones(_ count: Int) -> [Float] { [Float](repeating: 1, count: count) }
+
     /// Puts rows of some outputs in the place of others.
-    static func put(_ found: [NamedTensor], at rows: [Int], into outputs: inout [NamedTensor]) {
+    func put(_ found: [NamedTensor], at rows: [Int], into outputs: inout [NamedTensor]) {
         guard !found.isEmpty else { return }
+        if case .whole = self { return outputs = found }
         outputs = zip(outputs, found).map { NamedTensor($0.name, $0.tensor.replacing(rows, by: $1.tensor)) }
     }
 
@@ -138,6 +162,7 @@ enum JointForm {
         case .table(let table): return Self.key(table.columns, table.rows[row], label)
         case .features(let rows): return Self.key(Self.inputs(rows.rows([row])), 0)
         case .tensors(let inputs, _, _): return Self.key(inputs, row)
+        case .whole: return ""
         }
     }
 

@@ -97,6 +97,11 @@ extension ServeWorker {
             Outputs(all: try judge.outputs(of: given.all))
         }
         let outputs = found.all
+        if let joint, let detections = Detections(rowCount: count, outputs) {
+            // A picture has no dimension for rows.
+            state.withLock { $0.inferences += detections.scores.count - count }
+            return (await decide(inputs, outputs, detections, joint), version)
+        }
         let place = ClassShares.place(in: outputs.map { TensorSpec(name: $0.name, type: $0.tensor.type, shape: $0.tensor.shape) })
         if let place {
             var first: [Float] = []
@@ -119,6 +124,24 @@ extension ServeWorker {
         let marks = Self.marks(decided).map { (isHard: $0.isHard, isFromCloud: $0.isFromCloud) }
         let known = Set(outputs.map(\.name))
         return (decided.outputs + Self.told(marks).filter { !known.contains($0.name) }, version)
+    }
+
+    /// What was detected in each row, with a large model's word.
+    private func decide(
+        _ inputs: [NamedTensor], _ outputs: [NamedTensor], _ detections: Detections, _ joint: JointDesk
+    ) async -> [NamedTensor] {
+        let count = detections.scores.count, areRows = (inputs + outputs).allSatisfy { $0.tensor.shape.first == count }
+        guard count == 1 || areRows else {
+            joint.answeredAlone(count)
+            return outputs
+        }
+        let decided = await joint.decide(
+            JointDesk.Batch(
+                form: count == 1 ? .whole(inputs, outputs: outputs) : .tensors(inputs, outputs: outputs, shares: nil),
+                probabilities: ClassProbabilities(classCount: 1, values: .init(repeating: 1, count: count)), features: [],
+                sites: .init(repeating: nil, count: count), classNames: [""], detections: detections))
+        let known = Set(outputs.map(\.name)), marks = Self.marks(decided).map { (isHard: $0.isHard, isFromCloud: $0.isFromCloud) }
+        return decided.outputs + Self.told(marks).filter { !known.contains($0.name) }
     }
 
     /// What may be learned from: the numbers of a row where there are few; none of pictures.
