@@ -119,16 +119,50 @@ struct JobTriggerTests {
     }
 
     /// What the example's scripts import, where `make` puts it.
-    private static let python = FileManager.default.currentDirectoryPath + "/.deps/python"
+    private static let deps = FileManager.default.currentDirectoryPath + "/.deps"
 
-    @Test(.enabled(if: access("\(python)/onnx/__init__.py", R_OK) == 0, "Python's onnx could not be fetched: scripts/bootstrap"))
+    @Test(.enabled(if: access("\(deps)/python/onnx/__init__.py", R_OK) == 0, "Python's onnx could not be fetched: scripts/bootstrap"))
     func `plain Python workers train at the edge in rounds, are judged, and serve what they learned`() async throws {
+        let job = PythonJob(
+            name: "votes", manifest: "job.yaml", trainer: "train.py", models: "models", output: "output", answers: "answers")
+        try await Self.learnInPython(job, packages: ["python"])
+    }
+
+    // The folder is made once it could be imported: where it is there, this must work.
+    @Test(.enabled(if: access("\(deps)/python-xgboost", R_OK) == 0, "XGBoost for Python could not be fetched: scripts/bootstrap"))
+    func `XGBoost in plain Python grows trees at the edge in rounds, is judged, and serves what it learned`() async throws {
+        let job = PythonJob(
+            name: "trees", manifest: "job-xgboost.yaml", trainer: "train_xgboost.py", models: "trees", output: "output-trees",
+            answers: "answers-trees")
+        // 2 rounds by hand, then 30 each time: each goes on from the one before.
+        try await Self.learnInPython(job, packages: ["python", "python-xgboost"], versions: ["32 rounds", "62 rounds"])
+    }
+
+    /// A job of the example: the names in its manifest.
+    private struct PythonJob {
+        var name: String
+        var manifest: String
+        var trainer: String
+        /// Folder of the first model.
+        var models: String
+        var output: String
+        var answers: String
+    }
+
+    /// - Parameter versions: what the models of two rounds say of themselves.
+    private static func learnInPython(_ job: PythonJob, packages: [String], versions: [String] = []) async throws {
         let folder = try Cloud.newFolder()
         let cloud = try await Cloud.start(in: folder)
         let edge = try await Edge.join(cloud)
         let data = folder + "/data"
-        try FileManager.default.createDirectory(atPath: data, withIntermediateDirectories: false)
-        try FileManager.default.createSymbolicLink(atPath: data + "/python", withDestinationPath: Self.python)
+        try FileManager.default.createDirectory(atPath: data + "/python", withIntermediateDirectories: true)
+        for package in packages {
+            for name in try FileManager.default.contentsOfDirectory(atPath: "\(deps)/\(package)")
+            where name != "bin" && name != "__pycache__" {
+                try FileManager.default.createSymbolicLink(
+                    atPath: "\(data)/python/\(name)", withDestinationPath: "\(deps)/\(package)/\(name)")
+            }
+        }
         let example = FileManager.default.currentDirectoryPath + "/examples/incremental-python"
         try FileManager.default.copyItem(atPath: example, toPath: data + "/workers")
         try cloud.write("data/first.csv", Self.header + Self.rows(0..<20))
@@ -136,31 +170,35 @@ struct JobTriggerTests {
         try cloud.write("data/asked.csv", Self.header)
         // The model to begin with, by hand.
         let first = await ServingProgram(
-            try #require(ServingProgram.find("python3")), [data + "/workers/train.py"],
+            try #require(ServingProgram.find("python3")), [data + "/workers/" + job.trainer],
             environment: [
-                "PYTHONPATH": Self.python, "TRAIN_DATASET_URL": data + "/first.csv", "LABEL_COLUMN": "vote",
-                "FEATURES": "warmth,humidity", "EPOCHS": "5", "MODEL_URL": data + "/models",
+                "PYTHONPATH": data + "/python", "TRAIN_DATASET_URL": data + "/first.csv", "LABEL_COLUMN": "vote",
+                "FEATURES": "warmth,humidity", "EPOCHS": "5", "BOOSTING_ROUNDS": "2", "MODEL_URL": "\(data)/\(job.models)",
             ], folder: folder
         ).wait()
         #expect(first.status == 0, "\(first.error)")
-        let manifest = try String(contentsOfFile: example + "/job.yaml", encoding: .utf8)
+        let manifest = try String(contentsOfFile: "\(example)/\(job.manifest)", encoding: .utf8)
         try cloud.write("job.yaml", manifest.split(separator: "/data/", omittingEmptySubsequences: false).joined(separator: data + "/"))
         let applied = await cloud.kubectl("apply -f \(folder)/job.yaml")
         #expect(applied.status == 0, "\(applied.error)")
-        func field(_ path: String) async -> String { await Self.field(path, "votes", cloud, kind: "incrementallearningjob") }
+        func field(_ path: String) async -> String { await Self.field(path, job.name, cloud, kind: "incrementallearningjob") }
         try await Self.until("a round in Python: \(edge.program.error.suffix(2000))") { await field("round") == "1" }
         #expect(await field("rounds[0].result") == "Deployed")
         #expect(await field("rounds[0].reason").hasPrefix("no worse: accuracy"))
-        #expect(await cloud.kubectl("get pod votes-train-1 -o jsonpath={.spec.nodeName}").output == "e1")
+        #expect(await cloud.kubectl("get pod \(job.name)-train-1 -o jsonpath={.spec.nodeName}").output == "e1")
         try Self.append(Self.rows(300..<303), "data/asked.csv", cloud)
         try await Self.until("answers of version 1") {
-            let answers = (try? String(contentsOfFile: data + "/answers/predictions.csv", encoding: .utf8)) ?? ""
+            let answers = (try? String(contentsOfFile: "\(data)/\(job.answers)/predictions.csv", encoding: .utf8)) ?? ""
             return answers.split(whereSeparator: \.isNewline).count == 4 && answers.hasSuffix(",1\r\n")
         }
         try Self.append(Self.rows(300..<500), "data/rooms.csv", cloud)
         try await Self.until("a second round in Python") { await field("round") == "2" }
         let accuracy = await field("accuracy")
         #expect(Double(accuracy) ?? 0 > 0.9, "\(accuracy)")
+        for (round, version) in zip(1..., versions) {
+            let file = try Data(contentsOf: URL(filePath: "\(data)/\(job.output)/train/\(round)/model.onnx"))
+            #expect(file.firstRange(of: Data(version.utf8)) != nil, "round \(round) is not of \(version)")
+        }
         try await cloud.removeJobs()
         await edge.stop()
         await cloud.stop()

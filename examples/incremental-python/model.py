@@ -10,6 +10,8 @@ from onnx.reference import ReferenceEvaluator
 class Model:
     """probabilities = softmax(((x or mean) - mean) / scale · weights + biases)"""
 
+    title = "softmax regression"
+
     def __init__(self, features, classes, mean, scale, weights, biases):
         self.features, self.classes = features, classes
         self.mean, self.scale, self.weights, self.biases = mean, scale, weights, biases
@@ -34,7 +36,7 @@ class Model:
         powers = numpy.exp(margins - margins.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
 
-    def learn(self, rows, labels, epochs, rate=0.5, pull=1e-3, told=lambda epoch: None):
+    def learn(self, rows, labels, epochs, told=lambda epoch: None, rate=0.5, pull=1e-3):
         """Gradient descent from where the model is: a round of an incremental job."""
         inputs, truth = self.prepared(rows), numpy.eye(len(self.classes))[labels]
         for epoch in range(epochs):
@@ -59,7 +61,7 @@ class Model:
             helper.make_node("ArgMax", ["margins"], ["label"], axis=1, keepdims=0),
         ]
         graph = helper.make_graph(
-            nodes, "softmax regression",
+            nodes, self.title,
             [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["rows", len(self.features)])],
             [
                 helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", len(self.classes)]),

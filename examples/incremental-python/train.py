@@ -6,15 +6,16 @@ import worker
 from model import Model
 
 
-def train():
+def train(kind, variable, usual, unit):
+    """Of any kind of model with `fresh`, `load`, `learn`, `save` and `title`; `variable` says how many steps it learns, `unit` what they are."""
     label = os.environ.get("LABEL_COLUMN", "label")
-    epochs = int(os.environ.get("EPOCHS", "200"))
+    steps = int(os.environ.get(variable, usual))
     output = worker.variable("MODEL_URL", "folder to write the model into")
     path, header, table = worker.rows(worker.variable("TRAIN_DATASET_URL", "CSV to learn from"))
     base = os.environ.get("BASE_MODEL_URL", "")
     if os.path.isdir(base):
         base = os.path.join(base, "model.onnx")
-    model = Model.load(base) if base and os.path.exists(base) else None
+    model = kind.load(base) if base and os.path.exists(base) else None
     features = model.features if model else worker.wanted_features(header)
     numbers, labels = worker.columns(path, header, table, features, label)
     known = [row for row, word in enumerate(labels) if word]
@@ -32,24 +33,25 @@ def train():
     held = [row for row in range(len(rows)) if row % 5 == 4] or list(range(len(rows)))
     taught = [row for row in range(len(rows)) if row % 5 != 4]
     if model is None:
-        model = Model.fresh(features, classes, [rows[row] for row in taught])
+        model = kind.fresh(features, classes, [rows[row] for row in taught])
     last = [0.0]
 
-    def told(epoch):
+    def told(step):
         # At most one report a second, and the last one.
-        if epoch == epochs or time.monotonic() - last[0] >= 1:
+        if step == steps or time.monotonic() - last[0] >= 1:
             last[0] = time.monotonic()
             worker.report(
                 "train", "running",
-                progress={"done": epoch, "total": epochs, "unit": "epochs", "message": f"{len(taught)} rows"})
+                progress={"done": step, "total": steps, "unit": unit, "message": f"{len(taught)} rows"})
 
-    model.learn([rows[row] for row in taught], [truth[row] for row in taught], epochs, told=told)
+    model.learn([rows[row] for row in taught], [truth[row] for row in taught], steps, told)
     os.makedirs(output, exist_ok=True)
     file = os.path.join(output, "model.onnx")
-    model.save(file, f"softmax regression, {len(taught)} rows")
+    model.save(file, f"{model.title}, {len(taught)} rows")
     found = model.probabilities([rows[row] for row in held]).argmax(axis=1)
     accuracy = sum(int(a == truth[row]) for a, row in zip(found, held)) / len(held)
     return [{"format": "onnx", "url": file, "metrics": {"accuracy": accuracy, "samples": len(taught)}}]
 
 
-worker.run("train", train)
+if __name__ == "__main__":
+    worker.run("train", lambda: train(Model, "EPOCHS", 200, "epochs"))

@@ -15,9 +15,13 @@ struct JobWorld: Sendable {
     var nodes: Set<String>
     /// The node of the cloud, where training goes if the job says nothing; nil if there is none.
     var cloudNode: String?
-    /// The job that `spec.knowledge.from` names; nil if there is none.
-    var giver: JSON?
+    /// The job that `spec.knowledge.from` names, the one that this one waits for, and so on, as far as they are there: each once, the job itself
+    /// not, at most `giversMax`.
+    var givers: [JSON]
     var now: Timestamp
+
+    /// A longer row of jobs that wait for each other is not looked through.
+    static let giversMax = 32
 
     init(_ job: JSON, in view: ObjectView, now: Timestamp) {
         func named(_ objects: [JSON]) -> [String: JSON] { Dictionary(objects.map { ($0.name, $0) }, uniquingKeysWith: { $1 }) }
@@ -30,9 +34,20 @@ struct JobWorld: Sendable {
         let nodes = view.all(.node)
         self.nodes = Set(nodes.map(\.name))
         cloudNode = nodes.first { $0.labels["node-role.kubernetes.io/cloud"] != nil }?.name
-        giver = job["spec"]?["knowledge"]?["from"]?.string
-            .flatMap { view[.lifelongLearningJob, ObjectKey(namespace: job.namespace, name: $0)] }
+        givers = Self.givers(of: job, in: view)
         self.now = now
+    }
+
+    private static func givers(of job: JSON, in view: ObjectView) -> [JSON] {
+        var givers: [JSON] = []
+        var name = job["spec"]?["knowledge"]?["from"]?.string
+        while givers.count < giversMax, let next = name, next != job.name, !givers.contains(where: { $0.name == next }),
+            let giver = view[.lifelongLearningJob, ObjectKey(namespace: job.namespace, name: next)]
+        {
+            givers.append(giver)
+            name = TakenKnowledge.awaitedJob(giver)
+        }
+        return givers
     }
 
     func node(of dataset: String) -> String? { datasets[dataset]?["spec"]?["nodeName"]?.string }
@@ -45,6 +60,8 @@ struct JobWorld: Sendable {
 struct JobObstacle: Error, Sendable, Equatable {
     let reason: String
     let message: String
+    /// Waiting does not help: somebody must change something.
+    var isWarning = false
 }
 
 /// The data sets of a job: what came since the last round.

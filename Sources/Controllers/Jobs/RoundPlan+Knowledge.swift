@@ -19,7 +19,7 @@ extension RoundPlan {
     }
 
     private func offer(of name: String) throws(JobObstacle) -> TakenKnowledge {
-        guard let giver = world.giver, !giver.isBeingDeleted else {
+        guard let giver = world.givers.first, !giver.isBeingDeleted else {
             throw JobObstacle(
                 reason: "JobNotFound",
                 message:
@@ -34,10 +34,24 @@ extension RoundPlan {
             )
         }
         guard let offer = TakenKnowledge(of: giver, at: world.now) else {
+            if let circle = circle() { throw circle }
             throw JobObstacle(
                 reason: "KnowledgeNotReady", message: "spec.knowledge.from: job \(name) has not deployed a round yet; wait for its first")
         }
         return offer
+    }
+
+    /// Jobs that take from each other, of which none can begin: the job's own circle, or one that it waits for.
+    private func circle() -> JobObstacle? {
+        let row = [job] + world.givers
+        guard let last = row.last.flatMap(TakenKnowledge.awaitedJob), let begin = row.firstIndex(where: { $0.name == last }) else {
+            return nil
+        }
+        let names = row[begin...].map(\.name) + [last]
+        let words = zip(names, names.dropFirst()).map { "\($0) takes from \($1)" }.joined(separator: ", ")
+        return JobObstacle(
+            reason: "KnowledgeCircle",
+            message: "spec.knowledge.from: \(words), and none of them can begin; remove the field from one of them", isWarning: true)
     }
 
     /// Remembers what the first round begins with, and says so.

@@ -107,7 +107,7 @@ struct RoundPlan: Sendable {
             rows = try data.fresh(status)
             count = try data.countSinceAttempt(status)
             taken = try knowledgeToTake()
-        } catch { return wait(error.reason, error.message) }
+        } catch { return wait(error.reason, error.message, isWarning: error.isWarning) }
         let check = TriggerCheck(trigger: trigger, job: job, now: world.now)
         switch check.find(figures(count)) {
         case .notDue(let seconds): lookAgain(seconds)
@@ -126,10 +126,10 @@ struct RoundPlan: Sendable {
     }
 
     /// A job whose last round failed says so until the next begins.
-    private mutating func wait(_ reason: String, _ message: String) {
+    private mutating func wait(_ reason: String, _ message: String, isWarning: Bool = false) {
         let last = status["conditions"]?.array?.last
         if last?["type"]?.string == StagePhase.failed.rawValue, reason == "TriggerNotMet" { return }
-        status.set(.train, .waiting, reason, message)
+        status.set(.train, .waiting, reason, message, isWarning: isWarning)
     }
 
     private func figures(_ count: Int64) -> JSONObject {

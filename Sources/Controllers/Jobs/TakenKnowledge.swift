@@ -39,6 +39,12 @@ struct TakenKnowledge: Sendable, Hashable {
         ]
     }
 
+    /// The job without which a job cannot begin; nil for one that begins by itself, or has already taken what it needs or learned by itself.
+    static func awaitedJob(_ job: JSON) -> String? {
+        guard !job.isBeingDeleted, files(job["status"]?["state"]).isEmpty, Self(job["status"]?["knowledge"]) == nil else { return nil }
+        return job["spec"]?["knowledge"]?["from"]?.string
+    }
+
     /// Files of a state, as they stand in a status.
     static func files(_ json: JSON?) -> [WorkerReport.Result] {
         (try? WorkerReport(["status": "completed", "results": json ?? []]))?.results ?? []

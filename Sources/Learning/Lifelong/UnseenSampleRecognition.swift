@@ -116,58 +116,25 @@ struct NeighbourRecogniser: UnseenSampleRecogniser {
     /// Shape [points, space.count].
     private let reference: [Float]
     private let neighbours: Int
+    private let nearest: NearestPoints
     var threshold = Double.infinity
 
     init(space: PlaceSpace, reference: [Float], neighbours: Int) {
         (self.space, self.reference, self.neighbours) = (space, reference, neighbours)
+        nearest = NearestPoints(reference, dimensions: space.count, count: neighbours)
     }
 
     /// Mean distance to the nearest reference points, per dimension as a root of squares; infinite without any.
-    ///
-    /// - Complexity: rows × points × dimensions, most of them cut short.
     func scores(_ rows: LifelongSamples) throws -> [Double] {
         let (points, dimensions) = (try space.points(rows), space.count)
-        var nearest = [Float](repeating: .infinity, count: neighbours)
-        return reference.withUnsafeBufferPointer { reference in
-            points.withUnsafeBufferPointer { points in
+        return points.withUnsafeBufferPointer { points in
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: neighbours) { found in
                 (0..<rows.count).map { row in
-                    for place in nearest.indices { nearest[place] = .infinity }
-                    for start in stride(from: 0, to: reference.count, by: dimensions) {
-                        let limit = nearest[neighbours - 1]
-                        let distance = squaredDistance(points, row * dimensions, reference, start, dimensions, limit)
-                        if distance < limit { insert(distance, &nearest) }
-                    }
-                    return nearest.reduce(0) { $0 + Double(($1 / Float(dimensions)).squareRoot()) } / Double(neighbours)
+                    nearest.find(UnsafeBufferPointer(rebasing: points[row * dimensions..<(row + 1) * dimensions]), found)
+                    return found.reduce(0) { $0 + Double(($1 / Float(dimensions)).squareRoot()) } / Double(neighbours)
                 }
             }
         }
-    }
-
-    /// Infinite as soon as it must exceed the limit.
-    private func squaredDistance(
-        _ a: UnsafeBufferPointer<Float>, _ aStart: Int, _ b: UnsafeBufferPointer<Float>, _ bStart: Int, _ count: Int, _ limit: Float
-    ) -> Float {
-        var sum: Float = 0
-        var next = 0
-        while next < count {
-            let end = min(next + 8, count)
-            while next < end {
-                let step = a[aStart + next] - b[bStart + next]
-                sum += step * step
-                next += 1
-            }
-            if sum >= limit { return .infinity }
-        }
-        return sum
-    }
-
-    private func insert(_ distance: Float, _ nearest: inout [Float]) {
-        var place = neighbours - 1
-        while place > 0 && nearest[place - 1] > distance {
-            nearest[place] = nearest[place - 1]
-            place -= 1
-        }
-        nearest[place] = distance
     }
 }
 

@@ -39,11 +39,11 @@ struct NumberTraining {
         let number = try settings.integer("ROUND", default: learner.nextRound, in: learner.nextRound...Int(Int32.max))!
         context.say("round \(number): \(table.count) rows of \(files.paths.joined(separator: ", "))")
         let round = try learner.learn(table, round: number)
-        return try write(learner, round, files, to: output)
+        return try write(learner, round, files, earlier, to: output)
     }
 
     private func write(
-        _ learner: NumberLearner, _ round: NumberLearner.Round, _ files: TableFiles, to output: String
+        _ learner: NumberLearner, _ round: NumberLearner.Round, _ files: TableFiles, _ earlier: String?, to output: String
     ) throws -> [WorkerReport.Result] {
         let version = "round \(round.number), seed \(try settings.seed())"
         let model = NumberModel(
@@ -57,11 +57,12 @@ struct NumberTraining {
         record.models = [
             .init(
                 digest: ArtifactDigest(of: file).hex, name: "\(record.job.name), round \(round.number)", sizeBytes: file.count,
-                datasets: record.datasets.map(\.name))
+                datasets: record.datasets.map(\.name), metrics: ["trained_in_round": Double(round.number)])
         ]
         record.decisions = [.init(action: "update", reason: "a new model learned from \(round.labelledIDs.count) labelled rows")]
         let dataset = record.datasets[0].name
         record.samples = round.newIDs.map { .init(dataset: dataset, key: .number(Int64($0)), state: .labelled) }
+        try KnowledgeOrigin(settings)?.mark(&record, state: earlier)
         try WorkerFile.write(file, output, WorkerFile.model)
         try WorkerFile.write(Array(try record.canonical().json()), output, WorkerFile.round)
         // Last: whoever finds a state finds all that belongs to it.

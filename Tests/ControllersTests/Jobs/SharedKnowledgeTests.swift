@@ -87,6 +87,31 @@ import Testing
         #expect(knowledge(cluster.find(.pod, "taker-train-2")) == JobCluster.digest("state 1"))
     }
 
+    @Test func `jobs that take from each other say so, and begin once one of them begins by itself`() async throws {
+        var cluster = try await JobCluster()
+        let jobs = ["first": "third", "second": "first", "third": "second", "beside": "third"]
+        for (name, from) in jobs.sorted(by: { $0.key < $1.key }) {
+            try await cluster.makeDataset("\(name)-rows")
+            try await cluster.makeLifelong(name) { spec in
+                spec["dataset"] = ["name": .string("\(name)-rows"), "trainProb": .decimal("0.8")]
+                spec["knowledge"] = ["from": .string(from), "shareWith": ["*"]]
+            }
+        }
+        #expect(await cluster.rest())
+        for name in jobs.keys { #expect(cluster.state(kind, name) == "Train Waiting KnowledgeCircle", "\(name)") }
+        #expect(
+            cluster.message(kind, "second")
+                == "spec.knowledge.from: second takes from first, first takes from third, third takes from second, and none of them can begin;"
+                + " remove the field from one of them")
+        #expect(cluster.message(kind, "beside").hasPrefix("spec.knowledge.from: third takes from second, second takes"))
+        #expect(cluster.pods().isEmpty)
+        try await cluster.patch(kind, "third", ["spec": ["knowledge": ["from": .null]]])
+        #expect(await cluster.rest())
+        for (name, round) in [("third", 1), ("first", 2), ("beside", 2), ("second", 3)] as [(String, JSON)] {
+            #expect(cluster.find(kind, name)?["status"]?["round"] == round, "\(name)")
+        }
+    }
+
     @Test func `what was taken stays when the giver goes or shares no more`() async throws {
         var cluster = try await cluster(sharing: ["taker"])
         // Its first round changes nothing: it has no state of its own, and begins with the same again.

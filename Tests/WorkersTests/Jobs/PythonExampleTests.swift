@@ -20,6 +20,9 @@ import Workers
 private enum PythonPackages {
     static let path = ".deps/python"
     static var areThere: Bool { ["onnx", "numpy"].allSatisfy { access("\(path)/\($0)/__init__.py", R_OK) == 0 } }
+    static let xgboost = ".deps/python-xgboost"
+    /// Made once it could be imported: where it is there, what needs it must work.
+    static var hasXGBoost: Bool { access(xgboost, R_OK) == 0 }
 }
 
 /// The workers of `examples/incremental-python`, as a job runs them.
@@ -27,8 +30,9 @@ private enum PythonPackages {
 struct PythonExampleTests {
 
     private static let variables = [
-        "PYTHONPATH": PythonPackages.path, "PYTHONDONTWRITEBYTECODE": "1", "LABEL_COLUMN": "Thermal preference", "FEATURES": "ta,rh",
-        "EPOCHS": "120",
+        "PYTHONPATH": "\(PythonPackages.path):\(PythonPackages.xgboost)", "PYTHONDONTWRITEBYTECODE": "1",
+        "LABEL_COLUMN": "Thermal preference", "FEATURES": "ta,rh",
+        "EPOCHS": "120", "BOOSTING_ROUNDS": "25",
     ]
 
     private static func program(
@@ -46,20 +50,34 @@ struct PythonExampleTests {
     }
 
     @Test func `two rounds and an evaluation in Python, and the built-in workers read what it wrote`() async throws {
+        try await twoRounds("train.py", steps: 120, unit: "epochs", versions: ["softmax regression, ", "softmax regression, "])
+    }
+
+    @Test(.enabled(if: PythonPackages.hasXGBoost, "XGBoost for Python could not be fetched: scripts/bootstrap"))
+    func `two rounds of XGBoost and an evaluation in Python, and the built-in workers read what it wrote`() async throws {
+        let versions = ["XGBoost, 25 rounds of 3 trees, ", "XGBoost, 50 rounds of 3 trees, "]
+        try await twoRounds("train_xgboost.py", steps: 25, unit: "rounds", versions: versions)
+    }
+
+    private func twoRounds(_ trainer: String, steps: Int64, unit: String, versions: [String]) async throws {
         try await RecordingServer.with { recorder, environment in
             let folder = try TemporaryFolder()
             let (one, two) = (folder.path + "/one", folder.path + "/two")
             let first = try Rooms.write(Rooms.csv(0..<400), folder, "first.csv")
-            let begun = try await Self.run("train.py", in: folder, environment, ["TRAIN_DATASET_URL": first, "MODEL_URL": one])
+            let begun = try await Self.run(trainer, in: folder, environment, ["TRAIN_DATASET_URL": first, "MODEL_URL": one])
             #expect(begun.status == 0, "\(begun.errors)")
             let running = recorder.reports.last { $0.status == .running }
             let progress = try #require(running?.progress)
-            #expect(progress.done == 120 && progress.total == 120 && progress.unit == "epochs")
+            #expect(progress.done == steps && progress.total == steps && progress.unit == unit)
             #expect(recorder.reports.last?.results.map(\.format) == ["onnx"])
             let more = try Rooms.write(Rooms.csv(400..<500), folder, "more.csv")
             let went = try await Self.run(
-                "train.py", in: folder, environment, ["TRAIN_DATASET_URL": more, "MODEL_URL": two, "BASE_MODEL_URL": one + "/model.onnx"])
+                trainer, in: folder, environment, ["TRAIN_DATASET_URL": more, "MODEL_URL": two, "BASE_MODEL_URL": one + "/model.onnx"])
             #expect(went.status == 0, "\(went.errors)")
+            for (path, version) in zip([one, two], versions) {
+                let file = try Data(contentsOf: URL(filePath: path + "/model.onnx"))
+                #expect(file.firstRange(of: Data(version.utf8)) != nil, "\(path) is not of \(version)")
+            }
             let test = try Rooms.write(Rooms.csv(900..<1100), folder, "test.csv")
             let judging = ["TEST_DATASET_URL": test, "MODEL_URLS": "\(two);\(one)/model.onnx"]
             let judged = try await Self.run("evaluate.py", in: folder, environment, judging)

@@ -119,7 +119,7 @@ import Workers
         #expect(try Self.train(variables)[0].metrics["samples"]?.number == 450)
     }
 
-    @Test func `numbers are learned from rows of both`() throws {
+    @Test func `numbers are learned from rows of both, and the model names the one it went on from`() throws {
         let folder = try TemporaryFolder()
         func rows(_ range: Range<Int>) -> [UInt8] {
             Array(("a,b,y\n" + range.map { "\($0),\($0 % 7),\($0 * 2)\n" }.joined()).utf8)
@@ -135,7 +135,12 @@ import Workers
         #expect(try train(0..<50, "giver", [:]) == 50)
         let first = ["KNOWLEDGE_URL": folder.path + "/giver", "KNOWLEDGE_ROUND": "0"].merging(Self.taken) { $1 }
         #expect(try train(100..<120, "first", first) == 70)
+        let giver = try #require(try Self.record(folder.path + "/giver").models.first)
+        let record = try Self.record(folder.path + "/first").canonical()
+        #expect(record.models.first { $0.digest == giver.digest }?.name == "cellar, round 0")
+        #expect(record.models.first { $0.digest != giver.digest }?.parents == [giver.digest])
         #expect(try train(200..<210, "second", ["KNOWLEDGE_URL": folder.path + "/first", "KNOWLEDGE_FROM": "cellar"]) == 80)
+        #expect(try Self.record(folder.path + "/second").models.map(\.parents) == [[]])
     }
 
     @Test func `a variable of knowledge that cannot be read is named`() throws {
