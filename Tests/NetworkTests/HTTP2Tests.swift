@@ -18,6 +18,7 @@ private final class Responder: HTTPResponder {
     let gate = Gate()
     let streams = Mutex<[EndlessStream]>([])
     let askedCount = Atomic(0)
+    var hasOpenStreams: Bool { streams.withLock { $0.contains { !$0.isStopped.load(ordering: .relaxed) } } }
 
     func respond(to request: HTTPRequest) async -> HTTPResponse {
         askedCount.add(1, ordering: .relaxed)
@@ -207,7 +208,7 @@ private final class EndlessStream: HTTPBodyStream {
             }
             #expect(client.connectionCount == 4 && stops.count == 1000)
             for stop in stops { stop() }
-            while responder.streams.withLock({ $0.contains { !$0.isStopped.load(ordering: .relaxed) } }) {
+            while responder.hasOpenStreams {
                 try await Task.sleep(for: .milliseconds(5))
             }
             await client.close()
@@ -496,12 +497,10 @@ private final class EndlessStream: HTTPBodyStream {
             let honest = try await FrameClient(port: server.port)
             let client = try await FrameClient(port: server.port)
             client.send(bytes)
-            if endsConnection {
-                try await client.wait { $0.isClosed }
-                #expect(client.isClosed, "\(name)")
-            } else {
-                try await client.wait { $0.reset(1) != nil }
-                #expect(client.reset(1) != nil, "\(name)")
+            let isOver: @Sendable (FrameClient) -> Bool = { endsConnection ? $0.isClosed : $0.reset(1) != nil }
+            try await client.wait(until: isOver)
+            #expect(isOver(client), "\(name)")
+            if !endsConnection {
                 client.get("/echo", on: 3)
                 try await client.wait { $0.hasEnded(3) }
                 #expect(client.hasEnded(3) && !client.isClosed, "\(name)")
@@ -526,8 +525,8 @@ private final class EndlessStream: HTTPBodyStream {
             try await mute.wait { $0.isClosed }
             #expect(mute.isClosed)
             while server.connectionCount > 0 { try await Task.sleep(for: .milliseconds(5)) }
-            let isStopped = responder.streams.withLock { $0.allSatisfy { $0.isStopped.load(ordering: .relaxed) } }
-            #expect(isStopped)
+            let isOpen = responder.hasOpenStreams
+            #expect(!isOpen)
         }
     }
 }
