@@ -23,6 +23,9 @@ package final class CertificateUsers: Sendable {
 
     private let known = Mutex<[[UInt8]: Holder]>([:])
 
+    /// Of the whole process: what a certificate says never changes, and several doors ask for each node that comes.
+    package static let shared = CertificateUsers()
+
     /// Remembers nobody yet.
     package init() {}
 

@@ -6,7 +6,7 @@ package import Resources
 package struct Authenticator: Sendable {
     let service: ObjectService
     let tokens: ServiceTokens
-    private let certificates = CertificateUsers()
+    private let certificates = CertificateUsers.shared
     private let nodes: NodeIdentities
 
     /// The service is asked whether a token's account still exists.

@@ -46,7 +46,7 @@ package struct JoinDoor: ServerDoor {
     private let pinned: PinnedAuthority
     private let policy: Policy
     private let now: @Sendable () -> Timestamp
-    private let certificates = CertificateUsers()
+    private let certificates = CertificateUsers.shared
     private let limits = Limits()
 
     /// - Parameters:

@@ -224,7 +224,8 @@ private final class ServiceWatch: Sendable {
         let after = try event.value.map { (value) throws(APIStatus) in try view.matches(value) } ?? false
         guard before || after else { return nil }
         var object = try view.service.decode(event.value ?? event.previous!, view.definition)
-        object[path: ["metadata", "resourceVersion"]] = .string(String(event.revision))
+        // What is there bears its revision already; what is gone is told at the revision of its end.
+        if event.value == nil { object[path: ["metadata", "resourceVersion"]] = .string(String(event.revision)) }
         return after ? (before ? .modified(object) : .added(object)) : .deleted(object)
     }
 

@@ -7,7 +7,7 @@ package import Resources
 package struct DoorServer: HTTPResponder {
     private let client: any ObjectClient
     private let doors: [any ServerDoor]
-    private let certificates = CertificateUsers()
+    private let certificates = CertificateUsers.shared
 
     /// - Parameter client: asked for the Node of each certificate of a node.
     package init(client: any ObjectClient, doors: [any ServerDoor]) {

@@ -10,7 +10,7 @@ struct HubDoor: ServerDoor {
     let path = "/hub/v1"
     let isOpen = false
     let hub: CloudHub
-    private let certificates = CertificateUsers()
+    private let certificates = CertificateUsers.shared
 
     init(hub: CloudHub) { self.hub = hub }
 
