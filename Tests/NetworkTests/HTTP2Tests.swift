@@ -496,12 +496,10 @@ private final class EndlessStream: HTTPBodyStream {
             let honest = try await FrameClient(port: server.port)
             let client = try await FrameClient(port: server.port)
             client.send(bytes)
-            if endsConnection {
-                try await client.wait { $0.isClosed }
-                #expect(client.isClosed, "\(name)")
-            } else {
-                try await client.wait { $0.reset(1) != nil }
-                #expect(client.reset(1) != nil, "\(name)")
+            let isOver: @Sendable (FrameClient) -> Bool = { endsConnection ? $0.isClosed : $0.reset(1) != nil }
+            try await client.wait(until: isOver)
+            #expect(isOver(client), "\(name)")
+            if !endsConnection {
                 client.get("/echo", on: 3)
                 try await client.wait { $0.hasEnded(3) }
                 #expect(client.hasEnded(3) && !client.isClosed, "\(name)")
