@@ -102,6 +102,16 @@ import Testing
         #expect(cluster.server.all(.pod).compactMap { $0["metadata"]?["name"]?.string } == ["tolerant"])
     }
 
+    @Test func `a Pod that comes to a node with such a taint, or to a node that is not there, is put out too`() async throws {
+        var cluster = try await withNode()
+        try await cluster.patch(.node, "edge", ["spec": ["taints": [["key": "maintenance", "effect": "NoExecute"]]]])
+        #expect(await cluster.rest())
+        try await cluster.makePod("late", ["nodeName": "edge"])
+        try await cluster.makePod("lost", ["nodeName": "nowhere"])
+        #expect(await cluster.rest())
+        #expect(cluster.server.all(.pod).isEmpty)
+    }
+
     @Test func `the Pods of a node that is deleted are deleted`() async throws {
         var cluster = try await withNode()
         cluster.alive = []

@@ -16,6 +16,17 @@ import Testing
         #expect(pod["spec"]?["containers"]?.array?[1] == "no container")
     }
 
+    @Test func `defaults are found behind references, and in schemas that refer to themselves`() {
+        let pod: JSON = ["spec": ["containers": [["name": "c", "ports": [["containerPort": 80]]]]]]
+        for _ in 0..<2 {
+            let whole = kind("Pod").schema.defaulted(pod, catalog: catalog)
+            #expect(whole["spec"]?["containers"]?.array?[0]["ports"]?.array?[0] == ["containerPort": 80, "protocol": "TCP"])
+        }
+        let properties: JSON = ["properties": ["a": ["properties": ["b": ["type": "string"]]]]]
+        let definition: JSON = ["spec": ["versions": [["schema": ["openAPIV3Schema": properties]]]]]
+        #expect(BuiltInKinds.customResourceDefinition.schema.defaulted(definition, catalog: catalog) == definition)
+    }
+
     @Test func `members are filled in where they are missing and stand behind the others`() {
         var object: JSON = ["b": 1, "a": .null]
         object.fill([("a", 2), ("c", 3), ("b", 4), ("d", 5)])

@@ -18,7 +18,8 @@ extension ObjectService {
         if !(object["metadata"]?["resourceVersion"]?.string ?? "").isEmpty {
             throw .badRequest("resourceVersion should not be set on objects to be created")
         }
-        object[path: ["metadata", "managedFields"]] = nil
+        // Looked at first: what is set is copied, even to what it was.
+        if object["metadata"]?["managedFields"] != nil { object[path: ["metadata", "managedFields"]] = nil }
         try checkNamespace(definition, namespace)
         let isGenerated =
             (object["metadata"]?["name"]?.string ?? "").isEmpty && !(object["metadata"]?["generateName"]?.string ?? "").isEmpty
@@ -76,7 +77,7 @@ extension ObjectService {
             throw .badRequest("the namespace of the provided object does not match the namespace sent on the request")
         }
         guard !namespace.isEmpty else { throw .badRequest("an object of this kind needs a namespace in the path") }
-        object[path: ["metadata", "namespace"]] = .string(namespace)
+        if own.isEmpty { object[path: ["metadata", "namespace"]] = .string(namespace) }
     }
 
     func author(_ options: WriteOptions, _ definition: KindDefinition, _ subresource: String, isApply: Bool = false) -> ManagedFields.Author

@@ -7,7 +7,7 @@ struct NodeLifecycleReconciler: PlannedReconciler {
     var rules = NodeLifecyclePlan()
     let name = NodeLifecyclePlan.component
     let kinds = ReconcilerKinds.these([.node, .lease, .pod])
-    let indexes: [any ViewIndex] = [NodeRoom()]
+    let indexes: [any ViewIndex] = [NodeRoom(), EvictingNodes()]
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
         switch change.kind {
@@ -23,7 +23,10 @@ struct NodeLifecycleReconciler: PlannedReconciler {
             guard let node = change.new.flatMap(PodFacts.nodeName),
                 change.old.flatMap(PodFacts.nodeName) != node || change.old == change.new
             else { return [] }
-            return [ReconcileItem(.node, ObjectKey(name: node))]
+            // Most Pods come to nodes that keep what they are given.
+            let key = ObjectKey(name: node)
+            if let evicting = view.index(EvictingNodes.self), view.contains(.node, key), !evicting.names.contains(node) { return [] }
+            return [ReconcileItem(.node, key)]
         }
     }
 
@@ -35,5 +38,20 @@ struct NodeLifecycleReconciler: PlannedReconciler {
         guard let node = view[.node, item.key] else { return NodeLifecyclePlan.orphanPlan(item.key.name, pods: pods()) }
         let lease = view[.lease, ObjectKey(namespace: NodeLifecyclePlan.leases, name: item.key.name)]
         return rules.plan(node, lease: lease, pods: pods, now: now)
+    }
+}
+
+/// The nodes with a taint that Pods may have to leave for: a Pod that comes to any other node that is there changes nothing for it. A node that
+/// gets such a taint, or goes, is looked at for its own sake.
+struct EvictingNodes: ViewIndex {
+    private(set) var names: Set<String> = []
+
+    mutating func replace(_ kind: ResourceKind, _ key: ObjectKey, _ old: JSON?, by new: JSON?) {
+        guard kind == .node else { return }
+        if new?["spec"]?["taints"]?.array?.contains(where: { $0["effect"] == "NoExecute" }) ?? false {
+            names.insert(key.name)
+        } else {
+            names.remove(key.name)
+        }
     }
 }

@@ -66,6 +66,7 @@ extension Schema {
 
     private func lacksDefaults(_ value: JSON, _ catalog: SchemaCatalog) -> Bool {
         let tree = catalog.resolved(self)
+        guard tree.holdsDefaults(catalog) else { return false }
         switch value {
         case .object(let object):
             return object.members.contains { member in

@@ -61,6 +61,8 @@ package final class Schema: Sendable {
     private let index: NameIndex
     /// The tree that `reference` names, in the catalog that was asked last.
     private let found = FoundTree()
+    /// Whether there is a default below, in the catalog that was asked last.
+    let defaultsBelow = FoundDefaults()
     /// Names of the fields that have a default, in the order of `properties`.
     let defaults: [String]
     /// What members beyond `properties` hold; nil if there are none.

@@ -11,7 +11,7 @@ package struct SchemaCatalog: Sendable {
         didSet { id = Self.newID() }
     }
     /// Of what the catalog holds now: another one with each change.
-    private var id = newID()
+    private(set) var id = newID()
     private static let lastID = Atomic<UInt64>(0)
 
     private static func newID() -> UInt64 { lastID.add(1, ordering: .relaxed).newValue }

@@ -2,8 +2,8 @@ import CSQLite
 
 /// One connection to a SQLite database: WAL, every commit synced to disk before it is acknowledged, foreign keys checked.
 ///
-/// Not shared between threads: keep it in an actor, or behind a lock. A file has one writing connection and any number of reading
-/// ones; a reader sees the last commit and never waits for the writer. Statements are prepared once and kept (64 of them).
+/// Not shared between threads: keep it in an actor, or behind a lock. A file has one connection that commits and any number of
+/// reading ones; a reader sees the last commit and never waits for the writer. Statements are prepared once and kept (64 of them).
 /// Closed, with its statements, when the last reference goes.
 package final class SQLiteDatabase {
     /// The name in messages.
