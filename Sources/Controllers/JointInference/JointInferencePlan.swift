@@ -108,7 +108,7 @@ struct JointInferencePlan: Sendable {
     /// Sedna's counters as texts; times stay out.
     private func metrics(_ info: JSONObject) -> JSON {
         .array(
-            info.filter { !["startTime", "updateTime"].contains($0.0) }.sorted { $0.0 < $1.0 }.prefix(32)
+            info.filter { !["startTime", "updateTime"].contains($0.0) }.sorted { $0.0 < $1.0 }.prefix(64)
                 .map { ["key": .string($0.0), "value": .string($0.1.string ?? $0.1.text)] })
     }
 

@@ -97,6 +97,11 @@ package struct UploadBudget: Sendable, Equatable {
     /// What a row took beyond what was said before, as with a long answer; negative where it took less.
     package mutating func settle(extraBytes: Int) { if case .bytesPerHour = limit { account -= Double(extraBytes) } }
 
+    /// Rows that were taken and then not handed on are not paid.
+    ///
+    /// - Parameter bytes: of each, as they were said to `takes`.
+    package mutating func giveBack(rows: Int, bytes: Int) { if limit != nil { account += Double(rows) * price(bytes) } }
+
     private func price(_ bytes: Int) -> Double {
         switch limit {
         case .share, nil: 1

@@ -51,6 +51,22 @@ import Testing
         #expect(edge["spec"]?["restartPolicy"] == "Always")
     }
 
+    @Test func `none of the counters is left out of a worker that adapts, tries versions and reads streams as well`() async throws {
+        var cluster = try await cluster()
+        try await cluster.makeModel("little")
+        try await cluster.makeModel("big")
+        cluster.workers["edge"] = { _ in
+            var report = WorkerReport(.running, kind: "inference")
+            for number in 0..<45 { report.ownerInfo["counter\(number)"] = .integer(1) }
+            report.ownerInfo["uploadNumber"] = 20
+            return WorkerState(.running, report)
+        }
+        try await make(cluster)
+        #expect(await cluster.rest())
+        let metrics = try #require(cluster.find(Self.kind, "helmet")?["status"]?["metrics"]?.array)
+        #expect(metrics.count == 46 && metrics.last == ["key": "uploadNumber", "value": "20"])
+    }
+
     @Test func `the edge's counters come to the status, and a failure is not for ever`() async throws {
         var cluster = try await cluster()
         try await cluster.makeModel("little")

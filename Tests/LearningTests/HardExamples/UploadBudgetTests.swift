@@ -21,6 +21,20 @@ import Testing
         #expect(wrong < 300, "\(wrong) rows on the wrong side")
     }
 
+    @Test func `rows that nobody could be asked about are not paid`() throws {
+        for limit in [UploadBudget.Limit.share(0.1), .bytesPerHour(3600), .costPerHour(36, cost: 0.1)] {
+            var budget = UploadBudget(limit, filter: try Self.filter())
+            var kept = budget
+            let all = (0..<500).count { kept.takes(hardness: 0.5, bytes: 10, now: Double($0)) }
+            let given = (0..<500).count { row in
+                guard budget.takes(hardness: 0.5, bytes: 10, now: Double(row)) else { return false }
+                budget.giveBack(rows: 1, bytes: 10)
+                return true
+            }
+            #expect(all < 100 && given > 400, "\(limit): \(given) given back, \(all) where all are paid")
+        }
+    }
+
     @Test func `when all rows become harder the limit follows`() throws {
         var budget = UploadBudget(.share(0.2), filter: try Self.filter())
         var generator = SeededGenerator(seed: 4)

@@ -104,7 +104,7 @@ final class JointDesk: Sendable {
             isFromCloud: [Bool](repeating: false, count: count), outputs: batch.form.outputs)
         let now = seconds()
         let isOpen = batch.form.isAskable && link?.isOpen(batch.form.kind, now: now) ?? false
-        let (hard, chosen, imitated) = state.withLock { $0.choose(batch, filter, explored, isOpen: isOpen, now: now) }
+        let (hard, chosen, imitated, rowBytes) = state.withLock { $0.choose(batch, filter, explored, isOpen: isOpen, now: now) }
         for row in hard { decided.isHard[row] = true }
         // A model's own outputs stay as they are: what the large one would say of each of them is not learned.
         if !imitated.isEmpty, batch.form.outputs.isEmpty {
@@ -115,10 +115,10 @@ final class JointDesk: Sendable {
             // No question begins behind the deadline, or a failure; rows that nobody is asked about any more are not paid.
             let time = seconds()
             guard time < end, link?.begins(batch.form.kind, now: time) == true else {
-                state.withLock { $0.giveBack(part.count) }
+                state.withLock { $0.budget.giveBack(rows: part.count, bytes: rowBytes) }
                 continue
             }
-            await ask(Array(part), batch, &decided)
+            await ask(Array(part), batch, rowBytes, &decided)
         }
         return decided
     }
@@ -127,14 +127,16 @@ final class JointDesk: Sendable {
     func answeredAlone(_ count: Int) { state.withLock { $0.counts.answered += count } }
 
     /// One question, and what its answer changes.
-    private func ask(_ rows: [Int], _ batch: Batch, _ decided: inout Decided) async {
+    ///
+    /// - Parameter rowBytes: what each row has been paid for.
+    private func ask(_ rows: [Int], _ batch: Batch, _ rowBytes: Int, _ decided: inout Decided) async {
         guard let link else { return }
         let begin = seconds()
         let question = batch.form.question(about: rows, without: label)
         let body = await link.ask(question, batch.form.kind, now: seconds)
         let answer = body.flatMap { batch.form.read($0, rows.count, batch.classNames) }
         let took = seconds() - begin
-        state.withLock { $0.take(answer?.probabilities, batch, rows, label, (question.count, body?.count ?? 0), took) }
+        state.withLock { $0.take(answer?.probabilities, batch, rows, label, rowBytes, (question.count, body?.count ?? 0), took) }
         guard let answer else { return }
         var values = decided.probabilities.values
         let classes = batch.classNames.count
@@ -187,13 +189,12 @@ extension JointDesk.State {
         return true
     }
 
-    /// Rows were chosen, and nobody was asked about them.
-    fileprivate mutating func giveBack(_ count: Int) { budget.settle(extraBytes: -Int(meanRowBytes) * count) }
-
-    /// - Returns: rows that are hard, those of them that are asked about, and what the large model is expected to say of all, where that is learned.
+    /// - Returns: rows that are hard, those of them that are asked about, what the large model is expected to say of all, where that is learned, and
+    ///   the bytes that each row asked about has been paid for.
     fileprivate mutating func choose(
         _ batch: JointDesk.Batch, _ filter: HardExampleFilter, _ explored: Double, isOpen: Bool, now: Double
-    ) -> (hard: [Int], chosen: [Int], imitated: [Float]) {
+    ) -> (hard: [Int], chosen: [Int], imitated: [Float], rowBytes: Int) {
+        let rowBytes = Int(meanRowBytes)
         var hard: [Int] = [], chosen: [Int] = [], imitated: [Float] = []
         for row in 0..<batch.probabilities.rowCount {
             let seen = batch.row(row)
@@ -205,24 +206,25 @@ extension JointDesk.State {
             counts.answered += 1
             // Nothing is taken from the account while nobody can be asked.
             var trial = budget
-            let takes = trial.takes(hardness: isExplored ? 1 : hardness, bytes: Int(meanRowBytes), now: now)
+            let takes = trial.takes(hardness: isExplored ? 1 : hardness, bytes: rowBytes, now: now)
             if hardness >= trial.threshold { hard.append(row) }
             if takes, isOpen { chosen.append(row) }
             if !takes || isOpen { budget = trial }
         }
         counts.hard += hard.count
-        return (hard, chosen, imitated)
+        return (hard, chosen, imitated, rowBytes)
     }
 
     /// Takes the answer in; nil for none.
     fileprivate mutating func take(
-        _ found: [Float]?, _ batch: JointDesk.Batch, _ chosen: [Int], _ label: String, _ bytes: (up: Int, down: Int), _ took: Double
+        _ found: [Float]?, _ batch: JointDesk.Batch, _ chosen: [Int], _ label: String, _ rowBytes: Int,
+        _ bytes: (up: Int, down: Int), _ took: Double
     ) {
         counts.questions += 1
         counts.seconds += took
         counts.bytesUp += bytes.up
         counts.bytesDown += bytes.down
-        budget.settle(extraBytes: bytes.up + bytes.down - Int(meanRowBytes) * chosen.count)
+        budget.settle(extraBytes: bytes.up + bytes.down - rowBytes * chosen.count)
         meanRowBytes += (Double(bytes.up + bytes.down) / Double(chosen.count) - meanRowBytes) * 0.1
         guard let found else {
             counts.failures += 1
