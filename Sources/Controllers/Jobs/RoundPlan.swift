@@ -249,7 +249,7 @@ struct RoundPlan: Sendable {
         }
         var ruling = style.gate.rule(trained: model.metrics, standing: standing)
         if ruling.deploys, let objection = style.objection(work) { ruling = GateRuling(deploys: false, reason: objection) }
-        // Two versions were judged on other rows: their difference is no gain.
+        // Two versions were judged on other rows: their difference is no gain. Of the round's own rows the trainer knows both.
         decided(ruling, work, model.metrics, standing: nil, reason: "OutOfSample")
     }
 
@@ -262,15 +262,17 @@ struct RoundPlan: Sendable {
         work.enter(.deploy)
         status.work = work
         status["accuracy"] = new["accuracy"] ?? new["precision_score"]
-        status["gain"] = gain(new, standing)
+        status["gain"] = gain(new, standing, round: work.round)
         status.setDone(.eval, true, reason, ruling.reason)
         status.set(.deploy, ruling.deploys ? .ready : .waiting, ruling.deploys ? "GatePassed" : "GateKept", ruling.reason)
     }
 
     /// Relative to what served before, on the same rows; what the worker says if it knows better.
-    private func gain(_ new: JSONObject, _ standing: JSONObject?) -> JSON? {
+    private func gain(_ new: JSONObject, _ standing: JSONObject?, round: Int64) -> JSON? {
         if let told = new["gain"] { return told }
-        guard let after = new["accuracy"]?.number, let before = standing?["accuracy"]?.number, before > 0 else { return nil }
+        let own = standing == nil ? new["rounds"]?["\(round)"]?.object : nil
+        guard let after = (own ?? new)["accuracy"]?.number, let before = (own?["standing"] ?? standing?["accuracy"])?.number, before > 0
+        else { return nil }
         return .number(((after / before - 1) * 10_000).rounded() / 10_000)
     }
 
