@@ -65,10 +65,11 @@ import ThermalComfort
         #expect(cut.node == "edge-2" && cut.answered > 0 && cut.reportedLater >= cut.answered)
         let adaptation = try #require(cut.adaptation)
         #expect(adaptation.labels > 0 && adaptation.judged > 0)
-        // Not to the last bit: another program adds up.
         let (left, right) = (try predictions(platform), try predictions(alone))
         #expect(left.map { $0[0] } == right.map { $0[0] } && left.count == edge.predictionsServed)
-        #expect(zip(left, right).allSatisfy { pair in zip(pair.0[3...], pair.1[3...]).allSatisfy { abs(Float($0)! - Float($1)!) < 2e-3 } })
+        // To the last bit, though each edge has its part of the model alone.
+        let apart = zip(left, right).filter { $0 != $1 }
+        #expect(apart.isEmpty, "\(apart.count) of \(left.count), as \(apart.prefix(3))")
         // Nothing is left behind.
         #expect(try FileManager.default.contentsOfDirectory(atPath: temporary) == [])
     }

@@ -1,3 +1,4 @@
+import Resources
 import Testing
 
 #if canImport(Glibc)
@@ -195,6 +196,18 @@ struct JobTriggerTests {
         try await Self.until("a second round in Python") { await field("round") == "2" }
         let accuracy = await field("accuracy")
         #expect(Double(accuracy) ?? 0 > 0.9, "\(accuracy)")
+        // The knowledge base has what a worker left that knows nothing of it: each model, and the one it went on from.
+        try await Self.until("the knowledge base to know both rounds") { await field("unrecorded").isEmpty }
+        let models = await cloud.kubectl("get model \(job.name) -o jsonpath={.status.versions[*].digest}").output.split(separator: " ")
+        let known = await cloud.kubectl("get knowledgemodels -o json")
+        let objects = try JSONParser.parse(Array(known.output.utf8))["items"]?.array ?? []
+        #expect(models.count == 2 && objects.count == 2, "\(known.output) \(known.error)")
+        for (place, model) in models.enumerated() {
+            let object = objects.first { $0["digest"]?.string == String(model) }
+            let parents = (object?["parents"]?.array ?? []).compactMap(\.string)
+            #expect(parents == (place == 0 ? [] : [String(models[0].dropFirst("sha256:".count))]))
+            #expect(object?["serving"]?.bool == (place == 1) && object?["metrics"]?["accuracy"]?.number != nil)
+        }
         for (round, version) in zip(1..., versions) {
             let file = try Data(contentsOf: URL(filePath: "\(data)/\(job.output)/train/\(round)/model.onnx"))
             #expect(file.firstRange(of: Data(version.utf8)) != nil, "round \(round) is not of \(version)")

@@ -56,6 +56,19 @@ struct IncrementalJob: RoundJob {
         return try inputs.model(spec["initialModel"]?["name"]?.string ?? "").source
     }
 
+    /// Of the version that served when the round's was made, in the first round of the initial model.
+    func base(_ work: JobWork, _ world: JobWorld) -> String? {
+        guard let deployed = world.models[deployedModel] else { return nil }
+        let versions = ModelVersions(deployed)
+        let before = versions.version(of: job, round: work.round).map { $0["parent"]?.integer ?? 0 } ?? versions.serving
+        if before > 0 { return versions.version(before)?["digest"]?.string }
+        guard
+            case .digest(let digest, _, _)? = world.models[spec["initialModel"]?["name"]?.string ?? ""].flatMap({ ModelVersions($0).source }
+            )
+        else { return nil }
+        return digest
+    }
+
     func evaluator(_ work: JobWork, _ world: JobWorld) throws(JobObstacle) -> WorkerOrder {
         try home("evalSpec", world)
         let inputs = RoundInputs(job: job, world: world)

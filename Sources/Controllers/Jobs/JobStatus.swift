@@ -104,13 +104,22 @@ struct JobStatus: Sendable {
 
     // MARK: Rounds
 
-    /// Has the knowledge base take in what the round's worker recorded; nothing of one that recorded nothing.
-    mutating func addUnrecorded(_ work: JobWork, pod: String) {
-        guard let ruling = work.decision, let record = work.trained.first(where: { $0.format == "knowledge" }), !record.digest.isEmpty
-        else { return }
+    /// Has the knowledge base take in what the round's worker recorded; of one that recorded nothing its model, with the figures it was judged by.
+    ///
+    /// - Parameter base: `sha256:…` of the model that the round went on from.
+    mutating func addUnrecorded(_ work: JobWork, pod: String, base: String?) {
+        guard let ruling = work.decision, let model = work.model else { return }
+        let record = work.trained.first { $0.format == "knowledge" && !$0.digest.isEmpty }
+        guard record != nil || !model.digest.isEmpty else { return }
         var entry = KnowledgeEntry(
-            job: ObjectKey(job), round: work.round, pod: pod, record: record.digest, model: work.model?.digest ?? "",
+            job: ObjectKey(job), round: work.round, pod: pod, record: record?.digest ?? "", model: model.digest,
             isDeployed: ruling.deploys, reason: ruling.reason, figures: ruling.deploys ? LifelongHistory(self["matrix"]).figures : [:])
+        if record == nil {
+            entry.made = MadeModel(format: model.format, size: model.size ?? 0, base: base == model.digest ? nil : base)
+            let figures = (work.evaluated.first?.metrics ?? [:]).compactMap { name, value in value.number.map { (name, $0) } }
+                .sorted { $0.0 < $1.0 }.prefix(Self.figuresKept)
+            entry.figures.merge(figures) { $1 }
+        }
         let tail = "-manifest.json"
         for file in work.collected where file.name.hasSuffix(tail) && !file.digest.isEmpty {
             entry.departures[String(file.name.dropLast(tail.count))] = file.digest

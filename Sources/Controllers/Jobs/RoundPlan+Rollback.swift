@@ -77,7 +77,6 @@ extension RoundPlan {
         forget(rollback, message)
         status.setDone(.deploy, false, "RolledBack", message)
         status.set(.deploy, .failed, "RolledBack", message, isWarning: true)
-        guard job["kind"]?.string == ResourceKind.lifelongLearningJob.kind else { return }
         let train = pods.name(WorkerPods.Role(word: "train", type: "train", round: rollback.round))
         status.addUnrecorded(
             KnowledgeEntry(

@@ -27,6 +27,8 @@ protocol RoundJob: Sendable {
     func evaluator(_ work: JobWork, _ world: JobWorld) throws(JobObstacle) -> WorkerOrder
     /// Workers that serve, whatever round is under way.
     func services(_ world: JobWorld) throws(JobObstacle) -> [WorkerOrder]
+    /// `sha256:…` of the model that training went on from; nil if there was none, or it is no file of the registry.
+    func base(_ work: JobWork, _ world: JobWorld) -> String?
     /// A reason of the job's own not to deploy; nil if it has none.
     func objection(_ work: JobWork) -> String?
     /// Parts of the deployed model that nodes need, each a Model of its own; none where they get the whole.
@@ -34,6 +36,7 @@ protocol RoundJob: Sendable {
 }
 
 extension RoundJob {
+    func base(_ work: JobWork, _ world: JobWorld) -> String? { nil }
     func cuts(_ world: JobWorld) -> [ModelCut] { [] }
 }
 
@@ -96,7 +99,7 @@ struct RoundPlan: Sendable {
             return status.set(stage, .failed, "TriggerInvalid", "spec.trainSpec.trigger cannot be read; correct it", isWarning: true)
         }
         // Nothing that was learned is dropped for want of somebody to remember it.
-        if (status["unrecorded"]?.array?.count ?? 0) >= JobStatus.roundsKept {
+        if (status["unrecorded"]?.array ?? []).count(where: { $0["made"] == nil }) >= JobStatus.roundsKept {
             return wait("KnowledgeBehind", "the knowledge base has yet to take in \(JobStatus.roundsKept) rounds; see the cloud's log")
         }
         let data = JobData(names: style.datasets, world: world)
@@ -246,7 +249,7 @@ struct RoundPlan: Sendable {
         }
         var ruling = style.gate.rule(trained: model.metrics, standing: standing)
         if ruling.deploys, let objection = style.objection(work) { ruling = GateRuling(deploys: false, reason: objection) }
-        // Two versions were judged on other rows: their difference is no gain.
+        // Two versions were judged on other rows: their difference is no gain. Of the round's own rows the trainer knows both.
         decided(ruling, work, model.metrics, standing: nil, reason: "OutOfSample")
     }
 
@@ -259,15 +262,17 @@ struct RoundPlan: Sendable {
         work.enter(.deploy)
         status.work = work
         status["accuracy"] = new["accuracy"] ?? new["precision_score"]
-        status["gain"] = gain(new, standing)
+        status["gain"] = gain(new, standing, round: work.round)
         status.setDone(.eval, true, reason, ruling.reason)
         status.set(.deploy, ruling.deploys ? .ready : .waiting, ruling.deploys ? "GatePassed" : "GateKept", ruling.reason)
     }
 
     /// Relative to what served before, on the same rows; what the worker says if it knows better.
-    private func gain(_ new: JSONObject, _ standing: JSONObject?) -> JSON? {
+    private func gain(_ new: JSONObject, _ standing: JSONObject?, round: Int64) -> JSON? {
         if let told = new["gain"] { return told }
-        guard let after = new["accuracy"]?.number, let before = standing?["accuracy"]?.number, before > 0 else { return nil }
+        let own = standing == nil ? new["rounds"]?["\(round)"]?.object : nil
+        guard let after = (own ?? new)["accuracy"]?.number, let before = (own?["standing"] ?? standing?["accuracy"])?.number, before > 0
+        else { return nil }
         return .number(((after / before - 1) * 10_000).rounded() / 10_000)
     }
 
@@ -316,10 +321,9 @@ struct RoundPlan: Sendable {
     }
 
     private mutating func addUnrecorded(_ work: JobWork) {
-        guard job["kind"]?.string == ResourceKind.lifelongLearningJob.kind else { return }
         // A job of an earlier one's name begins at round 1 again: its uid tells the two apart.
         let name = pods.name(WorkerPods.Role(word: "train", type: "train", round: work.round))
-        status.addUnrecorded(work, pod: "\(name).\(job.uid.prefix(8))")
+        status.addUnrecorded(work, pod: "\(name).\(job.uid.prefix(8))", base: style.base(work, world))
     }
 
     private var servingVersion: Int64? { world.models[style.deployedModel].map { ModelVersions($0).serving } }

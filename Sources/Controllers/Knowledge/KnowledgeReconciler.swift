@@ -7,20 +7,22 @@ struct KnowledgeReconciler: Reconciler {
     let recorder: any KnowledgeRecorder
     let name = "knowledge-controller"
     private static let shown: [ResourceKind] = [.knowledgeTask, .knowledgeModel, .knowledgeRelation, .knowledgeRound]
-    let kinds = ReconcilerKinds.these([.lifelongLearningJob] + shown)
+    private static let jobs: [ResourceKind] = [.lifelongLearningJob, .incrementalLearningJob]
+    let kinds = ReconcilerKinds.these(jobs + shown)
 
     func items(for change: ObjectChange, in view: ObjectView) -> [ReconcileItem] {
-        if change.kind == .lifelongLearningJob { return [ReconcileItem(change.kind, change.key)] }
+        if Self.jobs.contains(change.kind) { return [ReconcileItem(change.kind, change.key)] }
         // An object whose job has gone meanwhile goes too.
-        guard let job = change.new?["job"]?.string else { return [] }
-        return [ReconcileItem(.lifelongLearningJob, ObjectKey(namespace: change.key.namespace, name: job))]
+        guard let object = change.new, let job = object["job"]?.string, let kind = Self.jobs.first(where: { Self.isOf($0, object) })
+        else { return [] }
+        return [ReconcileItem(kind, ObjectKey(namespace: change.key.namespace, name: job))]
     }
 
     func reconcile(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ReconcileWork {
-        let job = view[.lifelongLearningJob, item.key]
+        let job = view[item.kind, item.key]
         var known: [ResourceKind: [String: JSON]] = [:]
         for kind in Self.shown {
-            let objects = view.all(kind, in: item.key.namespace).filter { $0["job"]?.string == item.key.name }
+            let objects = view.all(kind, in: item.key.namespace).filter { $0["job"]?.string == item.key.name && Self.isOf(item.kind, $0) }
             known[kind] = Dictionary(objects.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
         }
         guard let job else { return forget(known) }
@@ -30,10 +32,13 @@ struct KnowledgeReconciler: Reconciler {
         guard !entries.isEmpty else { return forget(strangers) }
         return { [known] () async throws(APIStatus) in
             _ = try await forget(strangers)()
-            try await record(entries, of: job, known, now)
+            try await record(entries, of: job, item.kind, known, now)
             return .done
         }
     }
+
+    /// Whether what a job of the kind has learned is shown by an object: one of each kind may have the same name.
+    private static func isOf(_ kind: ResourceKind, _ object: JSON) -> Bool { object.controller?["kind"]?.string == kind.kind }
 
     /// Deletes objects.
     private func forget(_ objects: [ResourceKind: [String: JSON]]) -> ReconcileWork {
@@ -46,7 +51,7 @@ struct KnowledgeReconciler: Reconciler {
     }
 
     private func record(
-        _ entries: [KnowledgeEntry], of job: JSON, _ known: [ResourceKind: [String: JSON]], _ now: Timestamp
+        _ entries: [KnowledgeEntry], of job: JSON, _ kind: ResourceKind, _ known: [ResourceKind: [String: JSON]], _ now: Timestamp
     ) async throws(APIStatus) {
         var job = job
         var summary: KnowledgeSummary?
@@ -66,10 +71,11 @@ struct KnowledgeReconciler: Reconciler {
         if let summary {
             let objects = KnowledgeObjects(job: job)
             try await show(objects.wanted(summary), instead: known, now)
-            job[path: ["status", "knowledgeBase"]] = objects.status(summary)
+            // A field of Sedna's.
+            if kind == .lifelongLearningJob { job[path: ["status", "knowledgeBase"]] = objects.status(summary) }
         }
         job[path: ["status", "unrecorded"]] = nil
-        try await ObjectPlan([.updateStatus(.lifelongLearningJob, job)] + notes.map { .note($0) }).perform(client, at: now)
+        try await ObjectPlan([.updateStatus(kind, job)] + notes.map { .note($0) }).perform(client, at: now)
     }
 
     private func show(

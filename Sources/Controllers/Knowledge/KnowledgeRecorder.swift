@@ -8,10 +8,13 @@ package struct KnowledgeEntry: Sendable, Hashable {
     package var round: Int64
     /// Name of the worker's Pod.
     package var pod: String
-    /// `sha256:…` of the record, a JSON file as `skerry kb record` takes it; empty where a version of an earlier time serves again.
+    /// `sha256:…` of the record, a JSON file as `skerry kb record` takes it; empty where a version of an earlier time serves again, and where the
+    /// worker left none.
     package var record: String
     /// `sha256:…` of the round's model.
     package var model: String
+    /// The round's model, where its worker left no record: what is to be remembered of it.
+    package var made: MadeModel?
     /// The gate let it serve.
     package var isDeployed: Bool
     /// Why it did, or did not.
@@ -37,6 +40,7 @@ package struct KnowledgeEntry: Sendable, Hashable {
             job: job, round: round, pod: pod, record: record, model: json["model"]?.string ?? "",
             isDeployed: json["deployed"]?.bool ?? false, reason: json["reason"]?.string ?? "",
             figures: Dictionary(figures, uniquingKeysWith: { $1 }))
+        made = MadeModel(json["made"])
         for (dataset, digest) in json["departures"]?.object ?? [:] { departures[dataset] = digest.string }
     }
 
@@ -48,8 +52,32 @@ package struct KnowledgeEntry: Sendable, Hashable {
         ]
         let named = figures.sorted { $0.key < $1.key }.map { ($0.key, JSON.number($0.value)) }
         if !named.isEmpty { json["figures"] = .object(JSONObject(named)) }
+        json["made"] = made?.json
         let left = departures.sorted { $0.key < $1.key }.map { ($0.key, JSON.string($0.value)) }
         if !left.isEmpty { json["departures"] = .object(JSONObject(left)) }
+        return json
+    }
+}
+
+/// A model that a worker made without saying more of it, as the registry knows it.
+package struct MadeModel: Sendable, Hashable {
+    /// As `onnx`.
+    package var format: String
+    /// Bytes.
+    package var size: Int64
+    /// `sha256:…` of the model that it went on from; nil where it began anew, or that one is no file of the registry.
+    package var base: String?
+
+    package init(format: String, size: Int64, base: String? = nil) { (self.format, self.size, self.base) = (format, size, base) }
+
+    init?(_ json: JSON?) {
+        guard let format = json?["format"]?.string, let size = json?["size"]?.integer else { return nil }
+        self.init(format: format, size: size, base: json?["base"]?.string)
+    }
+
+    var json: JSON {
+        var json: JSON = ["format": .string(format), "size": .integer(size)]
+        json["base"] = base.map { .string($0) }
         return json
     }
 }

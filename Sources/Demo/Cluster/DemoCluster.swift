@@ -197,13 +197,16 @@ package final class DemoCluster: Sendable {
         return """
 
             The cluster stays: a cloud and \(edges.count) edges, in \(folder). Look at it:
-              export KUBECONFIG=\(kubeconfig)
+              export KUBECONFIG='\(kubeconfig)'
               kubectl get nodes,datasets,ll,models,pods -o wide
               kubectl describe ll \(ComfortJob.name)
-              kubectl get knowledgetasks,knowledgemodels,knowledgerelations
+              kubectl get knowledgerounds,knowledgetasks,knowledgemodels,knowledgerelations
               kubectl logs -l lifelonglearningjob.sedna.io/name=\(ComfortJob.name) --prefix
-            Cut \(edges.last?.name ?? "an edge") off from the cloud, and mend its way again:
-              kill -USR1 \(edges.last?.relay.id ?? 0); kill -USR2 \(edges.last?.relay.id ?? 0)
+            Cut \(edges.last?.name ?? "an edge") off from the cloud: its workers go on answering, and kubectl get nodes says NotReady after 40 s.
+              kill -USR1 \(edges.last?.relay.id ?? 0)
+            Mend its way again; what it did meanwhile is told:
+              kill -USR2 \(edges.last?.relay.id ?? 0)
+            Ask an edge for predictions, and label votes: docs/guides/thermal-comfort.md.
             End everything:
               kubectl delete ll \(ComfortJob.name) --wait && sleep 3 && kill \(ids)
             """

@@ -290,7 +290,7 @@ extension ComfortRun {
             let file = try DeployedComfort.file(model, seed: seed, isSynthetic: isSynthetic)
             return .init(digest: file.digest, sizeBytes: file.bytes.count)
         }
-        var method = ServedMethod(remembering)
+        var method = ServedMethod(remembering, tools.workers, folder: tools.temporaryFolder)
         let start = ContinuousClock.now
         let evaluation = try experiment.evaluate(
             &method, seconds: { Self.seconds(ContinuousClock.now - start) }, onRound: { _ in portion.finish() })

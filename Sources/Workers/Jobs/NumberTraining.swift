@@ -59,7 +59,11 @@ struct NumberTraining {
                 digest: ArtifactDigest(of: file).hex, name: "\(record.job.name), round \(round.number)", sizeBytes: file.count,
                 datasets: record.datasets.map(\.name), metrics: ["trained_in_round": Double(round.number)])
         ]
-        record.decisions = [.init(action: "update", reason: "a new model learned from \(round.labelledIDs.count) labelled rows")]
+        // Of no task: it serves all rows, unless the gate of the job holds it.
+        record.decisions = [
+            .init(action: "update", reason: "a new model learned from \(round.labelledIDs.count) labelled rows"),
+            .init(action: "deploy", model: record.models[0].digest, reason: "all rows are learned anew, none by an older model"),
+        ]
         let dataset = record.datasets[0].name
         record.samples = round.newIDs.map { .init(dataset: dataset, key: .number(Int64($0)), state: .labelled) }
         try KnowledgeOrigin(settings)?.mark(&record, state: earlier)

@@ -66,13 +66,7 @@ actor CloudKnowledge: KnowledgeRecorder {
 
     /// The worker's record. Whose round it is, and what became of its model, is not the worker's to say.
     private func record(of entry: KnowledgeEntry) throws -> RoundRecord {
-        guard !entry.record.isEmpty else {
-            var record = RoundRecord(
-                job: try JobName(namespace: entry.job.namespace, name: entry.job.name), round: Int(entry.round), pod: entry.pod)
-            let subject = entry.model.isEmpty ? nil : entry.model
-            record.decisions = [.init(action: "rollback", subject: subject, reason: entry.reason.isEmpty ? "taken back" : entry.reason)]
-            return record
-        }
+        guard !entry.record.isEmpty else { return try recordOfNone(entry) }
         guard let digest = ArtifactDigest(reference: entry.record) else {
             throw APIStatus(code: 422, reason: "Invalid", message: "record \(entry.record): expected sha256: and 64 digits")
         }
@@ -95,6 +89,45 @@ actor CloudKnowledge: KnowledgeRecorder {
             RoundRecord.Decision(
                 action: entry.isDeployed ? "serve" : "hold", model: record.models.contains { $0.digest == model } ? model : nil,
                 reason: entry.reason.isEmpty ? "the gate of the job" : entry.reason))
+        for (dataset, manifest) in entry.departures.sorted(by: { $0.key < $1.key }) {
+            record.decisions += try departures(of: dataset, manifest)
+        }
+        return record
+    }
+
+    /// A record of what the cloud itself knows: a version of an earlier time serves again, or a worker made a model and said no more.
+    private func recordOfNone(_ entry: KnowledgeEntry) throws -> RoundRecord {
+        let job = try JobName(namespace: entry.job.namespace, name: entry.job.name)
+        var record = RoundRecord(job: job, round: Int(entry.round), pod: entry.pod)
+        guard let made = entry.made else {
+            let subject = entry.model.isEmpty ? nil : entry.model
+            record.decisions = [.init(action: "rollback", subject: subject, reason: entry.reason.isEmpty ? "taken back" : entry.reason)]
+            return record
+        }
+        guard let digest = ArtifactDigest(reference: entry.model)?.hex else {
+            throw APIStatus(code: 422, reason: "Invalid", message: "model \(entry.model): expected sha256: and 64 digits")
+        }
+        record.metrics = entry.figures
+        var model = RoundRecord.Model(
+            digest: digest, name: "\(job.name), round \(entry.round)", format: made.format, sizeBytes: Int(made.size),
+            metrics: entry.figures)
+        if let base = made.base.flatMap({ ArtifactDigest(reference: $0) }), base.hex != digest {
+            model.parents = [base.hex]
+            // The first one was made by nobody that the knowledge base knows. This round itself does not count: it may be told again.
+            let known = try rows(.models(job: job, round: nil, task: nil, isServing: false)).contains {
+                $0["model"]?.string == base.hex && $0["round"]?.integer != entry.round
+            }
+            if !known {
+                record.models.append(
+                    .init(digest: base.hex, name: "\(job.name), before", format: made.format, sizeBytes: Int(artifacts.size(base) ?? 0)))
+            }
+        }
+        record.models.append(model)
+        let reason = entry.reason.isEmpty ? "the gate of the job" : entry.reason
+        record.decisions = [
+            .init(action: "deploy", model: digest, reason: "a new model of a worker that recorded nothing"),
+            .init(action: entry.isDeployed ? "serve" : "hold", model: digest, reason: reason),
+        ]
         for (dataset, manifest) in entry.departures.sorted(by: { $0.key < $1.key }) {
             record.decisions += try departures(of: dataset, manifest)
         }

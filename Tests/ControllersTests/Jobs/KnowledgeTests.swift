@@ -123,6 +123,49 @@ private final class MemoryKnowledge: KnowledgeRecorder {
         #expect(cluster.find(JobCluster.model, "comfort")?["spec"]?["url"]?.string == JobCluster.digest("model 1"))
     }
 
+    @Test func `of a worker that records nothing the model is taken in, its figures and what it went on from`() async throws {
+        let knowledge = MemoryKnowledge()
+        var cluster = try await JobCluster(recorder: knowledge)
+        try await cluster.makeDataset()
+        try await cluster.makeModel("initial", url: JobCluster.digest("by hand"))
+        try await cluster.makeModel("deployed", url: "/models/deployed.onnx")
+        try await cluster.makeIncremental()
+        #expect(await cluster.rest())
+        try await cluster.count("rows", 1600)
+        #expect(await cluster.rest())
+        cluster.workers["eval"] = JobCluster.evaluated(accuracy: 0.5, standing: 0.7)
+        try await cluster.count("rows", 2200)
+        #expect(await cluster.rest())
+        #expect(knowledge.entries.map(\.round) == [1, 2, 3] && knowledge.entries.map(\.isDeployed) == [true, true, false])
+        #expect(knowledge.entries.map(\.model) == (1...3).map { JobCluster.digest("model \($0)") })
+        let bases = ["by hand", "model 1", "model 2"].map { JobCluster.digest($0) }
+        #expect(knowledge.entries.map(\.made) == bases.map { MadeModel(format: "onnx", size: 100, base: $0) })
+        #expect(knowledge.entries.map(\.record) == ["", "", ""] && knowledge.entries[2].figures["accuracy"] == 0.5)
+        let status = cluster.find(JobCluster.incremental, "helmet")?["status"]
+        #expect(status?["unrecorded"] == nil && status?["knowledgeBase"] == nil)
+        #expect(cluster.server.all(Self.kind("KnowledgeRound")).count == 3)
+        #expect(cluster.events("helmet").contains("KnowledgeRecorded"))
+    }
+
+    @Test func `a job of each kind may have the same name, and each shows its own`() async throws {
+        let knowledge = MemoryKnowledge()
+        var cluster = try await cluster(knowledge)
+        try await cluster.makeModel("initial")
+        try await cluster.makeModel("deployed", url: "/models/deployed.onnx")
+        try await cluster.makeIncremental("comfort")
+        #expect(await cluster.rest())
+        func owners() -> [String: Int] {
+            let kinds = cluster.server.all(Self.kind("KnowledgeRound")).compactMap {
+                $0["metadata"]?["ownerReferences"]?.array?.first?["kind"]?.string
+            }
+            return Dictionary(kinds.map { ($0, 1) }, uniquingKeysWith: +)
+        }
+        #expect(owners() == ["LifelongLearningJob": 1, "IncrementalLearningJob": 1])
+        try await cluster.server.delete(JobCluster.incremental, ObjectKey(namespace: "default", name: "comfort"), Deletion())
+        #expect(await cluster.rest())
+        #expect(owners() == ["LifelongLearningJob": 1])
+    }
+
     @Test func `what a job learned is shown no longer than there is the job`() async throws {
         let knowledge = MemoryKnowledge()
         var cluster = try await cluster(knowledge)

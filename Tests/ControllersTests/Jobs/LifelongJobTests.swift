@@ -137,6 +137,16 @@ import Testing
                 == "nothing is held out: judged by the trainer on rows its parts did not see; accuracy 0.6100, better for 4 of its tasks")
         let evaluated = status["conditions"]?.array?.first { $0["type"] == "Evaluated" }
         #expect(evaluated?["status"] == "True" && evaluated?["reason"] == "OutOfSample")
+        #expect(status["gain"] == nil)
+        // What a round was worth is known of its own rows alone: before it was learned, and after.
+        cluster.workers["train"] = Self.trainer([
+            "accuracy": .decimal("0.55"), "trained": 1,
+            "rounds": ["2": ["accuracy": .decimal("0.6"), "standing": .decimal("0.5"), "n": 600]],
+        ])
+        try await cluster.count("rows", 1200)
+        #expect(await cluster.rest())
+        let next = cluster.find(kind, "comfort")?["status"]
+        #expect(next?["accuracy"]?.number == 0.55 && next?["gain"]?.number == 0.2)
     }
 
     @Test(arguments: [
