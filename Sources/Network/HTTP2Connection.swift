@@ -183,7 +183,7 @@ final class HTTP2Connection: ChannelInboundHandler {
     /// Whether an error of NIO's is of one stream, which it has ended.
     static func isOfOneStream(_ error: any Error) -> Bool {
         switch error {
-        case is NIOHTTP2Errors.StreamError, is NIOHTTP2Errors.NoSuchStream, is NIOHTTP2Errors.StreamClosed,
+        case is NIOHTTP2Errors.StreamError, is NIOHTTP2Errors.StreamClosed,
             is NIOHTTP2Errors.MissingPseudoHeader, is NIOHTTP2Errors.DuplicatePseudoHeader,
             is NIOHTTP2Errors.PseudoHeaderAfterRegularHeader,
             is NIOHTTP2Errors.UnknownPseudoHeader, is NIOHTTP2Errors.InvalidPseudoHeaders, is NIOHTTP2Errors.UnsupportedPseudoHeader,

@@ -154,6 +154,9 @@ package final class HTTPServer: Sendable {
         let deadline = ContinuousClock.now + grace
         while connectionCount > 0, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(5)) }
         for connection in load.counts.withLock({ Array($0.connections.values) }) { try? await connection.close() }
+        // Answers that nobody waits for any more still come back to the connections' thread.
+        let last = min(deadline, ContinuousClock.now + .seconds(1))
+        while load.counts.withLock({ $0.requests }) > 0, ContinuousClock.now < last { try? await Task.sleep(for: .milliseconds(5)) }
         try? await group.shutdownGracefully()
     }
 }

@@ -65,12 +65,13 @@ final class Cloud: Sendable {
         var isTaken: Bool { text.contains("cannot listen") && text.contains("Address already in use") }
     }
 
-    /// - Parameter client: the program; nil for the first kubectl of PATH.
-    func kubectl(_ arguments: [String], by client: String? = nil) async -> ServingProgram.Result {
-        await ServingProgram(
-            client ?? Self.kubectl!, arguments,
-            environment: ["KUBECONFIG": "\(folder)/admin.kubeconfig", "HOME": folder, "KUBE_EDITOR": "\(folder)/edit"],
-            folder: folder
+    /// - Parameters:
+    ///   - client: the program; nil for the first kubectl of PATH.
+    ///   - environment: more than what it needs.
+    func kubectl(_ arguments: [String], by client: String? = nil, environment: [String: String] = [:]) async -> ServingProgram.Result {
+        let needed = ["KUBECONFIG": "\(folder)/admin.kubeconfig", "HOME": folder, "KUBE_EDITOR": "\(folder)/edit"]
+        return await ServingProgram(
+            client ?? Self.kubectl!, arguments, environment: needed.merging(environment) { $1 }, folder: folder
         ).wait()
     }
 

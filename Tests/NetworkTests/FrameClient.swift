@@ -60,11 +60,20 @@ final class FrameClient: Sendable {
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let bytes = Array(buffer: unwrapInboundIn(data))
+            if note(bytes) {
+                // Settings count once they are acknowledged.
+                context.writeAndFlush(NIOAny(ByteBuffer(bytes: FrameClient.frame(.settings, 1, 0))), promise: nil)
+            }
+        }
+
+        /// - Returns: whether settings have come.
+        private func note(_ bytes: [UInt8]) -> Bool {
             state.withLock { state in
+                let known = state.frames.count
                 state.rest += bytes
                 while state.rest.count >= 9 {
                     let length = Int(state.rest[0]) << 16 | Int(state.rest[1]) << 8 | Int(state.rest[2])
-                    guard state.rest.count >= 9 + length else { return }
+                    guard state.rest.count >= 9 + length else { break }
                     let stream = state.rest[5..<9].reduce(0) { $0 << 8 | Int($1) } & 0x7fff_ffff
                     state.frames.append(
                         Frame(
@@ -72,6 +81,7 @@ final class FrameClient: Sendable {
                             payload: Array(state.rest[9..<(9 + length)])))
                     state.rest.removeFirst(9 + length)
                 }
+                return state.frames[known...].contains { $0.kind == .settings && $0.flags == 0 }
             }
         }
 

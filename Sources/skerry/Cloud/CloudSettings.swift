@@ -61,6 +61,8 @@ struct CloudSettings {
         if let value = try file.bytes("http.bodyBytesMax", in: 64 << 10...3 << 20) { http.bodyBytesMax = value }
         if let value = try file.count("http.connectionsMax", in: 16...100_000) { http.connectionsMax = value }
         if let value = try file.count("http.requestsMax", in: 1...10_000) { http.requestsMax = value }
+        if let value = try file.count("http.streamsMax", in: 16...1_000_000) { http.streams.totalMax = value }
+        if let value = try file.count("http.streamsPerConnectionMax", in: 100...10_000) { http.streams.perConnectionMax = value }
         if let value = try file.duration("http.arrivalTimeout", in: .seconds(1) ... .seconds(600)) { http.arrivalTimeout = value }
         if let value = try file.duration("http.idleTimeout", in: .seconds(1) ... .seconds(3600)) { http.idleTimeout = value }
         if let value = try file.bytes("http.compressedFromBytes", in: 1 << 10...1 << 30) { http.compressedFromBytes = value }
