@@ -229,9 +229,14 @@ import Workers
     private static func detectors(ofRows: Bool) -> (TemporaryFolder) throws -> Void {
         { kept in
             let rows: [Int?] = ofRows ? [nil, 2] : [nil]
+            // Of any size, and not of the inputs' size.
+            func output(_ name: String, _ shape: [Int?]) -> [UInt8] {
+                let sizes = shape.flatMap { size in TinyModel.bytes(1, size.map { TinyModel.int(1, $0) } ?? TinyModel.text(2, "M")) }
+                let type = TinyModel.bytes(1, TinyModel.int(1, 1) + TinyModel.bytes(2, sizes))
+                return TinyModel.bytes(12, TinyModel.text(1, name) + TinyModel.bytes(2, type))
+            }
             let ends =
-                TinyModel.value(11, "x", rows) + TinyModel.value(11, "b", rows + [4]) + TinyModel.value(12, "scores", rows)
-                + TinyModel.value(12, "boxes", rows + [4])
+                TinyModel.value(11, "x", rows) + TinyModel.value(11, "b", rows + [4]) + output("scores", rows) + output("boxes", rows + [4])
             let first = TinyModel.bytes(5, TinyModel.text(1, "axis") + TinyModel.int(3, 0) + TinyModel.int(20, 2))
             func twice(_ input: String, _ output: String) -> [UInt8] {
                 TinyModel.node("Concat", [input, input], [output], attributes: first)
