@@ -87,7 +87,9 @@ struct KnowledgeObjects: Sendable {
     private func object(_ kind: String, called words: String, key: String) -> JSON {
         let plain = String(words.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }.prefix(80))
             .split(separator: "-").joined(separator: "-")
-        let name = [job.name.prefix(120), Substring(plain), Substring(StableHash.word(key, letters: 6))].filter { !$0.isEmpty }
+        // A job of each kind may have the same name.
+        let whole = job["kind"]?.string == ResourceKind.incrementalLearningJob.kind ? "\(key)\u{1f}incremental" : key
+        let name = [job.name.prefix(120), Substring(plain), Substring(StableHash.word(whole, letters: 6))].filter { !$0.isEmpty }
         return [
             "apiVersion": "knowledge.skerry.io/v1alpha1", "kind": .string(kind),
             "metadata": [
