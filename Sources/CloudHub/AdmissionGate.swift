@@ -1,22 +1,25 @@
 /// How many edges are let in a second, so that a storm of them leaves room for everybody else. Pure.
-struct AdmissionGate: Sendable {
+package struct AdmissionGate: Sendable {
     /// Sessions a second in the long run.
-    let perSecond: Double
+    package let perSecond: Double
     /// Sessions at once after a quiet time.
-    let burst: Double
+    package let burst: Double
     private var tokens: Double
     private var countedAt: Duration = .zero
     /// Refused since the last quiet time: who comes next waits behind them.
     private var refused = 0.0
 
-    init(perSecond: Double, burst: Double) {
+    /// Nobody has come yet.
+    package init(perSecond: Double, burst: Double) {
         self.perSecond = perSecond
         self.burst = burst
         tokens = burst
     }
 
+    /// An edge asks to be let in.
+    ///
     /// - Returns: nil to let it in; else seconds after which it may come again, 1 to 60.
-    mutating func refuses(now: Duration) -> UInt16? {
+    package mutating func refuses(now: Duration) -> UInt16? {
         let passed = max(0, (now - countedAt) / .seconds(1))
         countedAt = max(now, countedAt)
         tokens = min(burst, tokens + passed * perSecond)

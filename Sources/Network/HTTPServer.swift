@@ -96,7 +96,7 @@ package final class HTTPServer: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: limits.backlog)
-            .serverChannelOption(.maxMessagesPerRead, value: 64)
+            .serverChannelOption(.maxMessagesPerRead, value: 256)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.keepFromChildren() }
             }
@@ -108,9 +108,7 @@ package final class HTTPServer: Sendable {
                     let pipeline = channel.pipeline.syncOperations
                     try pipeline.keepFromChildren()
                     if let context {
-                        try pipeline.addHandler(HandshakeTurn(turns))
-                        try pipeline.addHandler(HandshakeBuffer())
-                        try pipeline.addHandler(NIOSSLServerHandler(context: context))
+                        try pipeline.addHandler(HandshakeTurn(turns, context))
                         try pipeline.addHandler(ProtocolChoice(service))
                     } else {
                         try addHTTP1(pipeline, service)

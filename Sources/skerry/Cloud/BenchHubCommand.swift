@@ -260,6 +260,7 @@ private struct HubBench: Sendable {
             table.rows.append([figure, fixed(value, decimals: decimals), unit])
         }
         var (cloud, port) = try await start(port: KeptPort.choices()[0])
+        defer { if cloud.isRunning { cloud.stop() } }
         let client = try restClient()
         let start = ContinuousClock.now
         let authority = try Authority(certificatePEM: text("ca.crt"), keyPEM: text("ca.key"))
@@ -302,7 +303,6 @@ private struct HubBench: Sendable {
         dialling.cancel()
         await dialling.value
         await client.close()
-        cloud.stop()
     }
 
     /// What the writers share.
