@@ -38,6 +38,7 @@ final class HTTP2Connection: ChannelInboundHandler {
         let connection = HTTP2Connection(service)
         let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
         try pipeline.addHandler(OutboundGatherer(service.wakes))
+        try pipeline.addHandler(OwnReads())
         try pipeline.addHandler(
             NIOHTTP2Handler(
                 mode: .server, eventLoop: channel.eventLoop, connectionConfiguration: configuration(service.limits),
@@ -64,6 +65,7 @@ final class HTTP2Connection: ChannelInboundHandler {
         configuration.outboundBufferSizeHighWatermark = limits.streams.unsentBytesMax
         configuration.outboundBufferSizeLowWatermark = limits.streams.unsentBytesMax / 2
         configuration.streamResetFrameRateLimit.maximumCount = limits.streams.resetsMax
+        configuration.streamErrorRateLimit.maximumCount = 100
         return configuration
     }
 

@@ -31,10 +31,11 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         let wire: ChannelHandlerContext?
     }
 
-    private let responder: any HTTPResponder
-    private let limits: HTTPLimits
-    private let load: HTTPServer.Load
-    private let wakes: StreamWakes
+    private let service: HTTPService
+    private var responder: any HTTPResponder { service.responder }
+    private var limits: HTTPLimits { service.limits }
+    private var load: HTTPServer.Load { service.load }
+    private var wakes: StreamWakes { service.wakes }
     /// Whose stream this is; nil for a connection of HTTP/1.1.
     private let shared: HTTP2Connection?
     /// Bytes of a stream's body that count with its connection's.
@@ -56,10 +57,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     /// - Parameter shared: whose stream is served; nil for a connection of HTTP/1.1.
     init(_ service: HTTPService, of shared: HTTP2Connection? = nil) {
-        responder = service.responder
-        limits = service.limits
-        load = service.load
-        wakes = service.wakes
+        self.service = service
         self.shared = shared
         isKnown = shared != nil
     }

@@ -39,10 +39,10 @@ package struct HTTPStreamLimits: Sendable {
     /// Bytes that wait for a stream's window; beyond: its body is not asked for more.
     package var unsentBytesMax = 64 << 10
     /// Streams that a client ends before their answer, in 30 s; beyond: the connection is closed (CVE-2023-44487).
-    package var resetsMax = 1000
+    package var resetsMax = 300
     /// Pings, settings and priorities, in 30 s; beyond: the connection is closed. Clients written in Go send a ping with each stream that they
     /// end early, and some after each few answers.
-    package var controlFramesMax = 1000
+    package var controlFramesMax = 300
 
     /// Every bound at the value that stands here.
     package init() {}

@@ -159,12 +159,16 @@ package final class HTTPServer: Sendable {
     }
 }
 
-/// What a server's connections share.
-struct HTTPService: Sendable {
+/// What a server's connections and streams share: one for all of them, however many there are.
+final class HTTPService: Sendable {
     let responder: any HTTPResponder
     let limits: HTTPLimits
     let load: HTTPServer.Load
     let wakes: StreamWakes
+
+    init(responder: any HTTPResponder, limits: HTTPLimits, load: HTTPServer.Load, wakes: StreamWakes) {
+        (self.responder, self.limits, self.load, self.wakes) = (responder, limits, load, wakes)
+    }
 }
 
 /// NIOSSL's contexts out of PEM.

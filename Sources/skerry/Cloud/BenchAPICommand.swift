@@ -111,6 +111,7 @@ struct BenchAPICommand: AsyncParsableCommand {
         add("    out of order", Double(watched.outOfOrder), "", decimals: 0)
         add("    memory a watcher", (watched.memoryMB - before) * 1000 / Double(watchers), "kB")
         add("    CPU of the server", watched.cpuSeconds, "s")
+        add("    CPU of the clients", watched.clientCPUSeconds, "s")
         add("    create meanwhile, p50", watched.createP50 * 1000, "ms", decimals: 2)
         add("    create meanwhile, p99", watched.createP99 * 1000, "ms", decimals: 2)
     }
@@ -247,7 +248,8 @@ final class APIBench: Sendable {
         ]
     }
 
-    private static func cpuSeconds() -> Double {
+    /// Processor time of this process.
+    static func cpuSeconds() -> Double {
         var usage = rusage()
         getrusage(Int32(RUSAGE_SELF.rawValue), &usage)
         func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }

@@ -174,6 +174,8 @@ final class CloudBench {
         var outOfOrder = 0
         var memoryMB = 0.0
         var cpuSeconds = 0.0
+        /// Of this process: of those who watch and write.
+        var clientCPUSeconds = 0.0
         var perSecond = 0.0
         /// From sending a Pod to the answer, while all of them watch.
         var createP50 = 0.0
@@ -223,6 +225,7 @@ final class CloudBench {
         try await Task.sleep(for: .seconds(settling))
         result.memoryMB = process.memoryMB
         let cpu = process.cpuSeconds
+        let clientCPU = APIBench.cpuSeconds()
         let start = ContinuousClock.now
         let total = Int(rate * seconds)
         let request = create()
@@ -254,6 +257,7 @@ final class CloudBench {
             try await Task.sleep(for: .milliseconds(100))
         }
         result.cpuSeconds = process.cpuSeconds - cpu
+        result.clientCPUSeconds = APIBench.cpuSeconds() - clientCPU
         result.perSecond = Double(made) / time
         var lags: [Double] = []
         for watcher in watchers {
