@@ -12,6 +12,7 @@ final class HTTP2Connection: ChannelInboundHandler {
     typealias InboundIn = HTTP2Frame
     typealias OutboundOut = HTTP2Frame
 
+    private static let goodbyeTime: TimeAmount = .milliseconds(200)
     private let service: HTTPService
     /// Orders its streams among those of other connections, so that what they send together is sent in one piece.
     let place: Int
@@ -161,7 +162,12 @@ final class HTTP2Connection: ChannelInboundHandler {
         if streams.isEmpty { close() }
     }
 
-    private func close() { context?.close(promise: nil) }
+    /// Soon: what the client has sent meanwhile would answer our goodbye with a reset, and it would never be read.
+    private func close() {
+        guard let context else { return }
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: Self.goodbyeTime) { bound.value.close(promise: nil) }
+    }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         switch event {

@@ -41,6 +41,9 @@ final class ProtocolChoice: ChannelInboundHandler, RemovableChannelHandler {
                 context.triggerUserOutboundEvent(HandshakeTurn.Event.asked, promise: nil)
                 context.triggerUserOutboundEvent(HandshakeTurn.Event.answered, promise: nil)
                 try HTTP2Connection.add(to: pipeline, of: context.channel, service)
+                // Streams are served at the end of a read, and of this one they may not be told: who had its place before leaves meanwhile.
+                let channel = context.channel
+                channel.eventLoop.execute { channel.pipeline.fireChannelReadComplete() }
             } else {
                 try HTTPServer.addHTTP1(pipeline, service)
             }

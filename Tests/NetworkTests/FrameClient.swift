@@ -37,7 +37,8 @@ final class FrameClient: Sendable {
         configuration.certificateVerification = .none
         configuration.applicationProtocols = ["h2"]
         let context = try NIOSSLContext(configuration: configuration)
-        let heard = Listener()
+        let bytes = settings.flatMap { [UInt8($0.0 >> 8), UInt8($0.0 & 0xff)] + Self.big($0.1) }
+        let heard = Listener(first: hasPreface ? Self.preface + Self.frame(.settings, 0, 0, bytes) : nil)
         self.heard = heard
         channel = try await ClientBootstrap(group: NIOSingletons.posixEventLoopGroup)
             .channelInitializer { channel in
@@ -47,9 +48,6 @@ final class FrameClient: Sendable {
                 }
             }
             .connect(host: "127.0.0.1", port: port).get()
-        guard hasPreface else { return }
-        let bytes = settings.flatMap { [UInt8($0.0 >> 8), UInt8($0.0 & 0xff)] + Self.big($0.1) }
-        send(Self.preface + Self.frame(.settings, 0, 0, bytes))
     }
 
     deinit { channel.close(promise: nil) }
@@ -57,10 +55,19 @@ final class FrameClient: Sendable {
     private final class Listener: ChannelInboundHandler, Sendable {
         typealias InboundIn = ByteBuffer
         let state = Mutex(Heard())
+        private let first: [UInt8]?
+
+        /// - Parameter first: what is sent before everything else; nil for a client that says nothing of itself.
+        init(first: [UInt8]?) { self.first = first }
+
+        func channelActive(context: ChannelHandlerContext) {
+            if let first { context.writeAndFlush(NIOAny(ByteBuffer(bytes: first)), promise: nil) }
+            context.fireChannelActive()
+        }
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let bytes = Array(buffer: unwrapInboundIn(data))
-            if note(bytes) {
+            if note(bytes), first != nil {
                 // Settings count once they are acknowledged.
                 context.writeAndFlush(NIOAny(ByteBuffer(bytes: FrameClient.frame(.settings, 1, 0))), promise: nil)
             }

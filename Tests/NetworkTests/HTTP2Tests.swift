@@ -288,7 +288,7 @@ private final class EndlessStream: HTTPBodyStream {
 
     @Test func `a connection on which nothing is asked is told goodbye and closed`() async throws {
         var limits = HTTPLimits()
-        limits.idleTimeout = .milliseconds(300)
+        limits.idleTimeout = .seconds(2)
         try await withServer(limits) { server, _, _ in
             let client = try await FrameClient(port: server.port)
             client.get("/echo", on: 1)
