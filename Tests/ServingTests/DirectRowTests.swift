@@ -37,6 +37,29 @@ import Testing
         if long.status == 200 { #expect(found == expected) }
     }
 
+    @Test func `a model that gives more rows than it takes is found out, and answers as it is`() async throws {
+        let axis = TinyModel.bytes(5, TinyModel.text(1, "axis") + TinyModel.int(3, 0) + TinyModel.int(20, 2))
+        let file = TinyModel.file(
+            TinyModel.node("Concat", ["x", "x"], ["y"], attributes: axis) + TinyModel.value(11, "x", [nil, 2])
+                // Any number of rows, by another name than the input's.
+                + TinyModel.bytes(
+                    12,
+                    TinyModel.text(1, "y")
+                        + TinyModel.bytes(
+                            2,
+                            TinyModel.bytes(
+                                1,
+                                TinyModel.int(1, 1)
+                                    + TinyModel.bytes(
+                                        2, TinyModel.bytes(1, TinyModel.text(2, "M")) + TinyModel.bytes(1, TinyModel.int(1, 2)))))),
+            version: "1")
+        let desk = ModelDeskTests.desk()
+        desk.offer(try ModelDeskTests.engine(file))
+        let one = try await Self.ask(desk, Self.body("[1,2]")), two = try await Self.ask(desk, Self.body("[1,2,3,4]", shape: "[2,2]"))
+        #expect(one.status == 200 && ModelDeskTests.values(one.json) == [1, 2, 1, 2])
+        #expect(two.status == 200 && ModelDeskTests.values(two.json) == [1, 2, 3, 4, 1, 2, 3, 4])
+    }
+
     @Test func `id, order of members and binary values are understood`() async throws {
         let desk = try Self.desk()
         let named = try await Self.ask(desk, Self.body("[1,2]", more: ",\"id\":\"a b\""))
