@@ -11,8 +11,9 @@ package final class TensorModel {
     package let signature: ModelSignature
     /// Outputs as they are answered: of maps, two each.
     package let outputs: [TensorSpec]
-    /// Whether several requests may be answered by one run, as far as the file's shapes go: all dimensions but the first are fixed.
-    package let isOfRows: Bool
+    /// Whether several requests may be answered by one run, as far as the file's shapes go, and what `findRows` has found: all dimensions but the first
+    /// are fixed.
+    package private(set) var isOfRows: Bool
     private let session: InferenceSession
     private let inputNames: CNames
     private let outputNames: CNames
@@ -55,6 +56,20 @@ package final class TensorModel {
         }
         if session.isCompiled { return try runUneven(inputs) }
         return try runFreely(inputs)
+    }
+
+    /// Asks about one row, whether there is one in each output: detectors leave open how many things they find, by the same sign. To be called before
+    /// other runs.
+    ///
+    /// - Parameter row: made up, as for `run`.
+    /// - Throws: `.refused` for a row that is refused in any case.
+    package func findRows(_ row: [Tensor]) throws(InferenceError) {
+        guard isOfRows, !session.isCompiled else { return }
+        do throws(InferenceError) { _ = try run(rows: 1, [row]) } catch {
+            guard case .refused = error else { throw error }
+            _ = try runFreely(row)
+            isOfRows = false
+        }
     }
 
     /// No row, or not the same number of rows for every input, of a model that ONNX Runtime does not know any more.

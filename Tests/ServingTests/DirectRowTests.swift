@@ -24,7 +24,7 @@ import Testing
     @Test(arguments: [
         "[0,1]", "[-0,0.5]", "[ 1 ,\n 2 ]", "[[1,2]]", "[null,3]", "[1e3,2E-2]", "[123456.789,0.000001]", "[99999999999999999999,1]",
         "[0.1,0.30000000000000004]", "[16777217,-16777217.5]", "[3.4028235e38,1e39]", "[00.5,1]", "[1,2,3]", "[1]", "[1,]", "[.5,1]",
-        "[1,2",
+        "[40.35285568237305,-15.397927284240723]", "[0.1234567890123456789,9.999999999999999999]", "[0.00000000000000000,1]", "[1,2",
         "[\"1\",2]", "[-,1]", "[1,true]", "[nul,1]", "[1.,2]", "[+1,2]", "{}",
     ])
     func `the same numbers are read, and the same refused, as by the reader of any request`(data: String) async throws {
@@ -35,6 +35,29 @@ import Testing
         #expect(short.status == long.status)
         let (found, expected) = ("\(short.json)", "\(long.json)")
         if long.status == 200 { #expect(found == expected) }
+    }
+
+    @Test func `a model that gives more rows than it takes is found out, and answers as it is`() async throws {
+        let axis = TinyModel.bytes(5, TinyModel.text(1, "axis") + TinyModel.int(3, 0) + TinyModel.int(20, 2))
+        let file = TinyModel.file(
+            TinyModel.node("Concat", ["x", "x"], ["y"], attributes: axis) + TinyModel.value(11, "x", [nil, 2])
+                // Any number of rows, by another name than the input's.
+                + TinyModel.bytes(
+                    12,
+                    TinyModel.text(1, "y")
+                        + TinyModel.bytes(
+                            2,
+                            TinyModel.bytes(
+                                1,
+                                TinyModel.int(1, 1)
+                                    + TinyModel.bytes(
+                                        2, TinyModel.bytes(1, TinyModel.text(2, "M")) + TinyModel.bytes(1, TinyModel.int(1, 2)))))),
+            version: "1")
+        let desk = ModelDeskTests.desk()
+        desk.offer(try ModelDeskTests.engine(file))
+        let one = try await Self.ask(desk, Self.body("[1,2]")), two = try await Self.ask(desk, Self.body("[1,2,3,4]", shape: "[2,2]"))
+        #expect(one.status == 200 && ModelDeskTests.values(one.json) == [1, 2, 1, 2])
+        #expect(two.status == 200 && ModelDeskTests.values(two.json) == [1, 2, 3, 4, 1, 2, 3, 4])
     }
 
     @Test func `id, order of members and binary values are understood`() async throws {

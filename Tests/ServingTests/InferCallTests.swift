@@ -59,6 +59,25 @@ import Testing
         }
     }
 
+    @Test func `numbers of many digits are the nearest, as programs write those of 32 bits`() throws {
+        var state: UInt64 = 27
+        func draw(_ bound: UInt64) -> UInt64 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return (state >> 20) % bound
+        }
+        // Halves between two numbers of 53 bits among them, which go to the even one.
+        var forms = ["9007199254740992.5", "9007199254740993.0", "4503599627370497.5", "4503599627370496.50", "0.500000000000000166"]
+        for _ in 0..<2000 {
+            forms.append("\(Double(Float(bitPattern: UInt32(draw(1 << 27)) + (0x3c << 24))))")
+            let digits = "\(draw(1_000_000_000))\(100_000_000 + draw(900_000_000))", point = digits.index(digits.startIndex, offsetBy: 1)
+            forms.append("-\(digits[..<point]).\(digits[point...])")
+        }
+        let call = try Self.call(Self.input("FP64", "[\(forms.count)]", "[\(forms.joined(separator: ","))]"))
+        let found = withExtendedLifetime(call) { Array(call.inputs[0].tensor.values(as: Double.self)) }
+        let expected = forms.map { Double($0)! }
+        #expect(found == expected)
+    }
+
     @Test func `texts are read with their escapes`() throws {
         let call = try Self.call(Self.input("BYTES", "[2,2]", #"[["a","\"\\\n"],["\u00e9\ud83d\ude00",7]]"#))
         #expect(call.inputs[0].tensor.texts.map { String(decoding: $0, as: UTF8.self) } == ["a", "\"\\\n", "é😀", "7"])

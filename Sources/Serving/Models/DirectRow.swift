@@ -328,7 +328,7 @@ private struct RowReader {
 
     private static let powers: [Double] = [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15]
 
-    /// `null`, or a number of at most fifteen digits without an exponent: its quotient is the nearest double, as `JSONScanner` reads it.
+    /// `null`, or a number of at most nineteen digits without an exponent: the nearest double, as `JSONScanner` reads it.
     private mutating func number() -> Float? {
         if bytes[place] == 0x6e {
             guard end - place >= 4, bytes[place + 1] == 0x75, bytes[place + 2] == 0x6c, bytes[place + 3] == 0x6c else { return nil }
@@ -356,8 +356,10 @@ private struct RowReader {
             fraction = place - first
             guard fraction > 0 else { return nil }
         }
-        guard wholeCount + fraction <= 15, place < end, bytes[place] | 0x20 != 0x65 else { return nil }
-        let value = Double(digits) / Self.powers[fraction]
+        let count = wholeCount + fraction
+        guard count <= DecimalQuotient.digitsMax, place < end, bytes[place] | 0x20 != 0x65 else { return nil }
+        // The quotient of two numbers that are held exactly is the nearest.
+        let value = count <= 15 ? Double(digits) / Self.powers[fraction] : DecimalQuotient.nearest(digits, fraction: fraction)
         return Float(isNegative ? -value : value)
     }
 }

@@ -46,7 +46,7 @@ package final class TensorEngine: ServedEngine {
     package let parameters: JSON?
     package private(set) var isBatching = false
     package private(set) var savedNanoseconds: UInt64 = 0
-    package let directRow: DirectRow?
+    package private(set) var directRow: DirectRow?
     package private(set) var directRows: DirectRows?
     private let model: TensorModel
 
@@ -85,6 +85,7 @@ package final class TensorEngine: ServedEngine {
     /// - Throws: what ONNX Runtime says of the model.
     package func warmUp(_ nanoseconds: () -> UInt64) throws(InferenceError) -> WarmUp.Finding {
         let finding = try WarmUp(inputs).run(model, nanoseconds)
+        if !model.isOfRows { directRow = nil }
         isBatching = finding.isBatching && mayBatch && isDirect
         directRows = isBatching ? DirectRows(model) : nil
         savedNanoseconds = isBatching ? finding.savedNanoseconds : 0

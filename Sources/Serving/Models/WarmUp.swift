@@ -33,6 +33,7 @@ package struct WarmUp {
     package func run(_ model: TensorModel, _ nanoseconds: () -> UInt64) throws(InferenceError) -> Finding {
         var finding = Finding()
         guard inputs.allSatisfy({ $0.isShaped }), inputs.reduce(0, { $0 + $1.width }) <= 1 << 24 else { return finding }
+        if model.isOfRows { try model.findRows(inputs.map { Self.tensor($0, seed: 1, isGuess: false) }) }
         guard model.isOfRows else {
             let guess = inputs.map { Self.tensor($0, seed: 1, isGuess: true) }
             let isKnown = inputs.allSatisfy { $0.shape.allSatisfy { $0 != nil } }

@@ -231,7 +231,8 @@ struct JSONScanner {
         1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
     ]
 
-    /// The nearest 64-bit number; exact by Clinger's fast path where digits and exponent are few, else by the C library.
+    /// The nearest 64-bit number; exact by Clinger's fast path where digits and exponent are few, by a long division for fractions of more digits, else
+    /// by the C library.
     mutating func double() throws(ServingRefusal) -> Double {
         let (start, _) = try number()
         var place = start
@@ -265,6 +266,10 @@ struct JSONScanner {
         }
         if place == position, digits < 1 << 53, -22...22 ~= exponent {
             let value = exponent < 0 ? Double(digits) / Self.powers[-exponent] : Double(digits) * Self.powers[exponent]
+            return isNegative ? -value : value
+        }
+        if place == position, count <= 18, -DecimalQuotient.digitsMax..<0 ~= exponent {
+            let value = DecimalQuotient.nearest(digits, fraction: -exponent)
             return isNegative ? -value : value
         }
         return slowDouble(start)

@@ -228,7 +228,7 @@ import Workers
     /// twice.
     private static func detectors(ofRows: Bool) -> (TemporaryFolder) throws -> Void {
         { kept in
-            let rows: [Int?] = ofRows ? [nil, 2] : [nil]
+            let (given, found): ([Int?], [Int?]) = ofRows ? ([nil, 2], [nil, 2]) : ([1, nil], [nil])
             // Of any size, and not of the inputs' size.
             func output(_ name: String, _ shape: [Int?]) -> [UInt8] {
                 let sizes = shape.flatMap { size in TinyModel.bytes(1, size.map { TinyModel.int(1, $0) } ?? TinyModel.text(2, "M")) }
@@ -236,12 +236,14 @@ import Workers
                 return TinyModel.bytes(12, TinyModel.text(1, name) + TinyModel.bytes(2, type))
             }
             let ends =
-                TinyModel.value(11, "x", rows) + TinyModel.value(11, "b", rows + [4]) + output("scores", rows) + output("boxes", rows + [4])
+                TinyModel.value(11, "x", given) + TinyModel.value(11, "b", given + [4]) + output("scores", found)
+                + output("boxes", found + [4])
             let first = TinyModel.bytes(5, TinyModel.text(1, "axis") + TinyModel.int(3, 0) + TinyModel.int(20, 2))
+            func once(_ input: String, _ output: String) -> [UInt8] { TinyModel.node(ofRows ? "Identity" : "Squeeze", [input], [output]) }
             func twice(_ input: String, _ output: String) -> [UInt8] {
-                TinyModel.node("Concat", [input, input], [output], attributes: first)
+                once(input, input + "1") + TinyModel.node("Concat", [input + "1", input + "1"], [output], attributes: first)
             }
-            let small = TinyModel.node("Identity", ["x"], ["scores"]) + TinyModel.node("Identity", ["b"], ["boxes"])
+            let small = once("x", "scores") + once("b", "boxes")
             let large =
                 ofRows
                 ? TinyModel.node("Identity", ["x"], ["scores"]) + TinyModel.node("Neg", ["b"], ["boxes"])
@@ -287,13 +289,13 @@ import Workers
         let parameters = [("threshold", "0.6"), ("deadline_ms", "120000")]
         try await Self.with(parameters, filter: "Threshold", models: Self.detectors(ofRows: false)) { agent, edge, large in
             agent.go(.to(port: Self.port(large)))
-            let sure = try await Self.detected(edge, [0.9, 0.8, 0.7], [3])
+            let sure = try await Self.detected(edge, [0.9, 0.8, 0.7], [1, 3])
             #expect(sure.boxes.count == 12 && sure.answeredBy == ["edge"] && sure.hard == [false])
-            let unsure = try await Self.detected(edge, [0.9, 0.3, 0.2], [3])
+            let unsure = try await Self.detected(edge, [0.9, 0.3, 0.2], [1, 3])
             #expect(unsure.boxes == [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3])
             #expect(unsure.answeredBy == ["cloud"] && unsure.hard == [true])
             agent.go(.refuses)
-            let alone = try await Self.detected(edge, [0.1, 0.3, 0.2], [3])
+            let alone = try await Self.detected(edge, [0.1, 0.3, 0.2], [1, 3])
             #expect(alone.boxes.count == 12 && alone.answeredBy == ["edge"] && alone.hard == [true])
         }
     }
