@@ -93,6 +93,28 @@ import ThermalComfort
         #expect(!FileManager.default.fileExists(atPath: cluster))
     }
 
+    private static let hasKubectl = (getenv("PATH").map { String(cString: $0) } ?? "").split(separator: ":")
+        .contains { access("\($0)/kubectl", X_OK) == 0 }
+
+    @Test(.enabled(if: hasKubectl, "kubectl is not installed"))
+    func `a cluster that is kept does what its last words say, and its last command ends all of it`() throws {
+        let folder = try TemporaryFolder()
+        let split = "\(folder.path)/few.csv"
+        try Data(DemoCommandTests.few(of: try SyntheticComfort().database()).utf8).write(to: URL(filePath: split))
+        let ending = try Program.run(arguments("out", ["--split", split, "--keep"]), in: folder, current: folder.path)
+        try #require(ending.status == 0, "\(ending.errors)")
+        let cluster = "\(folder.path)/out/cluster"
+        let words = try #require(ending.output.components(separatedBy: "The cluster stays").last)
+        let commands = words.split(separator: "\n").filter { $0.hasPrefix("  ") }.map { $0.dropFirst(2) }
+        #expect(commands.count >= 9 && !Self.processes(naming: cluster).isEmpty, "\(words)")
+        let script = "set -ex\n" + commands.joined(separator: "\n")
+        let done = try Program.run(["-c", script], executable: "/bin/sh", in: folder, current: folder.path)
+        #expect(done.status == 0, "\(done.errors)")
+        #expect(done.output.contains("knowledgetask") && done.output.contains("[pod/thermal-comfort-train-"), "\(done.output)")
+        // Told to end, they do.
+        while !Self.processes(naming: cluster).isEmpty { usleep(20_000) }
+    }
+
     /// Processes whose command line or surroundings name a folder.
     private static func processes(naming folder: String) -> [String] {
         let all = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []

@@ -207,8 +207,8 @@ package final class DemoCluster: Sendable {
             Mend its way again; what it did meanwhile is told:
               kill -USR2 \(edges.last?.relay.id ?? 0)
             Ask an edge for predictions, and label votes: docs/guides/thermal-comfort.md.
-            End everything:
-              kubectl delete ll \(ComfortJob.name) --wait && sleep 3 && kill \(ids)
+            End everything; kubectl waits until the nodes have ended their workers, which outlive an agent that is killed:
+              kubectl delete ll,pods --all && kill \(ids)
             """
     }
 
