@@ -148,6 +148,22 @@ import Testing
         }
     }
 
+    @Test func `what is written on a slow disk is there on a fast one`() async throws {
+        try await withFile { path in
+            var options = RevisionStore.Options()
+            options.fileSystem = try SlowFileSystem.register(syncTakes: .milliseconds(1))
+            #expect(try SlowFileSystem.register(syncTakes: .milliseconds(1)) == options.fileSystem)
+            do {
+                let store = try RevisionStore(.file(path), options)
+                defer { store.close() }
+                for name in ["a", "b", "c"] { try await store.write(.create("pods", name, bytes(name))) }
+            }
+            let store = try RevisionStore(.file(path))
+            defer { store.close() }
+            #expect(try store.list("pods").values.map(\.name) == ["a", "b", "c"])
+        }
+    }
+
     @Test func `writes handed over together are judged one by one and answered in their order`() async throws {
         let store = try RevisionStore(.memory)
         try await store.write(.create("leases", "a", bytes("1")))

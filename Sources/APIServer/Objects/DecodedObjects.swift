@@ -11,13 +11,13 @@ final class DecodedObjects: Sendable {
         let object: JSON
     }
 
-    private static let slotCount = 256
+    private static let slotCount = 1024
     private static let bytesMax = 16 << 10
     private let slots = Mutex([Entry?](repeating: nil, count: slotCount))
 
     private static func address(_ bytes: [UInt8]) -> UInt { bytes.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) } }
 
-    private static func slot(_ address: UInt) -> Int { Int((address >> 4 ^ address >> 11) % UInt(slotCount)) }
+    private static func slot(_ address: UInt) -> Int { Int((address >> 4) &* 0x9e37_79b9_7f4a_7c15 >> 32) % slotCount }
 
     /// The object of these bytes, without its resource version or with any; nil if it is not here.
     func object(of bytes: [UInt8]) -> JSON? {
