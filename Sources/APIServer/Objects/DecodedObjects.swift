@@ -17,7 +17,10 @@ final class DecodedObjects: Sendable {
 
     private static func address(_ bytes: [UInt8]) -> UInt { bytes.withUnsafeBufferPointer { UInt(bitPattern: $0.baseAddress) } }
 
-    private static func slot(_ address: UInt) -> Int { Int((address >> 4) &* 0x9e37_79b9_7f4a_7c15 >> 32) % slotCount }
+    private static func slot(_ address: UInt) -> Int {
+        let spread = UInt64(address >> 4) &* 0x9e37_79b9_7f4a_7c15
+        return Int(spread >> 40) % slotCount
+    }
 
     /// The object of these bytes, without its resource version or with any; nil if it is not here.
     func object(of bytes: [UInt8]) -> JSON? {
