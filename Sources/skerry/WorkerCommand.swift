@@ -22,6 +22,8 @@ struct InferCommand: AsyncParsableCommand {
     )
 
     func run() async throws {
+        // Versions are loaded by one thread today and another tomorrow: each would keep what its largest one took.
+        HeapKeeper.shareAmongThreads()
         let variables = environment()
         guard ["LC_SERVER", "INFERENCE_PORT", "INFER_DATASET_URL", "STREAMS"].allSatisfy({ variables[$0] ?? "" == "" }) else {
             return try await serveModel()

@@ -79,12 +79,18 @@ enum HeapKeeper {
         return (pages[1] - pages[2]) * sysconf(Int32(_SC_PAGESIZE))
     }
 
-    /// To be called before threads are made: few pools of memory, so that what one thread freed is there for the others.
+    /// To be called before threads are made, by a program that goes on to `run`.
     static func prepare() {
-        let set = function("mallopt", as: (@convention(c) (Int32, Int32) -> Int32).self)
-        _ = set?(arenaMax, 2)
+        shareAmongThreads()
         // Not page by page with every large buffer that is freed, to be taken again at once: `run` gives back what rests.
-        _ = set?(trimThreshold, 16 << 20)
+        set(trimThreshold, 16 << 20)
+    }
+
+    /// To be called before threads are made: few pools of memory, so that what one thread freed is there for the others.
+    static func shareAmongThreads() { set(arenaMax, 2) }
+
+    private static func set(_ parameter: Int32, _ value: Int32) {
+        _ = function("mallopt", as: (@convention(c) (Int32, Int32) -> Int32).self)?(parameter, value)
     }
 
     /// What `dl_iterate_phdr` tells of a loaded file (link.h), as far as it is read here.
