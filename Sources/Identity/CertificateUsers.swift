@@ -21,7 +21,16 @@ package final class CertificateUsers: Sendable {
         package let fingerprint: String
     }
 
-    private let known = Mutex<[[UInt8]: Holder]>([:])
+    /// A certificate among others: found by its end, which is of the authority's signature, since each request asks for one.
+    private struct Shown: Hashable {
+        let bytes: [UInt8]
+
+        func hash(into hasher: inout Hasher) {
+            bytes.withUnsafeBytes { hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: $0.suffix(16))) }
+        }
+    }
+
+    private let known = Mutex<[Shown: Holder]>([:])
 
     /// Of the whole process: what a certificate says never changes, and several doors ask for each node that comes.
     package static let shared = CertificateUsers()
@@ -33,12 +42,12 @@ package final class CertificateUsers: Sendable {
     ///
     /// - Parameter certificate: DER.
     package func holder(_ certificate: [UInt8]) -> Holder? {
-        if let holder = known.withLock({ $0[certificate] }) { return holder }
+        if let holder = known.withLock({ $0[Shown(bytes: certificate)] }) { return holder }
         guard let user = Self.read(certificate) else { return nil }
         let holder = Holder(user: user, fingerprint: Hexadecimal.encode(SHA256.hash(data: certificate)))
         known.withLock { known in
             if known.count >= Self.countMax { known = [:] }
-            known[certificate] = holder
+            known[Shown(bytes: certificate)] = holder
         }
         return holder
     }

@@ -30,8 +30,16 @@ final class HTTPClientConnection: ChannelInboundHandler {
     private var state = State.idle
     /// Why the connection ended while nobody asked anything: the handshake.
     private var failure: HTTPClientError?
-    private var timer: Scheduled<Void>?
-    private var end: NIODeadline?
+    /// When what the connection is at has taken too long.
+    private var deadline = NIODeadline.distantFuture
+    /// One at most, which looks at the deadline when its time has come: to set one for each step of a request costs as much as to read its
+    /// answer.
+    private var timer: (task: Scheduled<Void>, due: NIODeadline)?
+    /// Of the request that is under way, and when its answer must have ended.
+    private var times = Times(head: .zero, whole: .zero)
+    private var end = NIODeadline.distantFuture
+    /// An exchange has more than may wait.
+    private var isReadingStopped = false
     /// The request's body has not ended.
     private var isUploading = false
 
@@ -64,8 +72,10 @@ final class HTTPClientConnection: ChannelInboundHandler {
             return becameIdle(self)
         }
         state = .asking(exchange)
-        end = .now() + TimeAmount(times.whole)
-        limit(context, times.head, "no answer within \(times.head)")
+        let now = NIODeadline.now()
+        self.times = times
+        end = now + TimeAmount(times.whole)
+        limit(context, at: now + TimeAmount(times.head))
         var head = HTTPRequestHead(
             version: .http1_1, method: HTTPMethod(rawValue: request.method),
             uri: request.query.isEmpty ? request.path : "\(request.path)?\(request.query)")
@@ -76,7 +86,7 @@ final class HTTPClientConnection: ChannelInboundHandler {
             head.headers.replaceOrAdd(name: "Transfer-Encoding", value: "chunked")
             return context.writeAndFlush(wrapOutboundOut(.head(head)), promise: nil)
         }
-        if !request.body.isEmpty || ["POST", "PUT", "PATCH"].contains(request.method) {
+        if !request.body.isEmpty || request.method == "POST" || request.method == "PUT" || request.method == "PATCH" {
             head.headers.replaceOrAdd(name: "Content-Length", value: String(request.body.count))
         }
         context.write(wrapOutboundOut(.head(head)), promise: nil)
@@ -101,13 +111,33 @@ final class HTTPClientConnection: ChannelInboundHandler {
 
     private static let notTaken = HTTPClientError(.closedEarly, "the server has ended the connection before it took the whole body")
 
-    private func limit(_ context: ChannelHandlerContext, _ time: Duration, _ text: String) {
-        timer?.cancel()
+    /// What the connection is at is to be over by then.
+    private func limit(_ context: ChannelHandlerContext, at deadline: NIODeadline) {
+        self.deadline = deadline
+        if timer.map({ $0.due > deadline }) ?? true { wake(context, at: deadline) }
+    }
+
+    private func wake(_ context: ChannelHandlerContext, at due: NIODeadline) {
+        timer?.task.cancel()
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(in: TimeAmount(time)) {
-            connection.value.fail(bound.value, HTTPClientError(.timedOut, text))
+        timer = (context.eventLoop.scheduleTask(deadline: due) { connection.value.lookAtDeadline(bound.value) }, due)
+    }
+
+    private func lookAtDeadline(_ context: ChannelHandlerContext) {
+        timer = nil
+        if deadline > .now() { return wake(context, at: deadline) }
+        switch state {
+        case .idle: context.close(promise: nil)
+        case .asking: fail(context, HTTPClientError(.timedOut, "no answer within \(times.head)"))
+        case .answering: fail(context, HTTPClientError(.timedOut, "the answer did not end in time"))
+        case .closed: break
         }
+    }
+
+    private func endTimer() {
+        timer?.task.cancel()
+        timer = nil
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -116,12 +146,13 @@ final class HTTPClientConnection: ChannelInboundHandler {
         case (.head(let head), .asking) where (100..<200).contains(head.status.code): break
         case (.head(let head), .asking(let exchange)):
             state = .answering(exchange, isKept: head.isKeepAlive)
-            if let end { limit(context, Duration(end - .now()), "the answer did not end in time") }
+            limit(context, at: end)
             var headers = HTTPHeaders()
             for (name, value) in head.headers { headers.add(name, value) }
             exchange.received(HTTPExchange.Head(status: Int(head.status.code), headers: headers))
         case (.body(let part), .answering(let exchange, _)):
             if part.readableBytes > 0, exchange.received(Array(buffer: part)) {
+                isReadingStopped = true
                 context.channel.setOption(.autoRead, value: false).whenFailure { _ in }
             }
         case (.end, .answering(let exchange, let isKept)):
@@ -131,24 +162,29 @@ final class HTTPClientConnection: ChannelInboundHandler {
     }
 
     private func finish(_ context: ChannelHandlerContext, _ exchange: HTTPExchange, isKept: Bool) {
-        timer?.cancel()
         // Told last: who asks again at once finds this connection at rest.
         defer { exchange.finish(.success(())) }
-        guard let idleTimeout else { return state = .closed }
+        guard let idleTimeout else {
+            endTimer()
+            return state = .closed
+        }
         guard isKept, !isUploading, context.channel.isActive else {
+            endTimer()
             state = .closed
             return context.close(promise: nil)
         }
         state = .idle
         // Reading may rest for the sake of the answer that has just ended.
-        context.channel.setOption(.autoRead, value: true).whenFailure { _ in }
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        timer = context.eventLoop.scheduleTask(in: TimeAmount(idleTimeout)) { bound.value.close(promise: nil) }
+        if isReadingStopped {
+            isReadingStopped = false
+            context.channel.setOption(.autoRead, value: true).whenFailure { _ in }
+        }
+        limit(context, at: .now() + TimeAmount(idleTimeout))
         becameIdle(self)
     }
 
     private func fail(_ context: ChannelHandlerContext, _ error: HTTPClientError) {
-        timer?.cancel()
+        endTimer()
         let was = state
         state = .closed
         switch was {

@@ -6,6 +6,22 @@ final class HTTPExchange: Sendable {
     struct Head: Sendable {
         let status: Int
         let headers: HTTPHeaders
+        /// Bytes of the body, where the server says so beforehand.
+        let length: Int?
+
+        init(status: Int, headers: HTTPHeaders) {
+            self.status = status
+            self.headers = headers
+            length = headers["content-length"].flatMap { Int($0) }
+        }
+    }
+
+    /// What a reader waits for.
+    private enum Wanted {
+        case head
+        case chunk
+        /// The end of the answer; as much of it as may wait, or the head alone, where more is to come than that.
+        case whole
     }
 
     private struct State {
@@ -13,9 +29,20 @@ final class HTTPExchange: Sendable {
         var chunks: ArraySlice<[UInt8]> = []
         var bufferedBytes = 0
         var isPaused = false
+        /// More has been announced than may wait.
+        var isLong = false
         var channel: (any Channel)?
         var outcome: Result<Void, HTTPClientError>?
-        var waiter: CheckedContinuation<Void, Never>?
+        var waiter: (wanted: Wanted, continuation: CheckedContinuation<Void, Never>)?
+
+        func has(_ wanted: Wanted) -> Bool {
+            if outcome != nil { return true }
+            return switch wanted {
+            case .head: head != nil
+            case .chunk: !chunks.isEmpty
+            case .whole: isPaused || isLong
+            }
+        }
     }
 
     private let bufferedBytesMax: Int
@@ -31,11 +58,13 @@ final class HTTPExchange: Sendable {
 
     // MARK: The connection's side
 
+    /// Wakes the reader only for what it waits for: to wake a task costs more than to take up a piece of an answer.
     private func change(_ body: (inout sending State) -> Void) {
         state.withLock { state -> CheckedContinuation<Void, Never>? in
             body(&state)
-            defer { state.waiter = nil }
-            return state.waiter
+            guard let waiter = state.waiter, state.has(waiter.wanted) else { return nil }
+            state.waiter = nil
+            return waiter.continuation
         }?.resume()
     }
 
@@ -48,7 +77,12 @@ final class HTTPExchange: Sendable {
         }
     }
 
-    func received(_ head: Head) { change { $0.head = head } }
+    func received(_ head: Head) {
+        change { state in
+            state.head = head
+            state.isLong = head.length.map { $0 > self.bufferedBytesMax } ?? false
+        }
+    }
 
     /// - Returns: whether the connection is to stop reading until it is told to go on.
     func received(_ chunk: [UInt8]) -> Bool {
@@ -91,19 +125,17 @@ final class HTTPExchange: Sendable {
         channel?.close(promise: nil)
     }
 
-    /// Waits until the state satisfies a condition. One task at a time.
-    private func wait(until isReady: @Sendable (borrowing State) -> Bool) async {
+    /// Waits until something is there. One task at a time.
+    private func wait(for wanted: Wanted) async {
+        if !Task.isCancelled, state.withLock({ $0.has(wanted) }) { return }
         await withTaskCancellationHandler {
-            while true {
-                await withCheckedContinuation { continuation in
-                    let isOver = state.withLock { state -> Bool in
-                        if isReady(state) { return true }
-                        state.waiter = continuation
-                        return false
-                    }
-                    if isOver { continuation.resume() }
+            await withCheckedContinuation { continuation in
+                let isOver = state.withLock { state -> Bool in
+                    if state.has(wanted) { return true }
+                    state.waiter = (wanted, continuation)
+                    return false
                 }
-                if state.withLock({ isReady($0) }) { return }
+                if isOver { continuation.resume() }
             }
         } onCancel: {
             stop()
@@ -111,8 +143,10 @@ final class HTTPExchange: Sendable {
     }
 
     /// The head, once it is there.
-    func head() async throws(HTTPClientError) -> Head {
-        await wait { $0.head != nil || $0.outcome != nil }
+    ///
+    /// - Parameter isWhole: waits for the end as well, unless more is to come than may wait: the reader is then woken once.
+    func head(isWhole: Bool = false) async throws(HTTPClientError) -> Head {
+        await wait(for: isWhole ? .whole : .head)
         let (head, outcome) = state.withLock { ($0.head, $0.outcome) }
         if let head { return head }
         if case .failure(let error) = outcome { throw error }
@@ -121,7 +155,7 @@ final class HTTPExchange: Sendable {
 
     /// What comes next of the body; nil at its end.
     func next() async throws(HTTPClientError) -> [UInt8]? {
-        await wait { !$0.chunks.isEmpty || $0.outcome != nil }
+        await wait(for: .chunk)
         let (chunk, resumed, outcome) = state.withLock { state -> ([UInt8]?, (any Channel)?, Result<Void, HTTPClientError>?) in
             if case .failure(let error) = state.outcome, error.code == .cancelled { return (nil, nil, state.outcome) }
             guard let chunk = state.chunks.popFirst() else { return (nil, nil, state.outcome) }

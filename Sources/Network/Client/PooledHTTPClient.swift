@@ -39,6 +39,8 @@ package final class PooledHTTPClient: Sendable {
 
     private let host: String
     private let port: Int
+    /// Host and port, as the header `Host` has them.
+    private let name: String
     /// A socket of the file system in place of host and port.
     private let socketPath: String?
     private let renewedTrust: (@Sendable () throws -> TLSTrust)?
@@ -52,6 +54,7 @@ package final class PooledHTTPClient: Sendable {
     package init(host: String, port: Int, trust: TLSTrust?, limits: HTTPClientLimits = HTTPClientLimits()) throws {
         self.host = host
         self.port = port
+        name = Self.name(host, port)
         self.limits = limits
         socketPath = nil
         renewedTrust = nil
@@ -61,6 +64,7 @@ package final class PooledHTTPClient: Sendable {
     /// A client of a server that listens on a socket of the file system, in plain text.
     package init(socket path: String, limits: HTTPClientLimits = HTTPClientLimits()) {
         (host, port, socketPath) = ("localhost", 0, path)
+        name = Self.name(host, port)
         self.limits = limits
         renewedTrust = nil
     }
@@ -75,11 +79,14 @@ package final class PooledHTTPClient: Sendable {
     ) throws {
         self.host = host
         self.port = port
+        name = Self.name(host, port)
         self.limits = limits
         socketPath = nil
         renewedTrust = trust
         try take(try trust())
     }
+
+    private static func name(_ host: String, _ port: Int) -> String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
 
     /// What later connections trust and show; those at rest were made with something else.
     private func take(_ trust: TLSTrust) throws {
@@ -152,8 +159,8 @@ package final class PooledHTTPClient: Sendable {
     /// A read (GET, HEAD) that finds its kept connection closed is sent again on a new one; a write never is.
     package func send(_ request: HTTPRequest) async throws(HTTPClientError) -> HTTPAnswer {
         let times = HTTPClientConnection.Times(head: min(limits.headTimeout, limits.answerTimeout), whole: limits.answerTimeout)
-        let (head, exchange) = try await begin(request, times)
-        if let length = head.headers["content-length"].flatMap({ Int($0) }), length > limits.answerBytesMax {
+        let (head, exchange) = try await begin(request, times, isWhole: true)
+        if let length = head.length, length > limits.answerBytesMax {
             exchange.stop()
             throw tooLarge(length)
         }
@@ -163,7 +170,7 @@ package final class PooledHTTPClient: Sendable {
                 exchange.stop()
                 throw tooLarge(body.count + chunk.count)
             }
-            body += chunk
+            if body.isEmpty { body = chunk } else { body += chunk }
         }
         return HTTPAnswer(status: head.status, headers: head.headers, body: body)
     }
@@ -206,49 +213,50 @@ package final class PooledHTTPClient: Sendable {
         return HTTPUpload(channel: line.channel, connection: line.connection, exchange: exchange)
     }
 
+    /// - Parameter isWhole: returns when the answer has ended, or more is to come than may wait.
     private func begin(
-        _ request: HTTPRequest, _ times: HTTPClientConnection.Times, _ sink: (@Sendable ([UInt8]?) -> Void)? = nil
+        _ request: HTTPRequest, _ times: HTTPClientConnection.Times, isWhole: Bool = false, _ sink: (@Sendable ([UInt8]?) -> Void)? = nil
     ) async throws(HTTPClientError) -> (HTTPExchange.Head, HTTPExchange) {
         renewTrust()
         let request = named(request)
-        if let begun = try await beginShared(request, times, sink) { return begun }
+        if let begun = try await beginShared(request, times, isWhole: isWhole, sink) { return begun }
         // What is followed begins on a connection of its own: its end is told once.
         if sink == nil, let kept = takeIdle() {
             let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax)
-            do throws(HTTPClientError) { return (try await ask(kept, request, exchange, times), exchange) } catch {
+            do throws(HTTPClientError) { return (try await ask(kept, request, exchange, times, isWhole: isWhole), exchange) } catch {
                 guard error.code == .closedEarly, ["GET", "HEAD"].contains(request.method), !Task.isCancelled else { throw error }
             }
         }
         let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax, sink: sink)
-        return (try await ask(try await dial(), request, exchange, times), exchange)
+        return (try await ask(try await dial(), request, exchange, times, isWhole: isWhole), exchange)
     }
 
     /// The request with the header `Host`, which HTTP/1.1 demands.
     private func named(_ request: HTTPRequest) -> HTTPRequest {
         guard request.headers["host"] == nil else { return request }
         var request = request
-        request.headers.add("Host", host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)")
+        request.headers.add("Host", name)
         return request
     }
 
     private func ask(
-        _ line: Line, _ request: HTTPRequest, _ exchange: HTTPExchange, _ times: HTTPClientConnection.Times
+        _ line: Line, _ request: HTTPRequest, _ exchange: HTTPExchange, _ times: HTTPClientConnection.Times, isWhole: Bool
     ) async throws(HTTPClientError) -> HTTPExchange.Head {
         line.channel.eventLoop.execute { line.connection.value.begin(request, exchange, times) }
-        return try await exchange.head()
+        return try await exchange.head(isWhole: isWhole)
     }
 
     // MARK: Connections that are shared
 
     /// - Returns: nil where HTTP/1.1 is spoken.
     private func beginShared(
-        _ request: HTTPRequest, _ times: HTTPClientConnection.Times, _ sink: (@Sendable ([UInt8]?) -> Void)?
+        _ request: HTTPRequest, _ times: HTTPClientConnection.Times, isWhole: Bool, _ sink: (@Sendable ([UInt8]?) -> Void)?
     ) async throws(HTTPClientError) -> (HTTPExchange.Head, HTTPExchange)? {
         while let (number, shared, isNew) = try share() {
             guard let line = try await line(shared, number) else { return nil }
             let exchange = HTTPExchange(bufferedBytesMax: limits.streamBytesMax, sink: sink)
             line.begin(request, exchange, times) { [weak self] in self?.left(number) }
-            do throws(HTTPClientError) { return (try await exchange.head(), exchange) } catch {
+            do throws(HTTPClientError) { return (try await exchange.head(isWhole: isWhole), exchange) } catch {
                 // As with a connection that was kept: it may have ended before it was known.
                 guard error.code == .closedEarly, !isNew, sink == nil, ["GET", "HEAD"].contains(request.method), !Task.isCancelled
                 else { throw error }
