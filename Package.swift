@@ -38,7 +38,7 @@ let package = Package(
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .target(name: "Resources", swiftSettings: strict),
         .target(name: "Identity", dependencies: x509 + [crypto], swiftSettings: strict),
-        .target(name: "Network", dependencies: nio + ["CZlib", "HubProtocol"], swiftSettings: strict),
+        .target(name: "Network", dependencies: nio + ["CEpoll", "CZlib", "HubProtocol"], swiftSettings: strict),
         .target(name: "APIServer", dependencies: ["Identity", "Network", "Resources", "Storage"], swiftSettings: strict),
         .target(name: "KubernetesClient", dependencies: ["Network", "Resources"], swiftSettings: strict),
         .target(name: "Reconciliation", dependencies: ["Resources"], swiftSettings: strict),

@@ -11,6 +11,8 @@
 
 const uint32_t skerry_readable = EPOLLIN;
 const uint32_t skerry_writable = EPOLLOUT;
+const uint32_t skerry_once = EPOLLET;
+const uint32_t skerry_gone = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
 int skerry_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }
 
@@ -22,6 +24,11 @@ int skerry_watch(int epoll, int file, uint64_t id, uint32_t events, int is_new) 
     event.events = events;
     event.data.u64 = id;
     return epoll_ctl(epoll, is_new ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, file, &event);
+}
+
+void skerry_unwatch(int epoll, int file) {
+    struct epoll_event ignored;
+    epoll_ctl(epoll, EPOLL_CTL_DEL, file, &ignored);
 }
 
 int skerry_wait(int epoll, skerry_event *found, int milliseconds) {
@@ -45,4 +52,6 @@ int skerry_wait_briefly(int epoll, skerry_event *found, int64_t nanoseconds) {
 }
 
 int skerry_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
+int skerry_peek(int file, void *bytes, int count) { return (int)recv(file, bytes, count, MSG_PEEK | MSG_DONTWAIT); }
 #endif

@@ -90,7 +90,8 @@ package final class CloudHub: Sendable {
     /// Serves until the task is cancelled; says goodbye to every node then.
     package func run() async {
         await withTaskGroup(of: Void.self) { group in
-            for kind in NodeNeeds.kinds { group.addTask { await self.mirror(kind) } }
+            // Before requests: those who are being answered would else keep what is committed from the nodes.
+            for kind in NodeNeeds.kinds { group.addTask(priority: .high) { await self.mirror(kind) } }
             for _ in 0..<limits.workers { group.addTask { await self.workOff() } }
             group.addTask { await self.keepTime() }
             group.addTask { await self.keepLeases() }
@@ -203,12 +204,18 @@ package final class CloudHub: Sendable {
 
     // MARK: Time
 
+    private static let ticksAtOnce = 128
+
     private func keepTime() async {
         while !Task.isCancelled {
             await environment.sleep(limits.tick)
             let now = environment.elapsed()
             let sessions = table.withLock { Array($0.sessions.values) + $0.waiting + $0.challenges.values.map(\.session) }
-            for session in sessions { session.tick() }
+            for (index, session) in sessions.enumerated() {
+                // Thousands at a stretch would hold up requests.
+                if index % Self.ticksAtOnce == Self.ticksAtOnce - 1 { await Task.yield() }
+                session.tick()
+            }
             for node in judge(now) { await noteDuplicate(node) }
             admitWaiting()
         }

@@ -4,6 +4,12 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// HTTP/2 and HTTP/1.1 over TLS on one port: keep-alive, streams with back-pressure, limits, an orderly end.
 package final class HTTPServer: Sendable {
     /// Connections and requests of the moment.
@@ -40,13 +46,16 @@ package final class HTTPServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let channel: any Channel
     private let load: Load
+    /// Where connections over TLS wait; nil without TLS.
+    private let vestibule: Vestibule?
     /// The port that listens; the one that was asked for unless that was 0.
     package let port: Int
 
-    private init(group: MultiThreadedEventLoopGroup, channel: any Channel, load: Load) {
+    private init(group: MultiThreadedEventLoopGroup, channel: any Channel, load: Load, vestibule: Vestibule?) {
         self.group = group
         self.channel = channel
         self.load = load
+        self.vestibule = vestibule
         port = channel.localAddress?.port ?? 0
     }
 
@@ -92,11 +101,11 @@ package final class HTTPServer: Sendable {
         _ bind: (ServerBootstrap) async throws -> any Channel
     ) async throws -> HTTPServer {
         let service = HTTPService(responder: responder, limits: limits, load: Load(), wakes: StreamWakes())
-        let turns = HandshakeTurns()
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: limits.backlog)
-            .serverChannelOption(.maxMessagesPerRead, value: 256)
+            // Connections over TLS are taken by the vestibule.
+            .serverChannelOption(.autoRead, value: context == nil)
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.keepFromChildren() }
             }
@@ -105,21 +114,51 @@ package final class HTTPServer: Sendable {
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    let pipeline = channel.pipeline.syncOperations
-                    try pipeline.keepFromChildren()
-                    if let context {
-                        try pipeline.addHandler(HandshakeTurn(turns, context))
-                        try pipeline.addHandler(ProtocolChoice(service))
-                    } else {
-                        try addHTTP1(pipeline, service)
-                    }
+                    try channel.pipeline.syncOperations.keepFromChildren()
+                    try addHTTP1(channel.pipeline.syncOperations, service)
                 }
             }
         do {
-            return HTTPServer(group: group, channel: try await bind(bootstrap), load: service.load)
+            let channel = try await bind(bootstrap)
+            do {
+                var vestibule: Vestibule?
+                if let context { vestibule = try await Self.vestibule(before: channel, group, context, service) }
+                return HTTPServer(group: group, channel: channel, load: service.load, vestibule: vestibule)
+            } catch {
+                try? await channel.close()
+                throw error
+            }
         } catch {
             try? await group.shutdownGracefully()
             throw error
+        }
+    }
+
+    /// Has the connections that come to a listening channel wait before they are let in, where they become channels of the group.
+    private static func vestibule(
+        before channel: any Channel, _ group: MultiThreadedEventLoopGroup, _ context: NIOSSLContext, _ service: HTTPService
+    ) async throws -> Vestibule {
+        let listener = try await channel.eventLoop.submit {
+            try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
+                fcntl($0, F_DUPFD_CLOEXEC, 0)
+            }
+        }.get()
+        guard let listener, listener >= 0 else { throw NetworkError("the listening socket cannot be shared with a thread") }
+        let turns = HandshakeTurns()
+        return try Vestibule(listener: listener, service.limits, service.load) { socket, seat in
+            _ = ClientBootstrap(group: group)
+                .channelOption(.maxMessagesPerRead, value: 1)
+                .channelOption(.recvAllocator, value: UnkeptBuffers())
+                .channelOption(.allowRemoteHalfClosure, value: true)
+                .channelOption(.socketOption(.tcp_nodelay), value: 1)
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        let pipeline = channel.pipeline.syncOperations
+                        try pipeline.addHandler(HandshakeTurn(turns, context, seat))
+                        try pipeline.addHandler(ProtocolChoice(service))
+                    }
+                }
+                .withConnectedSocket(socket)
         }
     }
 
@@ -143,6 +182,7 @@ package final class HTTPServer: Sendable {
 
     /// Stops listening, ends streams, lets requests finish within `grace`, then closes what is left. To be called once.
     package func stop(grace: Duration = .seconds(10)) async {
+        await vestibule?.close()
         try? await channel.close()
         let open = load.counts.withLock { counts in
             counts.isDraining = true

@@ -6,8 +6,8 @@ import Synchronization
 ///
 /// A handshake costs the one thread of all connections about a millisecond of signing and checking. Thousands that come at once, as after a
 /// restart, would keep that thread from everybody else for seconds. So some steps are taken at a time, and between them the thread looks after
-/// its other connections. Clients that can wait say so by the protocol they offer (`patientProtocol`): they come behind the others, and so
-/// do their first requests, of which a few are answered at a time.
+/// its other connections. Clients that can wait say so by the protocol they offer (`patientProtocol`): they come behind the others, already at
+/// the door (`Vestibule`), and so do their first requests, of which a few are answered at a time.
 ///
 /// Nothing is refused here: what waits costs a connection, of which `HTTPLimits.connectionsMax` are accepted.
 final class HandshakeTurns: Sendable {
@@ -63,8 +63,7 @@ final class HandshakeTurns: Sendable {
 
 /// A new connection's place in the order of handshakes: holds back what its client says until it is its turn, and goes with its first request.
 ///
-/// TLS itself is there from the first turn on: to accept a connection costs half as much without, and those who are in a hurry stand in the
-/// system's queue behind those who are not.
+/// TLS itself is there from the first turn on.
 final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
     typealias InboundIn = ByteBuffer
     typealias InboundOut = ByteBuffer
@@ -77,17 +76,21 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
     private let turns: HandshakeTurns
     /// Until the first turn.
     private var tls: NIOSSLContext?
+    /// Of who is patient, until the first turn.
+    private var seat: Vestibule.Seat?
+    private let isPatient: Bool
     private var context: ChannelHandlerContext?
     private var held: ByteBuffer?
-    /// Nil before its first words are whole.
-    private var isPatient: Bool?
     fileprivate private(set) var isWaiting = false
     private var isReadWanted = false
     private var isAsking = false
 
-    init(_ turns: HandshakeTurns, _ tls: NIOSSLContext) {
+    /// - Parameter seat: of who is patient; nil for who is in a hurry.
+    init(_ turns: HandshakeTurns, _ tls: NIOSSLContext, _ seat: Vestibule.Seat?) {
         self.turns = turns
         self.tls = tls
+        self.seat = seat
+        isPatient = seat != nil
     }
 
     func handlerAdded(context: ChannelHandlerContext) { self.context = context }
@@ -105,6 +108,7 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
     private func end() {
         isWaiting = false
         held = nil
+        seat = nil
         if isAsking, let context {
             isAsking = false
             turns.answered(context.eventLoop)
@@ -117,16 +121,9 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
-        guard !isWaiting, let held else { return context.fireChannelReadComplete() }
-        if isPatient == nil {
-            switch ClientHello(held.readableBytesView) {
-            case .incomplete: return
-            case .unknown: isPatient = false
-            case .offers(let names): isPatient = names.contains(HandshakeTurns.patientProtocol)
-            }
-        }
+        guard !isWaiting, held != nil else { return context.fireChannelReadComplete() }
         isWaiting = true
-        turns.wait(self, isPatient: isPatient!, on: context.eventLoop)
+        turns.wait(self, isPatient: isPatient, on: context.eventLoop)
     }
 
     /// Who waits is not read from: what it goes on sending waits with it.
@@ -139,6 +136,7 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
         guard isWaiting, let context, let bytes = held else { return }
         isWaiting = false
         held = nil
+        seat = nil
         // First: what is handed on may take this handler away.
         if isReadWanted {
             isReadWanted = false
@@ -160,7 +158,7 @@ final class HandshakeTurn: ChannelDuplexHandler, RemovableChannelHandler {
     func triggerUserOutboundEvent(context: ChannelHandlerContext, event: Any, promise: EventLoopPromise<Void>?) {
         guard let event = event as? Event else { return context.triggerUserOutboundEvent(event, promise: promise) }
         promise?.succeed()
-        if event == .asked, isPatient == true {
+        if event == .asked, isPatient {
             isAsking = true
             turns.asked()
         } else {

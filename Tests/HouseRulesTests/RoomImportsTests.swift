@@ -14,7 +14,8 @@ import Testing
         "Resources": ["Synchronization"],
         "Identity": ["Crypto", "SwiftASN1", "X509", "FoundationEssentials", "Foundation", "Synchronization"],
         "Network": [
-            "CZlib", "HubProtocol", "NIOCore", "NIOHTTP1", "NIOHTTP2", "NIOPosix", "NIOSSL", "NIOTLS", "NIOWebSocket", "Synchronization",
+            "CEpoll", "CZlib", "HubProtocol", "NIOCore", "NIOHTTP1", "NIOHTTP2", "NIOPosix", "NIOSSL", "NIOTLS", "NIOWebSocket",
+            "Synchronization",
         ] + platform,
         "APIServer": ["Identity", "Network", "Resources", "Storage", "Synchronization"],
         "KubernetesClient": ["Network", "Resources", "Synchronization"],

@@ -4,7 +4,7 @@ import Testing
 /// What clients say before TLS, and who of many gets on first.
 @Suite struct HandshakeTests {
     /// As OpenSSL says it: TLS 1.3, for "localhost", `h2` and `http/1.1` offered.
-    private static func hello(_ protocols: [String], before: [UInt8] = []) -> [UInt8] {
+    static func hello(_ protocols: [String], before: [UInt8] = []) -> [UInt8] {
         func vector(_ width: Int, _ bytes: [UInt8]) -> [UInt8] {
             (0..<width).map { UInt8(truncatingIfNeeded: bytes.count >> (8 * (width - 1 - $0))) } + bytes
         }

@@ -14,6 +14,10 @@ typedef struct {
 extern const uint32_t skerry_readable;
 /// EPOLLOUT.
 extern const uint32_t skerry_writable;
+/// EPOLLET: told when something has come, not for as long as it is there.
+extern const uint32_t skerry_once;
+/// EPOLLRDHUP, EPOLLHUP or EPOLLERR: the peer says no more. Asked for, as the others.
+extern const uint32_t skerry_gone;
 
 /// A new epoll descriptor, not inherited by children; -1 with errno.
 int skerry_epoll(void);
@@ -21,11 +25,15 @@ int skerry_epoll(void);
 int skerry_eventfd(void);
 /// Watches a descriptor (new), or changes what is watched of it; 0, or -1 with errno.
 int skerry_watch(int epoll, int file, uint64_t id, uint32_t events, int is_new);
+/// Watches a descriptor no more.
+void skerry_unwatch(int epoll, int file);
 /// Waits for events, 128 at most; their number, or -1 with errno.
 int skerry_wait(int epoll, skerry_event *found, int milliseconds);
 /// The same, at most so many nanoseconds.
 int skerry_wait_briefly(int epoll, skerry_event *found, int64_t nanoseconds);
 /// The next connection, which does not block and is not inherited; -1 with errno.
 int skerry_accept(int listener);
+/// What has come on a socket, left where it is; its bytes, 0 at the peer's end, or -1 with errno.
+int skerry_peek(int file, void *bytes, int count);
 
 #endif

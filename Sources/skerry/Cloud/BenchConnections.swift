@@ -16,6 +16,13 @@ enum BenchConnections {
         return limits
     }
 
+    /// Makes so many connections, or fewer that are shared, whose handshakes are then not part of what is measured.
+    static func connect(_ client: PooledHTTPClient, _ count: Int) async {
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<count { group.addTask { _ = try? await client.send(HTTPRequest(method: "GET", path: "/readyz")) } }
+        }
+    }
+
     struct Rate {
         /// Requests answered by 2xx, a second.
         var perSecond = 0.0

@@ -28,12 +28,14 @@ struct BenchHubCommand: AsyncParsableCommand {
     @Option(help: "Simulated nodes.") var nodes = 5000
     @Option(help: "Seconds for each load.") var seconds = 5
     @Option(help: "Changes a second that are asked for.") var changes = 2000
+    @Option(help: "Requests of changes that share a connection, by HTTP/2; 0 for a connection each, by HTTP/1.1.") var streams = 100
     @Option(help: "Folder on the disk to use; a new folder is made in it and removed.") var dataDir = FileManager.default
         .temporaryDirectory.path
     @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table
 
     func validate() throws {
         if nodes < 1 || seconds < 1 || changes < 1 { throw ValidationError("--nodes, --seconds and --changes need at least 1") }
+        if !(0...100).contains(streams) { throw ValidationError("--streams is from 0 to 100") }
     }
 
     func run() async throws {
@@ -42,7 +44,7 @@ struct BenchHubCommand: AsyncParsableCommand {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         try allowFiles()
         var table = AlignedTable(["figure", "value", "unit"])
-        try await HubBench(folder: folder, nodes: nodes, seconds: Double(seconds), rate: changes).measure(&table)
+        try await HubBench(folder: folder, nodes: nodes, seconds: Double(seconds), rate: changes, streams: streams).measure(&table)
         try say(table.text(output))
     }
 
@@ -254,6 +256,8 @@ private struct HubBench: Sendable {
     let nodes: Int
     let seconds: Double
     let rate: Int
+    /// Requests of changes on a connection; 0 for one each.
+    let streams: Int
 
     func measure(_ table: inout AlignedTable) async throws {
         func add(_ figure: String, _ value: Double, _ unit: String, decimals: Int = 1) {
@@ -286,7 +290,7 @@ private struct HubBench: Sendable {
         let idle = cloud.cpuSeconds
         try await Task.sleep(for: .seconds(10))
         add("  CPU of the cloud while idle, Leases renewed", (cloud.cpuSeconds - idle) * 10, "% of a core")
-        try await measureChanges(agents, client, cloud, &table)
+        try await measureChanges(agents, cloud, &table)
         try await measureReports(agents, cloud, &table)
         for agent in agents { _ = agent.takeReceived() }
         cloud.crash()
@@ -305,73 +309,106 @@ private struct HubBench: Sendable {
         await client.close()
     }
 
-    /// What the writers share.
-    private final class Tally: Sendable {
-        let next = Atomic(0)
-        /// When each change was asked for, by its number; nil for one that the API did not take.
-        let sent: Mutex<[Duration?]>
-
-        init(_ count: Int) { sent = Mutex([Duration?](repeating: nil, count: count)) }
+    /// When a change was to be asked for, and when it was answered.
+    private struct Asked {
+        let due: Duration
+        let answered: Duration
     }
 
-    /// Changes are asked for at their times, whether those before have arrived or not; each is known again by its number.
-    private func measureChanges(_ agents: [BenchAgent], _ client: RESTClient, _ cloud: BenchProcess, _ table: inout AlignedTable)
-        async throws
-    {
-        for agent in agents { _ = agent.takeArrivals() }
-        let count = Int(Double(rate) * seconds)
-        let used = Usage(cloud)
-        let begin = ContinuousClock.now
-        let tally = Tally(count)
-        await withTaskGroup(of: Void.self) { group in
-            for _ in 0..<64 {
-                group.addTask {
-                    while case let number = tally.next.wrappingAdd(1, ordering: .relaxed).oldValue, number < count {
-                        let due = begin + .seconds(Double(number) / Double(rate))
-                        if due > .now { try? await Task.sleep(until: due) }
-                        let agent = agents[number % agents.count]
-                        let sent = agent.now
-                        let patch = ObjectPatch(.merge, ["metadata": ["labels": [BenchAgent.label: .string("\(number)")]]])
-                        guard (try? await client.patch(.node, agent.ref.key, patch, part: .whole)) != nil else { continue }
-                        tally.sent.withLock { $0[number] = sent }
+    /// Asks for changes at their times, whether those before have been answered or not, as far as so many writers go.
+    private struct Writers: Sendable {
+        static let count = 64
+        let client: PooledHTTPClient
+        let agents: [BenchAgent]
+        let rate: Int
+        private let headers: HTTPHeaders = ["Content-Type": "application/merge-patch+json", "Accept": "application/json"]
+
+        init(_ client: PooledHTTPClient, _ agents: [BenchAgent], rate: Int) {
+            (self.client, self.agents, self.rate) = (client, agents, rate)
+        }
+
+        /// - Returns: by number; nil for a change that the API did not take.
+        func ask(_ count: Int) async -> [Asked?] {
+            let next = Atomic(0)
+            let begin = agents[0].now
+            return await withTaskGroup(of: [(Int, Asked)].self) { group in
+                for _ in 0..<Self.count {
+                    group.addTask {
+                        var asked: [(Int, Asked)] = []
+                        while case let number = next.wrappingAdd(1, ordering: .relaxed).oldValue, number < count {
+                            let due = begin + .seconds(Double(number) / Double(rate))
+                            let wait = due - agents[0].now
+                            if wait > .zero { try? await Task.sleep(for: wait) }
+                            if await send(number) { asked.append((number, Asked(due: due, answered: agents[0].now))) }
+                        }
+                        return asked
                     }
                 }
+                var all = [Asked?](repeating: nil, count: count)
+                for await some in group { for (number, asked) in some { all[number] = asked } }
+                return all
             }
         }
+
+        private func send(_ number: Int) async -> Bool {
+            let body = Array("{\"metadata\":{\"labels\":{\"\(BenchAgent.label)\":\"\(number)\"}}}".utf8)
+            let path = "/api/v1/nodes/\(agents[number % agents.count].name)"
+            return (try? await client.send(HTTPRequest(method: "PATCH", path: path, headers: headers, body: body)))?.status == 200
+        }
+    }
+
+    /// A change is known again by its number.
+    private func measureChanges(_ agents: [BenchAgent], _ cloud: BenchProcess, _ table: inout AlignedTable) async throws {
+        for agent in agents { _ = agent.takeArrivals() }
+        let count = Int(Double(rate) * seconds)
+        var limits = BenchConnections.limits
+        limits.streamsPerConnectionMax = streams
+        let client = try CloudBench.administrator(kubeconfig: "\(folder)/cloud/admin.kubeconfig", limits)
+        // Connections are made before.
+        for _ in 0..<3 { await BenchConnections.connect(client, Writers.count) }
+        let used = Usage(cloud)
+        let begin = ContinuousClock.now
+        let asked = await Writers(client, agents, rate: rate).ask(count)
         let took = (.now - begin) / .seconds(1)
         let cpu = used.soFar
-        // What is late counts with its lateness; what has not come after ten seconds is lost.
-        try await Task.sleep(for: .milliseconds(500))
-        var latencies: [Double] = []
-        var arrived = [Duration?](repeating: nil, count: count)
-        let sent = tally.sent.withLock { $0 }
-        for _ in 0..<100 {
-            for agent in agents { for (number, at) in agent.takeArrivals() { arrived[number] = at } }
-            latencies = Self.latencies(sent, arrived, nodes: agents.count)
-            if latencies.count == sent.count(where: { $0 != nil }) { break }
-            try await Task.sleep(for: .milliseconds(100))
-        }
-        latencies.sort()
-        let accepted = sent.count { $0 != nil }
+        await client.close()
+        let accepted = asked.count { $0 != nil }
+        let arrived = try await arrivals(of: accepted, count, agents)
         table.rows.append(["changes by the API, of \(count) at \(rate)/s, taken", fixed(Double(accepted) / took, decimals: 0), "1/s"])
-        table.rows.append(["  of them lost on the way to the node", String(accepted - latencies.count), ""])
-        for (name, share) in [("p50", 0.5), ("p99", 0.99)] where !latencies.isEmpty {
-            let value = latencies[min(latencies.count - 1, Int(Double(latencies.count) * share))]
-            table.rows.append(["  from the request to the node, \(name)", fixed(value, decimals: 1), "ms"])
+        let lost = accepted - Self.waits(asked.map { $0?.due }, arrived, nodes: nodes).count
+        table.rows.append(["  of them lost on the way to the node", String(lost), ""])
+        // The change is committed between the two: its delivery begins there.
+        for (from, times) in [("from the request", asked.map { $0?.due }), ("from its answer", asked.map { $0?.answered })] {
+            let waits = Self.waits(times, arrived, nodes: nodes).map { max(0, $0) }.sorted()
+            for (name, share) in [("p50", 0.5), ("p99", 0.99)] where !waits.isEmpty {
+                let value = waits[min(waits.count - 1, Int(Double(waits.count) * share))]
+                table.rows.append(["  \(from) to the node, \(name)", fixed(value, decimals: 1), "ms"])
+            }
         }
         add(cpu, per: accepted, "change", &table)
     }
 
-    /// Milliseconds from a change's request to its arrival, or to that of a newer one of the same node, which the cloud sends in its place.
-    private static func latencies(_ sent: [Duration?], _ arrived: [Duration?], nodes: Int) -> [Double] {
-        var latencies: [Double] = []
+    /// When each change came to its node. What is late counts with its lateness; what has not come after ten seconds is lost.
+    private func arrivals(of accepted: Int, _ count: Int, _ agents: [BenchAgent]) async throws -> [Duration?] {
+        var arrived = [Duration?](repeating: nil, count: count)
+        for _ in 0..<100 {
+            try await Task.sleep(for: .milliseconds(100))
+            for agent in agents { for (number, at) in agent.takeArrivals() { arrived[number] = at } }
+            if arrived.count(where: { $0 != nil }) == accepted { break }
+        }
+        return arrived
+    }
+
+    /// Milliseconds from a time of each change to its arrival, or to that of a newer one of the same node, which the cloud sends in its place.
+    private static func waits(_ since: [Duration?], _ arrived: [Duration?], nodes: Int) -> [Double] {
+        var waits: [Double] = []
         // From the last change of each node back to its first.
         var newest = [Duration?](repeating: nil, count: nodes)
-        for number in sent.indices.reversed() {
+        for number in since.indices.reversed() {
             if let at = arrived[number] { newest[number % nodes] = newest[number % nodes].map { min($0, at) } ?? at }
-            if let sent = sent[number], let at = newest[number % nodes] { latencies.append((at - sent) / .milliseconds(1)) }
+            if let since = since[number], let at = newest[number % nodes] { waits.append((at - since) / .milliseconds(1)) }
         }
-        return latencies
+        return waits
     }
 
     /// Processor time of the cloud, and of this process with its agents and clients, from its making on.

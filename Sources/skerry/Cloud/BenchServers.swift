@@ -65,7 +65,8 @@ final class CloudBench {
         }
     }
 
-    private static func administrator(kubeconfig path: String, _ limits: HTTPClientLimits) throws -> PooledHTTPClient {
+    /// A client with all rights, of a kubeconfig that a cloud has written.
+    static func administrator(kubeconfig path: String, _ limits: HTTPClientLimits) throws -> PooledHTTPClient {
         let kubeconfig = try String(contentsOf: URL(filePath: path), encoding: .utf8)
         func value(_ key: String) -> String {
             let line = kubeconfig.split(separator: "\n").first { $0.contains("\(key): ") } ?? ""
@@ -84,15 +85,6 @@ final class CloudBench {
     func stop() async {
         await client.close()
         process.stop()
-    }
-
-    /// Makes so many connections, whose handshakes are then not part of what is measured.
-    func connect(_ count: Int) async {
-        await withTaskGroup(of: Void.self) { group in
-            for _ in 0..<count {
-                group.addTask { [client] in _ = try? await client.send(HTTPRequest(method: "GET", path: "/readyz")) }
-            }
-        }
     }
 
     /// Nodes that are ready and stay so, for the Pods to be on.
@@ -140,13 +132,13 @@ final class CloudBench {
     }
 
     func creates(_ writers: Int, seconds: Double) async -> BenchConnections.Rate {
-        await connect(writers)
+        await BenchConnections.connect(client, writers)
         return await BenchConnections.rate(client, writers: writers, process, seconds: seconds, create())
     }
 
     func createLatencies(rate: Double, seconds: Double) async -> [Double] {
         // A request that finds no connection makes one, and handshakes are not what is measured.
-        await connect(64)
+        await BenchConnections.connect(client, 64)
         return await BenchConnections.latencies(client, rate: rate, seconds: seconds, create())
     }
 
@@ -205,7 +197,7 @@ final class CloudBench {
     private func watch(_ count: Int, over watching: PooledHTTPClient, rate: Double, seconds: Double, settling: Int) async throws -> Watched
     {
         let writers = 8
-        await connect(writers)
+        await BenchConnections.connect(client, writers)
         let list = try await client.send(HTTPRequest(method: "GET", path: Self.pods, query: "limit=1"))
         guard let revision = (try? JSONParser.parse(list.body))?["metadata"]?["resourceVersion"]?.string else {
             throw CloudError("the list was answered \(list.status)")
