@@ -7,14 +7,31 @@ struct JointInferencePlan: Sendable {
     /// Sedna's port of the large model, where its template sets no other.
     static let bigModelPort: Int64 = 5000
 
+    /// Answers of many edges are summed no more often than this many of them a second.
+    private static let figuresPerSecond: Int64 = 16
+
     let service: JSON
     let world: JobWorld
     /// Addresses of nodes, by name.
     let addresses: [String: String]
+    let places: EdgePlaces
+
+    /// - Parameter nodes: all.
+    init(service: JSON, world: JobWorld, nodes: [JSON]) {
+        (self.service, self.world) = (service, world)
+        addresses = Dictionary(nodes.compactMap { node in Self.address(node).map { (node.name, $0) } }, uniquingKeysWith: { $1 })
+        places = EdgePlaces(service["spec"]?["edgeWorker"] ?? [:], nodes: nodes)
+    }
 
     private var spec: JSON { service["spec"] ?? [:] }
     private var pods: WorkerPods { WorkerPods(job: service) }
     private var inputs: RoundInputs { RoundInputs(job: service, world: world) }
+
+    /// Where a node is reached.
+    static func address(_ node: JSON?) -> String? {
+        let addresses = node?["status"]?["addresses"]?.array ?? []
+        return (addresses.first { $0["type"]?.string == "InternalIP" } ?? addresses.first)?["address"]?.string
+    }
 
     func plan() -> ObjectPlan {
         if service.isBeingDeleted { return ObjectPlan() }
@@ -27,6 +44,7 @@ struct JointInferencePlan: Sendable {
             plan.steps = ServicePods(pods: pods).steps(orders, there: world.pods)
             stand(orders, &status, &notes)
         } catch { set("Pending", error.reason, error.message, &status, &notes) }
+        if let seconds = count(&status) { plan.lookAgain(afterSeconds: seconds) }
         if status != service["status"] {
             var new = service
             new["status"] = status
@@ -53,10 +71,15 @@ struct JointInferencePlan: Sendable {
         edge.add("BIG_MODEL_IP", there.flatMap { addresses[$0] } ?? "")
         edge.add("BIG_MODEL_PORT", port)
         edge.add("JOINT", "true")
-        return [
-            cloudOrder,
-            WorkerOrder(role: .init(word: "edge", type: "edge", round: nil), template: inputs.template("edgeWorker"), fittings: edge),
-        ]
+        let template = inputs.template("edgeWorker")
+        guard let nodes = places.nodes else {
+            return [cloudOrder, WorkerOrder(role: .init(word: "edge", type: "edge", round: nil), template: template, fittings: edge)]
+        }
+        return [cloudOrder]
+            + nodes.map { node in
+                let role = WorkerPods.Role(word: "edge-\(EdgePlaces.word(node))", type: "edge", round: nil)
+                return WorkerOrder(role: role, template: EdgePlaces.put(template, on: node), fittings: edge)
+            }
     }
 
     private func mountModel(_ worker: String, _ fittings: inout WorkerPods.Fittings) throws(JobObstacle) {
@@ -71,45 +94,84 @@ struct JointInferencePlan: Sendable {
         } else {
             fittings.add("MODEL_URL", inputs.mountModel(source, as: "serving", &fittings))
         }
+        // What the worker counts, and which versions were good, outlives its process.
+        let lives = "\(WorkerPods.prefix)/lives"
+        fittings.volumes.append((["name": "jobs-lives", "emptyDir": [:]], lives))
+        fittings.add("LIVES_URL", lives)
     }
 
     // MARK: Status
 
+    /// How the workers stand, as a condition and as `active` and `failed`.
     private func stand(_ orders: [WorkerOrder], _ status: inout JSON, _ notes: inout [EventNote]) {
-        var active: Int64 = 0
-        var failed: Int64 = 0
-        var obstacle: (reason: String, message: String)?
+        var (active, failed): (Int64, Int64) = (0, 0)
+        var (failure, wait): ((String, String)?, (String, String)?)
+        var (answering, isCloudThere): ([String], Bool) = ([], false)
         for order in orders {
-            let pod = world.pods[pods.name(order.role)]
+            let name = pods.name(order.role), pod = world.pods[name], isEdge = order.role.type == "edge"
+            let node = pod.flatMap(DaemonSetNodes.node)
             switch WorkerOutcome(pod, nodes: world.nodes) {
-            case .running, .completed: active += 1
+            case .running, .completed:
+                active += 1
+                if isEdge { answering.append(node ?? "") } else { isCloudThere = true }
             case .failed(let reason, let message, _):
                 failed += 1
-                obstacle = (reason, message)
-            case .starting(let reason, let message): obstacle = obstacle ?? (reason, message)
-            case .absent: obstacle = obstacle ?? ("WorkerCreated", "pod \(pods.name(order.role)) is made")
-            }
-            if order.role.type == "edge", let told = pod.flatMap({ WorkerState($0) })?.report.ownerInfo {
-                status["metrics"] = metrics(told)
+                failure = failure ?? (reason, message)
+            // A node that is away keeps nobody waiting but its own worker.
+            case .starting where isEdge && places.nodes != nil && node.map(places.isAbsent) ?? false: break
+            case .starting(let reason, let message): wait = wait ?? (reason, message)
+            case .absent: wait = wait ?? ("WorkerCreated", "pod \(name) is made")
             }
         }
-        status["active"] = .integer(active)
-        status["failed"] = .integer(failed)
-        let edge = orders.last.flatMap { world.pods[pods.name($0.role)] }.flatMap(PodFacts.nodeName)
-        if active == Int64(orders.count) {
-            set("Running", "WorkersRunning", "both workers run\(edge.map { "; at the edge on \($0)" } ?? "")", &status, &notes)
-        } else if failed > 0, let obstacle {
-            set("Failed", obstacle.reason, obstacle.message, &status, &notes)
-        } else if let obstacle {
-            set("Pending", obstacle.reason, obstacle.message, &status, &notes)
+        (status["active"], status["failed"]) = (.integer(active), .integer(failed))
+        let absence = places.absence(of: places.nodes ?? answering)
+        if let failure {
+            set("Failed", failure.0, failure.1, &status, &notes)
+        } else if let wait {
+            set("Pending", wait.0, wait.1, &status, &notes)
+        } else if !places.missing.isEmpty {
+            set("Pending", "NodeNotFound", places.missing.prefix(5).joined(separator: "; "), &status, &notes)
+        } else if answering.isEmpty {
+            set("Pending", absence.isEmpty ? "NoNodes" : "NodeNotReady", absence.isEmpty ? Self.noNodes : absence, &status, &notes)
+        } else if isCloudThere {
+            let words = running(answering) + (absence.isEmpty ? "" : "; \(absence)")
+            set("Running", absence.isEmpty ? "WorkersRunning" : "NodeNotReady", words, &status, &notes)
         }
     }
 
-    /// Sedna's counters as texts; times stay out.
-    private func metrics(_ info: JSONObject) -> JSON {
-        .array(
-            info.filter { !["startTime", "updateTime"].contains($0.0) }.sorted { $0.0 < $1.0 }.prefix(64)
-                .map { ["key": .string($0.0), "value": .string($0.1.string ?? $0.1.text)] })
+    private static let noNodes =
+        "no node has a worker: none is as spec.edgeWorker.nodes and nodeSelector, and the template's own selectors, want it; label a node, or join one"
+
+    private func running(_ nodes: [String]) -> String {
+        guard places.nodes != nil else { return "both workers run" + (nodes[0].isEmpty ? "" : "; at the edge on \(nodes[0])") }
+        return "the cloud worker runs, and \(nodes.count == 1 ? "one edge worker" : "\(nodes.count) edge workers")"
+    }
+
+    /// What edge workers tell, in the status.
+    ///
+    /// - Returns: seconds after which it is to be done, where it was done a moment ago.
+    private func count(_ status: inout JSON) -> Int64? {
+        let type = WorkerContract.label(service["kind"]?.string ?? "", "worker-type")
+        let edges = world.pods.values.filter { $0.labels[type]?.string == "edge" }.sorted { $0.name < $1.name }
+        let known = status["workers"]?.array ?? []
+        if let last = status.time("updateTime"), Set(known.map { $0["uid"]?.string ?? "" }) == Set(edges.map(\.uid)) {
+            let rest = Int64(edges.count) / Self.figuresPerSecond - (world.now.seconds - last.seconds)
+            if rest > 0 { return rest }
+        }
+        let figures = JointFigures(edges.map { .init(pod: $0, state: state($0)) }, status: status)
+        let before = (status["workers"], status["past"], status["metrics"])
+        (status["workers"], status["past"], status["metrics"]) = (figures.workers, figures.past, figures.metrics)
+        if before != (status["workers"], status["past"], status["metrics"]) { status["updateTime"] = .string(world.now.text) }
+        return nil
+    }
+
+    private func state(_ pod: JSON) -> String {
+        switch WorkerOutcome(pod, nodes: world.nodes) {
+        case .running, .completed: DaemonSetNodes.node(of: pod).map(places.isAbsent) ?? false ? "NodeNotReady" : "Running"
+        case .failed: "Failed"
+        case .starting: "Pending"
+        case .absent: "Ending"
+        }
     }
 
     /// One of Sedna's conditions is True at a time and stands last; Failed is not for ever here.

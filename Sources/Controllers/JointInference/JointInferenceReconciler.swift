@@ -1,7 +1,7 @@
 import Reconciliation
 import Resources
 
-/// Joint inference services and their two workers.
+/// Joint inference services, their workers at the edges and the one in the cloud.
 struct JointInferenceReconciler: PlannedReconciler {
     let client: any ObjectClient
     let name = JointInferencePlan.component
@@ -17,23 +17,25 @@ struct JointInferenceReconciler: PlannedReconciler {
                 ReconcileItem(kind, ObjectKey(namespace: change.key.namespace, name: $0))
             }
         case .node:
-            // Where a node is reached is what edges are told; how it feels is not.
-            if Self.address(change.old) == Self.address(change.new), (change.old == nil) == (change.new == nil) { return [] }
+            // Where a node is reached is what all edges are told; what it uses is not looked at.
+            if (change.old == nil) == (change.new == nil), Self.place(change.old) == Self.place(change.new) { return [] }
             return view.all(kind).map { ReconcileItem(kind, ObjectKey($0)) }
         default: return view.all(kind, in: change.key.namespace).map { ReconcileItem(kind, ObjectKey($0)) }
         }
     }
 
-    private static func address(_ node: JSON?) -> String? {
-        let addresses = node?["status"]?["addresses"]?.array ?? []
-        return (addresses.first { $0["type"]?.string == "InternalIP" } ?? addresses.first)?["address"]?.string
+    /// Where a node is, and what decides whether it has a worker.
+    private static func place(_ node: JSON?) -> JSON {
+        [
+            "address": JointInferencePlan.address(node).map { .string($0) } ?? .null,
+            "labels": node?["metadata"]?["labels"] ?? .null, "taints": node?["spec"]?["taints"] ?? .null,
+            "isClosed": node?["spec"]?["unschedulable"] ?? .null, "isEnding": .bool(node?.isBeingDeleted ?? false),
+            "ready": node?.condition("Ready")?["status"] ?? .null, "reason": node?.condition("Ready")?["reason"] ?? .null,
+        ]
     }
 
     func plan(_ item: ReconcileItem, in view: ObjectView, now: Timestamp) -> ObjectPlan {
         guard let service = view[.jointInferenceService, item.key] else { return ObjectPlan() }
-        let addresses = view.all(.node).compactMap { node in Self.address(node).map { (node.name, $0) } }
-        return JointInferencePlan(
-            service: service, world: JobWorld(service, in: view, now: now), addresses: Dictionary(addresses, uniquingKeysWith: { $1 })
-        ).plan()
+        return JointInferencePlan(service: service, world: JobWorld(service, in: view, now: now), nodes: view.all(.node)).plan()
     }
 }

@@ -38,10 +38,7 @@ package enum SednaRules {
                     "spec.url", .string(url),
                     "must be an absolute path on the node that uses the model, or sha256: with the 64 digits of a file that the cloud has"))
         }
-        for (index, node) in (spec["nodes"]?.array ?? []).enumerated() {
-            guard node.string != "*", !NameRules.isSubdomain(node.string ?? "") else { continue }
-            errors.append(.invalid("spec.nodes[\(index)]", node, "must be the name of a node that serves the model, or * for all"))
-        }
+        errors += nodeErrors(spec["nodes"], at: "spec.nodes", "that serves the model")
         if let socs = spec["device_soc_versions"]?.array, !socs.isEmpty {
             errors.append(.forbidden("spec.device_soc_versions", "models are not chosen by accelerator here; make one Model for each"))
         }
@@ -104,7 +101,23 @@ package enum SednaRules {
                 errors.append(.forbidden("\(path).hpa", "workers are not scaled by load here; one runs for each \(worker)"))
             }
         }
+        let edge = spec["edgeWorker"]
+        errors += nodeErrors(edge?["nodes"], at: "spec.edgeWorker.nodes", "that has an edge worker")
+        let isOnMany = !(edge?["nodes"]?.array ?? []).isEmpty || !(edge?["nodeSelector"]?.object ?? [:]).isEmpty
+        if isOnMany, let name = edge?["template"]?["spec"]?["nodeName"]?.string, !name.isEmpty {
+            errors.append(
+                .forbidden(
+                    "spec.edgeWorker.template.spec.nodeName",
+                    "it names one node, and spec.edgeWorker.nodes or nodeSelector many; leave one of them out"))
+        }
         return errors
+    }
+
+    private static func nodeErrors(_ nodes: JSON?, at path: String, _ what: String) -> [FieldError] {
+        (nodes?.array ?? []).enumerated().compactMap { index, node in
+            if node.string == "*" || NameRules.isSubdomain(node.string ?? "") { return nil }
+            return .invalid("\(path)[\(index)]", node, "must be the name of a node \(what), or * for all")
+        }
     }
 
     static func incrementalErrors(_ new: JSON, _ old: JSON?) -> [FieldError] {

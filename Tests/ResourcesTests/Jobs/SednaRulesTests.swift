@@ -36,6 +36,18 @@ import Testing
                     "spec.edgeWorker.hardExampleMining.parameters[0].value", "spec.edgeWorker.hardExampleMining.parameters[1].key",
                     "spec.edgeWorker.hpa",
                 ])
+        var many = worker
+        many["hardExampleMining"] = ["name": "Margin"]
+        many["nodes"] = ["e1", "*", "E 2"]
+        many[path: ["template", "spec", "nodeName"]] = "e1"
+        #expect(
+            try refusals("JointInferenceService", ["edgeWorker": many, "cloudWorker": worker])
+                == ["spec.edgeWorker.nodes[2]", "spec.edgeWorker.template.spec.nodeName"])
+        many["nodes"] = nil
+        many["nodeSelector"] = ["line": "north"]
+        #expect(
+            try refusals("JointInferenceService", ["edgeWorker": many, "cloudWorker": worker])
+                == ["spec.edgeWorker.template.spec.nodeName"])
     }
 
     @Test func `jobs are read strictly`() throws {

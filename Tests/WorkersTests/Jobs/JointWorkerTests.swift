@@ -87,8 +87,13 @@ import Workers
     }
 
     /// An edge worker of the model in `FOLDER/small`, and beside it a large one.
+    ///
+    /// - Parameters:
+    ///   - lives: a folder that outlives the worker.
+    ///   - isKilled: ends it without a word.
     private static func with(
         _ parameters: [(String, String)], filter: String = "Margin", models: (TemporaryFolder) throws -> Void = trained,
+        lives: TemporaryFolder? = nil, isKilled: Bool = false,
         _ body: (Agent, ServeWorkerTests.Served, _ large: ServeWorkerTests.Served) async throws -> Void
     ) async throws {
         let kept = try TemporaryFolder()
@@ -99,11 +104,12 @@ import Workers
             let agent = Agent(RecordingServer(name: name))
             let server = try await HTTPServer.start(host: "127.0.0.1", port: 0, tls: nil, responder: agent)
             let folder = try TemporaryFolder()
-            let variables = Rooms.variables.merging([
+            var variables = Rooms.variables.merging([
                 "LC_SERVER": "http://127.0.0.1:\(server.port)", "WORKER_NAME": name, "NAMESPACE": "lab", "SERVICE_NAME": "comfort",
                 "MODEL_URL": kept.path + "/small", "INFERENCE_PORT": "0", "LC_PERIOD": "1", "JOINT": "true", "HEM_NAME": filter,
                 "HEM_PARAMETERS": list.text,
             ]) { $1 }
+            if let lives { variables["LIVES_URL"] = lives.path }
             let program = try Program(["worker", "infer"], in: folder, environment: variables)
             let first = await agent.recorder.first { $0.ownerInfo["modelVersion"]?.string != "" && $0.ownerInfo["address"] != nil }
             let port = first?.ownerInfo["address"]?.string?.split(separator: ":").last.flatMap { Int($0) } ?? 0
@@ -114,10 +120,10 @@ import Workers
                 do { try await body(agent, served, large) } catch { failure = error }
                 await client.close()
             } catch { failure = error }
-            program.send(SIGTERM)
+            program.send(isKilled ? SIGKILL : SIGTERM)
             let ending = try await program.ending()
             await server.stop(grace: .zero)
-            #expect(ending.status == 0, "\(ending.errors)")
+            #expect(isKilled || ending.status == 0, "\(ending.errors)")
             if let failure { throw failure }
         }
     }
@@ -352,6 +358,31 @@ import Workers
             #expect(info["hurtNumber"]?.integer == 0 && info["cloudFailures"]?.integer == 0 && agent.questions == 4)
             #expect((info["uploadBytes"]?.integer ?? 0) > 4 * 8 && (info["downloadBytes"]?.integer ?? 0) > 0)
             #expect((info["latencyP50Micros"]?.integer ?? 0) > 0 && (info["cloudLatencyMillis"]?.number ?? 0) > 0)
+        }
+    }
+
+    @Test func `what a worker has counted when it is killed, its next life goes on from`() async throws {
+        let lives = try TemporaryFolder()
+        for life in 1...3 as ClosedRange<Int64> {
+            try await Self.with(
+                [("deadline_ms", "120000")], models: Self.opposed, lives: lives, isKilled: life < 3
+            ) { agent, edge, large in
+                agent.go(.to(port: Self.port(large)))
+                let answer = try await edge.ask(
+                    "POST", "/v2/models/comfort/infer",
+                    ["inputs": [["name": "x", "datatype": "FP32", "shape": [3, 2], "data": try JSON(parsing: Self.rows)]]])
+                #expect(answer.status == 200, "\(answer.json.text)")
+                let report = await edge.recorder.first { $0.ownerInfo["inferenceNumber"]?.integer == 3 * life }
+                let info = try #require(report?.ownerInfo, "\(edge.recorder.reports.last?.ownerInfo.map { "\($0.0)=\($0.1.text)" } ?? [])")
+                #expect(info["hardExampleNumber"]?.integer == life && info["uploadNumber"]?.integer == life)
+                #expect(info["questionNumber"]?.integer == life && info["changedNumber"]?.integer == life)
+                #expect((info["uploadBytes"]?.integer ?? 0) > 8 * life && (info["cloudLatencyMillis"]?.number ?? 0) > 0)
+            }
+        }
+        // What is no count is passed over.
+        _ = try Rooms.write(Array("{broken".utf8), lives, "counts.json")
+        try await Self.with([], models: Self.opposed, lives: lives) { _, edge, _ in
+            #expect(edge.recorder.reports.last?.ownerInfo["inferenceNumber"]?.integer == 0)
         }
     }
 

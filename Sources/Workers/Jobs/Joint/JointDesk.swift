@@ -9,11 +9,12 @@ final class JointDesk: Sendable {
     /// Rows whose two answers are remembered until a label tells who was right.
     fileprivate static let rememberedMax = 4096
 
-    /// Exact counts of this life.
+    /// Exact counts, those of earlier lives among them where `LIVES_URL` remembers them.
     struct Counts: Equatable {
         var answered = 0, hard = 0, uploaded = 0, changed = 0, helped = 0, hurt = 0, failures = 0, questions = 0
         var bytesUp = 0, bytesDown = 0
-        var seconds = 0.0
+        /// Of all questions together.
+        var microseconds = 0
     }
 
     fileprivate struct Remembered {
@@ -26,7 +27,7 @@ final class JointDesk: Sendable {
         var budget: UploadBudget
         var gain = LearnedGain()
         var lots: SeededGenerator
-        var counts = Counts()
+        var counts: Counts
         var remembered: [String: Remembered] = [:]
         var meanRowBytes = 200.0
     }
@@ -59,6 +60,10 @@ final class JointDesk: Sendable {
     private let seconds: @Sendable () -> Double
     private let label: String
     private let state: Mutex<State>
+    /// Used under the lock of `state` alone.
+    private let kept: KeptCounts?
+    /// Rows that earlier lives have answered.
+    let answeredBefore: Int
     private let explored: Double
     /// Seconds within which questions about a request begin, and for each of them.
     private let deadline: Double
@@ -69,7 +74,11 @@ final class JointDesk: Sendable {
         guard try settings.flag("JOINT", default: false) else { return nil }
         let (filter, limit, parameters) = try HardExamples.filter(settings, usual: "Margin")
         self.filter = filter
-        state = Mutex(State(budget: UploadBudget(limit, filter: filter), lots: SeededGenerator(seed: try settings.seed())))
+        kept = try KeptCounts(settings)
+        let counts = Counts(kept?.found ?? [:])
+        answeredBefore = counts.answered
+        state = Mutex(
+            State(budget: UploadBudget(limit, filter: filter), lots: SeededGenerator(seed: try settings.seed()), counts: counts))
         let milliseconds = parameters["deadline_ms"].flatMap { Double($0) } ?? 1000
         deadline = milliseconds / 1000
         link = try JointLink(settings, deadline: .milliseconds(Int64(milliseconds)))
@@ -89,7 +98,8 @@ final class JointDesk: Sendable {
             "uploadBytes": .integer(Int64(counts.bytesUp)), "downloadBytes": .integer(Int64(counts.bytesDown)),
             "changedNumber": .integer(Int64(counts.changed)), "helpedNumber": .integer(Int64(counts.helped)),
             "hurtNumber": .integer(Int64(counts.hurt)), "cloudFailures": .integer(Int64(counts.failures)),
-            "cloudLatencyMillis": decimal(1000 * counts.seconds / Double(max(counts.questions, 1))),
+            "questionNumber": .integer(Int64(counts.questions)),
+            "cloudLatencyMillis": decimal(Double(counts.microseconds) / 1000 / Double(max(counts.questions, 1))),
         ]
         if threshold.isFinite { info["hardnessThreshold"] = decimal(threshold) }
         return info
@@ -120,11 +130,20 @@ final class JointDesk: Sendable {
             }
             await ask(Array(part), batch, rowBytes, &decided)
         }
+        keep()
         return decided
     }
 
+    /// Counts are on the disk before the answer leaves.
+    private func keep() {
+        if let kept { state.withLock { kept.keep($0.counts.json) } }
+    }
+
     /// Rows of which nobody can say how hard they are.
-    func answeredAlone(_ count: Int) { state.withLock { $0.counts.answered += count } }
+    func answeredAlone(_ count: Int) {
+        state.withLock { $0.counts.answered += count }
+        keep()
+    }
 
     /// One question, and what its answer changes.
     ///
@@ -154,6 +173,7 @@ final class JointDesk: Sendable {
     @discardableResult
     func told(_ table: TextTable) -> Int {
         guard let place = table.columns.firstIndex(of: label) else { return 0 }
+        defer { keep() }
         return state.withLock { state in
             var count = 0
             for fields in table.rows where !fields[place].isEmpty {
@@ -172,12 +192,30 @@ final class JointDesk: Sendable {
         guard others.allSatisfy({ $0.tensor.shape.first == words.count }) else { return nil }
         let form = JointForm.tensors(others, outputs: [], shares: 0)
         let keys = words.indices.map { form.key($0, label) }
+        defer { keep() }
         return state.withLock { state in
             zip(words, keys).count { word, key in !word.isEmpty && state.learnLabel(word, of: key) }
         }
     }
 
     func close() async { await link?.close() }
+}
+
+extension JointDesk.Counts {
+    private static let names: [(String, WritableKeyPath<Self, Int> & Sendable)] = [
+        ("answered", \.answered), ("hard", \.hard), ("uploaded", \.uploaded), ("changed", \.changed), ("helped", \.helped),
+        ("hurt", \.hurt), ("failures", \.failures), ("questions", \.questions), ("bytesUp", \.bytesUp), ("bytesDown", \.bytesDown),
+        ("microseconds", \.microseconds),
+    ]
+
+    /// As `json` has them; what is missing is 0.
+    fileprivate init(_ kept: JSONObject) {
+        for (name, path) in Self.names { self[keyPath: path] = kept[name]?.integer.flatMap { Int(exactly: max($0, 0)) } ?? 0 }
+    }
+
+    fileprivate var json: JSONObject {
+        JSONObject(Self.names.map { name, path in (name, .integer(Int64(self[keyPath: path]))) })
+    }
 }
 
 extension JointDesk.State {
@@ -221,7 +259,7 @@ extension JointDesk.State {
         _ bytes: (up: Int, down: Int), _ took: Double
     ) {
         counts.questions += 1
-        counts.seconds += took
+        counts.microseconds += Int(took * 1_000_000)
         counts.bytesUp += bytes.up
         counts.bytesDown += bytes.down
         budget.settle(extraBytes: bytes.up + bytes.down - rowBytes * chosen.count)

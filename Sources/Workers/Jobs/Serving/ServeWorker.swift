@@ -99,6 +99,7 @@ package final class ServeWorker: HTTPResponder {
         adaptation = try LabelAdaptation(settings)
         let begin = ContinuousClock.now
         joint = try JointDesk(settings) { begin.duration(to: .now) / .seconds(1) }
+        if let before = joint?.answeredBefore { state.withLock { $0.inferences = before } }
         isDirect = adaptation == nil && joint == nil
         let later = LaterRows(
             table: { (table) async throws(ServingRefusal) in try await behind.decided(table) },
