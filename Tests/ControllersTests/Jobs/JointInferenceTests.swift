@@ -2,7 +2,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct JointInferenceTests {
+@Suite(.offThePool) struct JointInferenceTests {
     private static let kind = ResourceKind(
         group: "sedna.io", version: "v1alpha1", kind: "JointInferenceService", plural: "jointinferenceservices")
 
