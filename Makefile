@@ -15,7 +15,7 @@ install: build
 
 # Suites of servers, which answer in time only while nothing else holds both cores; the others compute for minutes.
 # A few tests at once: with hundreds, each waits for all.
-SERVERS = ^DemoTests\.DemoCluster|^(APIServer|CloudHub|Controllers|EdgeAccess|FuzzTests|HouseRules|HubProtocol|Identity|KubernetesClient|Network|NodeAgent|Reconciliation|Resources|Simulation|Serving|Storage)[A-Za-z]*\.|^EndToEndTests\.(Autonomy|Cloud|Doctor|Edge|FileTransfer|Hub|Job|Join|Kubectl|Model|Node|Python|Rollout|Sedna|WorkerPod)|^WorkersTests\.(Adaptation|JointWorker|NodeBounds|NumberWorker|PythonExample|ServeSoak|ServeWorker|Stream|TrainWorker|Triton|VersionLives)
+SERVERS = ^DemoTests\.DemoCluster|^(APIServer|CloudHub|Controllers|EdgeAccess|FuzzTests|HubProtocol|Identity|KubernetesClient|Network|NodeAgent|Reconciliation|Resources|Simulation|Serving|Storage)[A-Za-z]*\.|^EndToEndTests\.(Autonomy|Cloud|Doctor|Edge|FileTransfer|Hub|Job|Join|Kubectl|Model|Node|Python|Rollout|Sedna|WorkerPod)|^WorkersTests\.(Adaptation|JointWorker|NodeBounds|NumberWorker|PythonExample|ServeSoak|ServeWorker|Stream|TrainWorker|Triton|VersionLives)
 
 # Everything CI runs. Release, because the tests work on the whole database.
 test:

@@ -2,9 +2,10 @@ import APIServer
 import Network
 import Resources
 import Synchronization
+import TestKit
 import Testing
 
-@Suite struct AccessTests {
+@Suite(.offThePool) struct AccessTests {
     @Test func `nobody without a name gets more than health and version`() async throws {
         let api = try await TestAPI()
         for path in ["/livez", "/readyz", "/version"] { #expect(try await api.send("GET", path, as: .some(nil)).status == 200) }

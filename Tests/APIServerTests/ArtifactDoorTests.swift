@@ -7,7 +7,7 @@ import Synchronization
 import TestKit
 import Testing
 
-@Suite struct ArtifactDoorTests {
+@Suite(.offThePool) struct ArtifactDoorTests {
     private static let bytes = (0..<700_000).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 9) }
 
     private struct Scene {

@@ -4,9 +4,10 @@ import Network
 import Resources
 import Storage
 import Synchronization
+import TestKit
 import Testing
 
-@Suite struct AuditTests {
+@Suite(.offThePool) struct AuditTests {
     private struct Full: Error {}
 
     /// A server whose audit log is a list; lines are refused while `isFull`.

@@ -1,4 +1,5 @@
 import Resources
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -8,7 +9,7 @@ import Testing
 #endif
 
 /// Nodes × kinds × verbs, as authorization-matrix.txt has it: what has no row is refused, and nothing of another node's has one.
-@Suite struct AuthorizationMatrixTests {
+@Suite(.offThePool) struct AuthorizationMatrixTests {
     private static let verbs = [
         "get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "bind", "escalate", "impersonate",
     ]

@@ -2,9 +2,10 @@ import APIServer
 import Network
 import Resources
 import Storage
+import TestKit
 import Testing
 
-@Suite struct DiscoveryTests {
+@Suite(.offThePool) struct DiscoveryTests {
     @Test func `aggregated discovery has its media type and every kind, plain discovery the same`() async throws {
         let api = try await TestAPI()
         let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
@@ -147,7 +148,7 @@ import Testing
     }
 }
 
-@Suite struct ProtobufTests {
+@Suite(.offThePool) struct ProtobufTests {
     private func bytes(_ hex: String) -> [UInt8] { hex.split(separator: " ").map { UInt8($0, radix: 16)! } }
 
     /// What kubectl 1.32.4 sends for `create configmap trace-cm2 --from-literal=a=b`.

@@ -1,8 +1,9 @@
 import APIServer
 import Resources
+import TestKit
 import Testing
 
-@Suite struct EventTests {
+@Suite(.offThePool) struct EventTests {
     private static let core = "/api/v1/namespaces/default/events"
     private static let events = "/apis/events.k8s.io/v1/namespaces/default/events"
     private static let told: JSON = [

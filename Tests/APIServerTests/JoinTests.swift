@@ -3,6 +3,7 @@ import Identity
 import Network
 import Resources
 import Synchronization
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -11,7 +12,7 @@ import Testing
     import Foundation
 #endif
 
-@Suite struct JoinTests {
+@Suite(.offThePool) struct JoinTests {
     /// A cloud with its door, and a machine that wants in.
     struct Scene {
         let api: TestAPI

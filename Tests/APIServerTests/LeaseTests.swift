@@ -3,10 +3,11 @@ import Identity
 import Resources
 import Storage
 import Synchronization
+import TestKit
 import Testing
 
 /// Leases of nodes that are renewed without being read.
-@Suite struct LeaseTests {
+@Suite(.offThePool) struct LeaseTests {
     private static let key = ObjectKey(namespace: "kube-node-lease", name: "n1")
     private static let leases = BuiltInKinds.all.first { $0.kind == "Lease" }!
 

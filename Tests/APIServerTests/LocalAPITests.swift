@@ -2,10 +2,11 @@ import APIServer
 import Identity
 import Network
 import Resources
+import TestKit
 import Testing
 
 /// What a node shows of itself on its loopback.
-@Suite(.timeLimit(.minutes(30))) struct LocalAPITests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct LocalAPITests {
     private static let pod: JSON = [
         "apiVersion": "v1", "kind": "Pod", "metadata": ["name": "web", "namespace": "default", "labels": ["app": "web"]],
         "spec": ["containers": [["name": "c", "image": "x"]]],

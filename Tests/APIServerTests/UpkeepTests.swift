@@ -1,9 +1,10 @@
 import APIServer
 import Network
 import Resources
+import TestKit
 import Testing
 
-@Suite struct UpkeepTests {
+@Suite(.offThePool) struct UpkeepTests {
     private func owned(_ name: String, by owner: JSON, blocks: Bool = false) -> JSON {
         var object = dataset(name)
         var reference: JSON = [

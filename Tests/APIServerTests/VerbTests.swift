@@ -2,9 +2,10 @@ import APIServer
 import Network
 import Resources
 import Storage
+import TestKit
 import Testing
 
-@Suite struct VerbTests {
+@Suite(.offThePool) struct VerbTests {
     @Test func `objects made after one like them say who owns their fields as the first did`() async throws {
         let api = try await TestAPI()
         let path = "/api/v1/namespaces/default/pods"

@@ -2,9 +2,10 @@ import APIServer
 import Network
 import Resources
 import Storage
+import TestKit
 import Testing
 
-@Suite struct WatchTests {
+@Suite(.offThePool) struct WatchTests {
     @Test func `a watch shows what happens after its revision, as the list's clients expect it`() async throws {
         let api = try await TestAPI()
         _ = try await api.create(datasets, dataset("a"))

@@ -2,9 +2,10 @@ import APIServer
 import Network
 import Resources
 import Synchronization
+import TestKit
 import Testing
 
-@Suite struct WorkloadTests {
+@Suite(.offThePool) struct WorkloadTests {
     private let pods = "/api/v1/namespaces/default/pods"
 
     private func addNode(_ api: TestAPI, _ name: String, cpu: String = "4", labels: JSON = [:], taints: JSON = []) async throws {

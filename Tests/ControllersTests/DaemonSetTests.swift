@@ -2,7 +2,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct DaemonSetTests {
+@Suite(.offThePool) struct DaemonSetTests {
     private func nodes(_ cluster: Cluster) -> [String] {
         cluster.active().compactMap { $0["spec"]?["nodeName"]?.string }.sorted()
     }

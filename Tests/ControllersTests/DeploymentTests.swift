@@ -2,7 +2,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct DeploymentTests {
+@Suite(.offThePool) struct DeploymentTests {
     private func cluster(nodes: Int = 3, seed: UInt64 = 1) async throws -> Cluster {
         var cluster = try await Cluster(seed: seed)
         for index in 0..<nodes { try await cluster.addNode("n\(index)") }

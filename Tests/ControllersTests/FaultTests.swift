@@ -4,7 +4,7 @@ import Testing
 
 /// The same end is reached whatever happens on the way: events lost, repeated, out of order between kinds, watches that expire, the
 /// program killed before or after any of its writes.
-@Suite struct FaultTests {
+@Suite(.offThePool) struct FaultTests {
     /// What a cluster is, without what differs from run to run: uids, derived names, times, counts of Events.
     private func summary(_ cluster: Cluster) -> [String] {
         var lines: [String] = []

@@ -2,7 +2,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct GarbageCollectionTests {
+@Suite(.offThePool) struct GarbageCollectionTests {
     static let configMap = ResourceKind(group: "", version: "v1", kind: "ConfigMap", plural: "configmaps")
 
     @discardableResult

@@ -2,7 +2,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct NamespaceTests {
+@Suite(.offThePool) struct NamespaceTests {
     private static let configMap = GarbageCollectionTests.configMap
 
     @Test func `a namespace goes with everything in it, and nothing else`() async throws {

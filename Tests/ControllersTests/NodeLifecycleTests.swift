@@ -4,7 +4,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct NodeLifecycleTests {
+@Suite(.offThePool) struct NodeLifecycleTests {
     private func taints(_ cluster: Cluster, _ node: String) -> [String] {
         (cluster.find(.node, node)?["spec"]?["taints"]?.array ?? []).map { "\($0["key"]?.string ?? ""):\($0["effect"]?.string ?? "")" }
     }

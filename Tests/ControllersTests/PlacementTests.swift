@@ -2,7 +2,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct PlacementTests {
+@Suite(.offThePool) struct PlacementTests {
     private func node(_ cluster: Cluster, _ pod: String) -> String? { cluster.find(.pod, pod)?["spec"]?["nodeName"]?.string }
 
     private func message(_ cluster: Cluster, _ pod: String) -> String? {

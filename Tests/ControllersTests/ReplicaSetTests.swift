@@ -2,7 +2,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct ReplicaSetTests {
+@Suite(.offThePool) struct ReplicaSetTests {
     private func made(_ cluster: Cluster, replicas: Int64 = 2) async throws -> JSON {
         try await cluster.server.create(
             .replicaSet,

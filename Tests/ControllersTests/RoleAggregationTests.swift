@@ -2,7 +2,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct RoleAggregationTests {
+@Suite(.offThePool) struct RoleAggregationTests {
     private static func rule(_ resource: String, _ verbs: JSON = ["get"]) -> JSON {
         ["verbs": verbs, "apiGroups": [""], "resources": [.string(resource)]]
     }

@@ -6,7 +6,7 @@ import Synchronization
 import TestKit
 import Testing
 
-@Suite struct ArtifactFetcherTests {
+@Suite(.offThePool) struct ArtifactFetcherTests {
     private static let bytes = (0..<5_000_000).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 9) }
     private let digest = ArtifactDigest(of: bytes)
 

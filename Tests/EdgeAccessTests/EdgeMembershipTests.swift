@@ -25,7 +25,7 @@ final class Lost: Sendable {
     func first() -> Bool { !wasAsked.exchange(true, ordering: .relaxed) }
 }
 
-@Suite struct EdgeMembershipTests {
+@Suite(.offThePool) struct EdgeMembershipTests {
     @Test func `an edge joins by a token once, and starts without it, without the cloud too`() async throws {
         let cloud = try await TestCloud()
         let folder = try TemporaryFolder()

@@ -1,6 +1,7 @@
 import KubernetesClient
 import Network
 import Resources
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -17,7 +18,7 @@ import Testing
 
 /// An edge with running Pods whose link is cut, whose agent or cloud is killed, and which begins again without a link: no Pod is restarted for
 /// it, and what a Pod has come to meanwhile is told once. `SKERRY_CUTS=200` does it oftener and prints how long both sides took to be equal.
-@Suite(.timeLimit(.minutes(60))) struct AutonomyTests {
+@Suite(.offThePool, .timeLimit(.minutes(60))) struct AutonomyTests {
     private static let cuts = getenv("SKERRY_CUTS").flatMap { Int(String(cString: $0)) } ?? 4
     private static let configMap = ResourceKind(group: "", version: "v1", kind: "ConfigMap", plural: "configmaps")
     private static let settings = ObjectKey(namespace: "default", name: "settings")

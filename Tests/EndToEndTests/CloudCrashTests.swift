@@ -1,6 +1,7 @@
 import Network
 import Resources
 import Synchronization
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -16,7 +17,7 @@ import Testing
 #endif
 
 /// A cloud under the load of many writers is killed at random moments: what it acknowledged is there, the rest is whole or absent.
-@Suite final class CloudCrashTests: Sendable {
+@Suite(.offThePool) final class CloudCrashTests: Sendable {
     /// Kills; `make prove-storage` asks for many.
     private static var kills: Int { getenv("SKERRY_KILLS").flatMap { Int(String(cString: $0)) } ?? 30 }
     private static let writerCount = 16

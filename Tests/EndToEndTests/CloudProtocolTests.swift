@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -7,7 +8,7 @@ import Testing
 #endif
 
 /// Which HTTP stock clients speak with a cloud, seen from them.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct CloudProtocolTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct CloudProtocolTests {
     /// Has programs written in Go say what they do by HTTP/2.
     private static let talkative = ["GODEBUG": "http2debug=1"]
 

@@ -1,4 +1,5 @@
 import Network
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -13,7 +14,7 @@ import Testing
     import Foundation
 #endif
 
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed")) struct CloudTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed")) struct CloudTests {
     private let configMap = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\ndata: {a: \"1\"}\n"
 
     @Test func `what was acknowledged is there after a kill, and the keys are the same`() async throws {

@@ -1,4 +1,5 @@
 import Resources
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -8,7 +9,7 @@ import Testing
 #endif
 
 /// What nodes and Pods use, and what is wrong with a cloud.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct DoctorTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct DoctorTests {
     private static let pod = """
         apiVersion: v1
         kind: Pod

@@ -1,4 +1,5 @@
 import Resources
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -14,7 +15,7 @@ import Testing
 #endif
 
 /// `skerry edge status|logs|restart|deploy|remove`: what the owner of a node does on it while no cloud is in reach.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct EdgeVerbTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct EdgeVerbTests {
     private static let pod = """
         apiVersion: v1
         kind: Pod

@@ -1,4 +1,5 @@
 import Storage
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -14,7 +15,7 @@ import Testing
 #endif
 
 /// Files by digest against a running `skerry cloud`, by curl: what others would use.
-@Suite(.enabled(if: ServingProgram.find("curl") != nil, "curl is not installed")) struct FileTransferTests {
+@Suite(.offThePool, .enabled(if: ServingProgram.find("curl") != nil, "curl is not installed")) struct FileTransferTests {
     private static let partBytes = 1 << 20
 
     /// Asks a cloud as its administrator.

@@ -1,6 +1,7 @@
 import KubernetesClient
 import Resources
 import Storage
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -17,7 +18,7 @@ import Testing
 
 /// `skerry cloud` and `skerry edge` as processes, killed at any moment: what the API says arrives on the edge's disk, and the node's Lease is
 /// renewed. `SKERRY_CUTS=200` kills oftener.
-@Suite(.timeLimit(.minutes(30))) struct HubTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct HubTests {
     private static let cuts = getenv("SKERRY_CUTS").flatMap { Int(String(cString: $0)) } ?? 6
     private static let configMap = ResourceKind(group: "", version: "v1", kind: "ConfigMap", plural: "configmaps")
     private static let key = ObjectKey(namespace: "default", name: "settings")

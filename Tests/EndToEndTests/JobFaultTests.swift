@@ -1,4 +1,5 @@
 import Resources
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -14,7 +15,7 @@ import Testing
 #endif
 
 /// What can go wrong with a job's data and workers: each is stopped with a condition that names it, and nothing bad serves.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized, .timeLimit(.minutes(30)))
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized, .timeLimit(.minutes(30)))
 struct JobFaultTests {
     // MARK: Manifests
 

@@ -1,4 +1,5 @@
 import Resources
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -8,7 +9,7 @@ import Testing
 #endif
 
 /// How long a new model takes from `kubectl apply` to its first prediction at the edge: told, not judged, as machines differ.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct JobSpeedTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct JobSpeedTests {
     @Test func `a lifelong job on a prepared data set comes from apply to a prediction at the edge`() async throws {
         let folder = try Cloud.newFolder()
         let cloud = try await Cloud.start(in: folder, node: true)

@@ -1,4 +1,5 @@
 import Resources
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -14,7 +15,7 @@ import Testing
 #endif
 
 /// Jobs as people submit them: kubectl and files, a cloud with a node of its own, and an edge that has the data.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct JobTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct JobTests {
     /// Rows whose vote follows the warmth, in each season from another point on.
     private static func rows(_ range: Range<Int>) -> String {
         range.map { row in

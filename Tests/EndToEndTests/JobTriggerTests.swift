@@ -1,4 +1,5 @@
 import Resources
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -14,7 +15,7 @@ import Testing
 #endif
 
 /// What begins a round and what takes its model back, by what is measured; and workers that are plain Python.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized, .timeLimit(.minutes(30)))
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized, .timeLimit(.minutes(30)))
 struct JobTriggerTests {
     private static let header = "room,season,warmth,humidity,vote\n"
 

@@ -1,4 +1,5 @@
 import Resources
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -8,7 +9,7 @@ import Testing
 #endif
 
 /// `skerry token` and `skerry edge` against a running `skerry cloud`.
-@Suite struct JoinCommandTests {
+@Suite(.offThePool) struct JoinCommandTests {
     private static func run(_ arguments: [String], _ cloud: Cloud) async -> ServingProgram.Result {
         await ServingProgram(
             "\(ServingProgram.builtFolder)/skerry", arguments, environment: ["KUBECONFIG": "\(cloud.folder)/admin.kubeconfig"],

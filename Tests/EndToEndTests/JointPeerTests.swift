@@ -1,5 +1,6 @@
 import Network
 import Resources
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -9,7 +10,7 @@ import Testing
 #endif
 
 /// A small model at one edge that asks the large one at another, through the cloud that neither of them need run models.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct JointPeerTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct JointPeerTests {
     private static let repository = FileManager.default.currentDirectoryPath
 
     private static func metric(_ name: String, _ cloud: Cloud) async -> String {

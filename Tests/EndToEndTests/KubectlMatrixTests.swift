@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -8,7 +9,7 @@ import Testing
 
 /// Every verb of kubectl on every kind, as `kubectl-matrix.txt` lists them, against the built program over TLS. One after the other, so that
 /// minutes of it leave room for other tests.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized) struct KubectlMatrixTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized) struct KubectlMatrixTests {
     struct Kind: Sendable, CustomTestStringConvertible {
         let name: String
         let traits: Set<String>

@@ -15,7 +15,7 @@ import Testing
 
 /// Stock `kubectl port-forward` (SPDY within a WebSocket, or by itself) to a process in a Pod, in the cloud's own node and at an edge over the hub.
 @Suite(
-    .enabled(if: Cloud.kubectl != nil && ServingProgram.find("python3") != nil, "kubectl or python3 is not installed"),
+    .offThePool, .enabled(if: Cloud.kubectl != nil && ServingProgram.find("python3") != nil, "kubectl or python3 is not installed"),
     .timeLimit(.minutes(30)))
 struct KubectlPortForwardTests {
     /// Gives back what each connection brings, then one word more; says on which port.

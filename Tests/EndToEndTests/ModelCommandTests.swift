@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -13,7 +14,7 @@ import Testing
 #endif
 
 /// The registry and the commands of daily life, by the real program against a real cloud.
-@Suite(.timeLimit(.minutes(30))) struct ModelCommandTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct ModelCommandTests {
     private static let small = "models/thermal-comfort/comfort-small.onnx"
     private static let large = "models/thermal-comfort/comfort.onnx"
 

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -13,7 +14,7 @@ import Testing
 #endif
 
 /// Labels that people give at an edge, with the cloud and without it.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct ModelLabelTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct ModelLabelTests {
     @Test func `rows that wait are listed at the edge and labelled there, also while the cloud is away`() async throws {
         let folder = try Cloud.newFolder()
         var cloud = try await Cloud.start(in: folder)

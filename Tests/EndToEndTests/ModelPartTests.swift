@@ -1,4 +1,5 @@
 import Resources
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -8,7 +9,7 @@ import Testing
 #endif
 
 /// Each node has the part of a job's model that it needs.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct ModelPartTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct ModelPartTests {
     /// Votes of rooms that differ by their place, and people who differ.
     private static func rows(_ place: String, _ range: Range<Int>) -> String {
         range.map { row in

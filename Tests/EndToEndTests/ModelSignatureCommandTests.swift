@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -13,7 +14,7 @@ import Testing
 #endif
 
 /// Signatures of models from the push to the node that loads them, by the real program.
-@Suite(.timeLimit(.minutes(30))) struct ModelSignatureCommandTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct ModelSignatureCommandTests {
     private static let small = "models/thermal-comfort/comfort-small.onnx"
     private static let large = "models/thermal-comfort/comfort.onnx"
 

@@ -16,7 +16,7 @@ import Testing
 #endif
 
 /// What lies on a node itself: its own copy of objects, its disk, models that no registry vouches for.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct NodeFilesTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct NodeFilesTests {
     private static let small = "models/thermal-comfort/comfort-small.onnx"
     private static let large = "models/thermal-comfort/comfort.onnx"
 

@@ -16,7 +16,7 @@ import Testing
 #endif
 
 /// Models on the cloud's own node, asked at its port, fed by a broker, replaced.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct NodeServingTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct NodeServingTests {
     private static let broker = "\(FileManager.default.currentDirectoryPath)/.deps/mosquitto"
     private static let libraries = ["LD_LIBRARY_PATH": broker + "/lib"]
 

@@ -13,7 +13,7 @@ import Testing
 #endif
 
 /// A cloud with its own node, as a person uses it with kubectl.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed")) struct NodeTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed")) struct NodeTests {
     /// A Pod that prints, reads a ConfigMap and stays.
     private static let pod = """
         apiVersion: v1

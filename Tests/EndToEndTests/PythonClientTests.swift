@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -7,7 +8,7 @@ import Testing
 #endif
 
 /// The Kubernetes client for Python, unmodified, as `make` puts it into .deps/python-kubernetes.
-@Suite struct PythonClientTests {
+@Suite(.offThePool) struct PythonClientTests {
     private static let packages = ".deps/python-kubernetes"
     private static var isThere: Bool { access("\(packages)/kubernetes/__init__.py", R_OK) == 0 && ServingProgram.find("python3") != nil }
 

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -8,7 +9,7 @@ import Testing
 
 /// What unmodified kubectl does over time: roll out, look back, go back, empty a node. A loop stands in for the node's agent: it reports
 /// Pods as running and lets those go that are to end.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct RolloutTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct RolloutTests {
     private static let manifest = """
         apiVersion: apps/v1
         kind: Deployment

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -13,7 +14,7 @@ import Testing
 #endif
 
 /// Sedna's published examples, applied as they are: their images cannot be had here, which every object says.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized, .timeLimit(.minutes(30)))
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized, .timeLimit(.minutes(30)))
 struct SednaExampleTests {
     private func edge(_ name: String, _ cloud: Cloud) async throws -> ServingProgram {
         let made = await Edge.skerry(["token", "create", "--node", name], in: cloud.folder).wait()

@@ -1,8 +1,9 @@
 import Resources
+import TestKit
 import Testing
 
 /// JSON at the ends of what can be written: each is refused with 4xx, and nothing takes more than its size.
-@Suite(.timeLimit(.minutes(30))) struct ExtremeJSONTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct ExtremeJSONTests {
     private static let maps = "/api/v1/namespaces/default/configmaps"
 
     private func post(_ path: String, _ body: [UInt8], method: String = "POST", type: String = "application/json") async throws -> (

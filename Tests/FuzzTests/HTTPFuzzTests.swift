@@ -10,7 +10,7 @@ import Testing
 #endif
 
 /// Whatever comes over a connection is answered by 2xx or 4xx or closed, and the next connection is served.
-@Suite(.serialized, .timeLimit(.minutes(600))) struct HTTPFuzzTests {
+@Suite(.offThePool, .serialized, .timeLimit(.minutes(600))) struct HTTPFuzzTests {
     private static let words = [
         "GET ", "POST ", "HEAD ", "OPTIONS ", " HTTP/1.1", " HTTP/1.0", " HTTP/2.0", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\r\n", "\r\n\r\n",
         "Host: a\r\n", "Content-Length: ", "Transfer-Encoding: chunked\r\n", "Connection: keep-alive\r\n", "Connection: close\r\n",

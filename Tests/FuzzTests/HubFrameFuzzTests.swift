@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 /// Whatever comes over a node's link is refused, or read and written the same; a session that gets it lives or ends with a word.
-@Suite(.serialized, .timeLimit(.minutes(600))) struct HubFrameFuzzTests {
+@Suite(.offThePool, .serialized, .timeLimit(.minutes(600))) struct HubFrameFuzzTests {
     private static let words = [
         "\u{1}", "\u{4}", "\u{8}", "\u{10}", "\0\0\0\0", "pods", "Pod", "default", "v1", "{\"metadata\":{}}", "{", "u-1",
         "\u{7f}\u{7f}\u{7f}\u{7f}",

@@ -6,7 +6,7 @@ import TestKit
 import Testing
 
 /// Whatever a stranger sends to be let in is read or refused, within its bounds.
-@Suite(.serialized, .timeLimit(.minutes(600))) struct JoinFuzzTests {
+@Suite(.offThePool, .serialized, .timeLimit(.minutes(600))) struct JoinFuzzTests {
     private static let countInShare = 4000
 
     @Test func `every text is a token or is not, and a token is written as it was read`() async throws {

@@ -9,7 +9,7 @@ import Testing
 #endif
 
 /// Every request, however broken, is answered: with 2xx or 4xx, with JSON that says why, without a crash or a hang.
-@Suite(.serialized, .timeLimit(.minutes(600))) struct RequestFuzzTests {
+@Suite(.offThePool, .serialized, .timeLimit(.minutes(600))) struct RequestFuzzTests {
     private static let countInShare = 800
     /// Requests to one server, so that what they leave in it stays bounded.
     private static let requestsOfAServer = 1000

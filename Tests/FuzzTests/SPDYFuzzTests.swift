@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 /// Whatever comes through a tunnel of forwarded ports is read within its bounds or ends the tunnel.
-@Suite(.serialized, .timeLimit(.minutes(600))) struct SPDYFuzzTests {
+@Suite(.offThePool, .serialized, .timeLimit(.minutes(600))) struct SPDYFuzzTests {
     private static let words = [
         "\u{0}\u{1}", "\u{0}\u{3}", "\u{0}\u{6}", "\u{0}\u{8}", "\u{0}\u{0}\u{0}\u{1}", "\u{0}\u{0}\u{0}\u{3}", "\u{7f}\u{7f}\u{7f}",
         "\u{0}\u{0}\u{0}\u{0}",

@@ -2,6 +2,7 @@ import Identity
 import KubernetesClient
 import Network
 import Resources
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -17,7 +18,7 @@ private struct Greeting: HTTPResponder {
     }
 }
 
-@Suite struct AccessTests {
+@Suite(.offThePool) struct AccessTests {
     /// A service account that may do everything, and a token for it, asked for as any client would.
     private func token(_ server: ForeignServer, _ client: RESTClient) async throws -> String {
         let account = try await client.get(.serviceAccount, ObjectKey(namespace: "default", name: "default"))

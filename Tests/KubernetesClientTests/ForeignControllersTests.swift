@@ -2,10 +2,11 @@ import Controllers
 import KubernetesClient
 import Reconciliation
 import Resources
+import TestKit
 import Testing
 
 /// The controllers of a cluster, pointed at a server over the network that has none of its own.
-@Suite(.timeLimit(.minutes(30))) struct ForeignControllersTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct ForeignControllersTests {
     private static let deployment: JSON = [
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": ["name": "web", "namespace": "default"],
         "spec": [

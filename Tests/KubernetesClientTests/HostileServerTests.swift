@@ -1,10 +1,11 @@
 import KubernetesClient
 import Network
 import Resources
+import TestKit
 import Testing
 
 /// Servers that answer what no Kubernetes would: each is refused with a sentence, in bounded memory and time.
-@Suite(.timeLimit(.minutes(30))) struct HostileServerTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct HostileServerTests {
     private static let pods = ResourceKind.pod
 
     private func with(

@@ -2,6 +2,7 @@ import Identity
 import KubernetesClient
 import Network
 import Resources
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -10,7 +11,7 @@ import Testing
     import Foundation
 #endif
 
-@Suite struct KubeconfigTests {
+@Suite(.offThePool) struct KubeconfigTests {
     private static let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
     private static let encoded = Base64.encode(Array(pem.utf8))
 

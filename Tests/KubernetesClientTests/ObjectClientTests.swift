@@ -3,10 +3,11 @@ import Identity
 import KubernetesClient
 import Resources
 import Storage
+import TestKit
 import Testing
 
 /// What every `ObjectClient` promises, asked of each one about the same server.
-@Suite struct ObjectClientTests {
+@Suite(.offThePool) struct ObjectClientTests {
     enum Way: String, CaseIterable { case inProcess, overTheNetwork }
 
     private func with(_ way: Way, _ body: (any ObjectClient) async throws -> Void) async throws {

@@ -1,9 +1,10 @@
 import Controllers
 import KubernetesClient
 import Resources
+import TestKit
 import Testing
 
-@Suite struct OwnKindsTests {
+@Suite(.offThePool) struct OwnKindsTests {
     /// Our kinds under another group, for the server under test has them built in.
     private static let kinds = OwnKinds.all.map { kind in
         var kind = kind

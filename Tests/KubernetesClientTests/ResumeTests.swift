@@ -3,6 +3,7 @@ import Reconciliation
 import Resources
 import Storage
 import Synchronization
+import TestKit
 import Testing
 
 /// Writes down every state of ConfigMaps that it is told of.
@@ -32,7 +33,7 @@ private final class Witness: Reconciler {
     }
 }
 
-@Suite(.timeLimit(.minutes(30))) struct ResumeTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct ResumeTests {
     private func run(_ client: RESTClient, _ witness: Witness, watchSeconds: Int = 290) -> Task<Void, Never> {
         let runner = ReconcileRunner(
             client: client, reconcilers: [witness], clock: ContinuousClock(), time: { Timestamp(seconds: 0) }, random: { 7 },

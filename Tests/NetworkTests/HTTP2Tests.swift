@@ -4,6 +4,7 @@ import NIOPosix
 import NIOSSL
 import Network
 import Synchronization
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -91,7 +92,7 @@ private final class EndlessStream: HTTPBodyStream {
 }
 
 /// HTTP/2 as friends and enemies speak it.
-@Suite(.timeLimit(.minutes(30))) struct HTTP2Tests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct HTTP2Tests {
     private static func serving(_ limits: HTTPLimits = HTTPLimits()) async throws -> (HTTPServer, Responder, Authority) {
         let authority = try Authority.make(name: "test", now: Date())
         let issued = try authority.issueServer(names: ["localhost"], addresses: [[127, 0, 0, 1]], now: Date(), validFor: 3600)

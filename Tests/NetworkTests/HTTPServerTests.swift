@@ -1,5 +1,6 @@
 import Network
 import Synchronization
+import TestKit
 import Testing
 
 /// Answers by path: `/echo` the body, `/large` much text, `/stream` a stream, `/slow` when it is let go.
@@ -50,7 +51,7 @@ private final class DueStream: HTTPBodyStream {
     func stop() {}
 }
 
-@Suite struct HTTPServerTests {
+@Suite(.offThePool) struct HTTPServerTests {
     private func withServer(_ limits: HTTPLimits = HTTPLimits(), _ body: (HTTPServer, Responder) async throws -> Void) async throws {
         let responder = Responder()
         let server = try await HTTPServer.start(host: "127.0.0.1", port: 0, tls: nil, limits: limits, responder: responder)

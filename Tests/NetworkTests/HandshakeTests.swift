@@ -1,8 +1,9 @@
 import Network
+import TestKit
 import Testing
 
 /// What clients say before TLS, and who of many gets on first.
-@Suite struct HandshakeTests {
+@Suite(.offThePool) struct HandshakeTests {
     /// As OpenSSL says it: TLS 1.3, for "localhost", `h2` and `http/1.1` offered.
     static func hello(_ protocols: [String], before: [UInt8] = []) -> [UInt8] {
         func vector(_ width: Int, _ bytes: [UInt8]) -> [UInt8] {

@@ -2,7 +2,7 @@ import Network
 import TestKit
 import Testing
 
-struct KeptPortTests {
+@Suite(.offThePool) struct KeptPortTests {
     @Test(arguments: [
         ("", 10_000...32767), ("32768\t60999\n", 10_000...32767), ("16384 65535", 10_000...16383), ("1024 60999", 61_000...65535),
         ("10500 65000", 10_000...32767), ("1024 65535", 10_000...32767), ("9 8", 10_000...32767), ("1 99999", 10_000...32767),

@@ -1,5 +1,6 @@
 import Network
 import Synchronization
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -9,7 +10,7 @@ import Testing
 #endif
 
 /// Bodies that are answered while they arrive, at the server and by a client.
-@Suite struct PartsTests {
+@Suite(.offThePool) struct PartsTests {
     /// Answers `/parts` with what it is sent, as it comes; `/held` once it is told to; `/refused` at once.
     final class Echo: HTTPResponder {
         /// The body of an answer out of that of its request.

@@ -1,8 +1,9 @@
 import Network
+import TestKit
 import Testing
 
 /// SPDY/3.1 as Kubernetes' clients speak it: what comes from the client, in pieces of any size, and what it is answered.
-@Suite struct SPDYSessionTests {
+@Suite(.offThePool) struct SPDYSessionTests {
     /// SYN_STREAM 1 and 3 with the headers of an error and a data stream for port 8080, packed one after the other with the dictionary of
     /// the draft by zlib; both frames of one connection.
     private static let openings = bytes(

@@ -1,5 +1,6 @@
 import Network
 import Synchronization
+import TestKit
 import Testing
 
 /// Gives back what it gets; remembers how it ended.
@@ -34,7 +35,7 @@ private struct Upgrading: HTTPResponder {
 }
 
 /// RFC 6455 on the port that serves HTTP.
-@Suite struct WebSocketTests {
+@Suite(.offThePool) struct WebSocketTests {
     private static let handshake =
         "GET /socket HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 

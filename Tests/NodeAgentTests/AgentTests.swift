@@ -10,7 +10,7 @@ import Testing
     import Glibc
 #endif
 
-@Suite struct AgentTests {
+@Suite(.offThePool) struct AgentTests {
     @Test func `a Pod that is applied runs as a process, is ready, and is gone with its process when it is deleted`() async throws {
         try await AgentWorld.with { world in
             try await world.apply("web", shell("echo hello; exec sleep 1000"))
@@ -455,7 +455,7 @@ import Testing
     }
 }
 
-@Suite struct CallTests {
+@Suite(.offThePool) struct CallTests {
     @Test func `a log is read from its end, since a time, with times, and up to a limit`() async throws {
         try await AgentWorld.with { world in
             try await world.apply("log", shell("for i in 1 2 3 4 5; do echo line $i; done; printf tail", restartPolicy: "Never"))

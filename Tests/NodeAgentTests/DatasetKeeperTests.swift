@@ -11,7 +11,7 @@ import Testing
 #endif
 
 /// A Dataset of a node with its real agent: what its status says as the file changes, and what Pods get of it.
-@Suite struct DatasetKeeperTests {
+@Suite(.offThePool) struct DatasetKeeperTests {
     private func apply(_ world: AgentWorld, _ name: String, _ path: String, format: String = "csv", label: String? = nil) async throws {
         var spec: JSON = ["url": .string(path), "format": .string(format), "nodeName": .string(AgentWorld.node)]
         if let label { spec["label"] = .string(label) }

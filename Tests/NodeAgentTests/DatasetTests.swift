@@ -11,7 +11,7 @@ import Testing
 #endif
 
 /// What is read of data sets, without files and clocks.
-@Suite struct DatasetTests {
+@Suite(.offThePool) struct DatasetTests {
     // MARK: Records
 
     private static let texts = [

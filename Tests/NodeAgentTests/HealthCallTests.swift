@@ -1,9 +1,10 @@
+import TestKit
 import Testing
 
 @testable import NodeAgent
 
 /// What a probe says to a gRPC server, byte by byte, and what it makes of answers.
-struct HealthCallTests {
+@Suite(.offThePool) struct HealthCallTests {
     private func frame(_ type: UInt8, _ flags: UInt8, stream: UInt8, _ payload: [UInt8]) -> [UInt8] {
         [0, UInt8(payload.count >> 8), UInt8(payload.count & 0xff), type, flags, 0, 0, 0, stream] + payload
     }

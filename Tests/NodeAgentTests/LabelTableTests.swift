@@ -1,10 +1,11 @@
 import Resources
+import TestKit
 import Testing
 
 @testable import NodeAgent
 
 /// Rows of a data set that wait for labels, and the lines that labels become.
-@Suite struct LabelTableTests {
+@Suite(.offThePool) struct LabelTableTests {
     private static func table() throws -> LabelTable { try LabelTable(header: "room,season,vote", label: "vote") }
 
     private static func refusal(_ body: () throws(LabelRefusal) -> Void) -> LabelRefusal? {

@@ -1,8 +1,9 @@
+import TestKit
 import Testing
 
 @testable import NodeAgent
 
-@Suite struct MachineFactsTests {
+@Suite(.offThePool) struct MachineFactsTests {
     @Test func `a node says so when memory, room or files run short, in Kubernetes' words`() {
         let (enough, short) = (
             MachineFacts.memoryPressure(availableBytes: 100 << 20), MachineFacts.memoryPressure(availableBytes: 99 << 20)

@@ -10,7 +10,7 @@ import Testing
 #endif
 
 /// Volumes that a node fills with its own files.
-@Suite struct NodeVolumeTests {
+@Suite(.offThePool) struct NodeVolumeTests {
     private let digest = ArtifactDigest(of: Array("x".utf8))
 
     private func read(_ volume: JSON) -> Result<[NodeVolume], ContainerRefusal> {

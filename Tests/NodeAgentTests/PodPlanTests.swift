@@ -1,4 +1,5 @@
 import Resources
+import TestKit
 import Testing
 
 @testable import NodeAgent
@@ -72,7 +73,7 @@ struct PlannedPod {
 
 private func containers(_ names: String...) -> JSON { .array(names.map { ["name": .string($0), "image": "i", "command": ["x"]] }) }
 
-@Suite struct PodPlanTests {
+@Suite(.offThePool) struct PodPlanTests {
     @Test func `a container that somebody restarts ends, and begins anew without waiting whatever its policy says`() {
         var pod = PlannedPod(["containers": containers("a", "b"), "restartPolicy": "Never", "terminationGracePeriodSeconds": 5])
         #expect(pod.restarts("a") == [false])

@@ -1,9 +1,10 @@
 import Resources
+import TestKit
 import Testing
 
 @testable import NodeAgent
 
-@Suite struct PodSourcesTests {
+@Suite(.offThePool) struct PodSourcesTests {
     private func sources(_ spec: JSON, _ objects: [PodReference: JSON] = [:]) -> PodSources {
         let pod: JSON = [
             "metadata": ["name": "web", "namespace": "shop", "uid": "u1", "labels": ["app": "web", "tier": "a\"b"]], "spec": spec,

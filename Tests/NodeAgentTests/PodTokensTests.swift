@@ -1,5 +1,6 @@
 import Resources
 import Synchronization
+import TestKit
 import Testing
 
 @testable import NodeAgent
@@ -9,7 +10,7 @@ import Testing
 #endif
 
 /// Tokens of service accounts in a Pod's volumes: who gets which, when they are replaced, what happens while none is to be had.
-@Suite(.timeLimit(.minutes(30))) struct PodTokensTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct PodTokensTests {
     /// Numbers the tokens it gives; refuses while it is out of reach.
     private final class Counting: PodTokens {
         let authorityPEM = "authority"

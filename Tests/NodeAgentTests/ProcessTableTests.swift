@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 @testable import NodeAgent
@@ -7,7 +8,7 @@ import Testing
 #endif
 
 /// What processes use, as the kernel tells it.
-@Suite struct ProcessTableTests {
+@Suite(.offThePool) struct ProcessTableTests {
     private static func entry(_ parent: pid_t, session: pid_t, ticks: UInt64 = 0, bytes: Int64 = 0) -> ProcessTable.Entry {
         ProcessTable.Entry(stat: line(parent, session, ticks, bytes), pageBytes: 1)!
     }

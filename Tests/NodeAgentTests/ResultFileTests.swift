@@ -9,7 +9,7 @@ import Testing
 #endif
 
 /// Files that workers claim to have left.
-@Suite struct ResultFileTests {
+@Suite(.offThePool) struct ResultFileTests {
     /// A volume with a few things in it, as a worker sees it at /out.
     private struct World {
         let folder: TemporaryFolder

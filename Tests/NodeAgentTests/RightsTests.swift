@@ -18,7 +18,7 @@ import Testing
 #endif
 
 /// What a container may do on the machine: rights it gives up, files it cannot write, memory and disk its volumes may take.
-@Suite(.enabled(if: geteuid() == 0, "only root gives up rights"), .timeLimit(.minutes(30))) struct RightsTests {
+@Suite(.offThePool, .enabled(if: geteuid() == 0, "only root gives up rights"), .timeLimit(.minutes(30))) struct RightsTests {
     /// What a script prints that ends by itself.
     private func output(_ world: AgentWorld, _ name: String, _ script: String, _ more: JSON, volumes: JSON = []) async throws -> String {
         var spec = shell(script, restartPolicy: "Never", more)
@@ -157,7 +157,7 @@ import Testing
 }
 
 /// Probes of scheme HTTPS, to a server whose certificate nobody knows.
-@Suite(.timeLimit(.minutes(30))) struct SecureProbeTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct SecureProbeTests {
     private struct Answering: HTTPResponder {
         let asked: Asked
         func respond(to request: HTTPRequest) async -> HTTPResponse {

@@ -1,10 +1,11 @@
 import Resources
+import TestKit
 import Testing
 
 @testable import NodeAgent
 
 /// What becomes of reports, one after the other.
-@Suite struct WorkerLedgerTests {
+@Suite(.offThePool) struct WorkerLedgerTests {
     private let life = ContainerID(pod: "u", container: "c", attempt: 0)
 
     private func moment(_ milliseconds: Int64) -> Moment {

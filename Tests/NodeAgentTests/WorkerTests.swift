@@ -19,7 +19,7 @@ private let python: String? = {
 }()
 
 /// Workers as real processes that report to a real agent over HTTP.
-@Suite(.enabled(if: python != nil, "python3 is not installed")) struct WorkerTests {
+@Suite(.offThePool, .enabled(if: python != nil, "python3 is not installed")) struct WorkerTests {
     /// What every worker here begins with: `post` returns the status and the message of the answer.
     private static let preamble = """
         import json, os, sys, time, urllib.request, urllib.error

@@ -5,7 +5,7 @@ import TestKit
 import Testing
 
 /// Requests of one row on the shortest way, against the way that reads everything.
-@Suite struct DirectRowTests {
+@Suite(.offThePool) struct DirectRowTests {
     /// y = x + 1, rows of two.
     private static func desk() throws -> ModelDesk {
         let desk = ModelDeskTests.desk()

@@ -1,9 +1,10 @@
 import Inference
 import Serving
+import TestKit
 import Testing
 
 /// Requests as JSON and as bytes.
-@Suite struct InferCallTests {
+@Suite(.offThePool) struct InferCallTests {
     static func call(_ text: String, binary: [UInt8] = [], header: Int? = nil) throws(ServingRefusal) -> InferCall {
         let body = Array(text.utf8) + binary
         var result: Result<InferCall, ServingRefusal>?

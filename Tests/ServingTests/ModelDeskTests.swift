@@ -6,7 +6,7 @@ import TestKit
 import Testing
 
 /// One model's requests, versions and trials, with ONNX Runtime.
-@Suite struct ModelDeskTests {
+@Suite(.offThePool) struct ModelDeskTests {
     static let runtime = Result { try ONNXRuntime(candidates: ONNXRuntime.candidates(chosen: nil)) }
 
     static func engine(_ file: [UInt8]) throws -> sending TensorEngine {

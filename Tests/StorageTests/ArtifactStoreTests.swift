@@ -15,7 +15,7 @@ import Testing
     import Foundation
 #endif
 
-@Suite struct ArtifactStoreTests {
+@Suite(.offThePool) struct ArtifactStoreTests {
     private final class Clock: Sendable {
         let seconds = Atomic<Int64>(1_800_000_000)
         var now: Int64 { seconds.load(ordering: .relaxed) }

@@ -1,7 +1,8 @@
 import Storage
+import TestKit
 import Testing
 
-@Suite struct BatchGatheringTests {
+@Suite(.offThePool) struct BatchGatheringTests {
     @Test func `the first batch waits for nobody`() {
         #expect(BatchGathering().patience(with: 1, at: 5) == nil)
     }

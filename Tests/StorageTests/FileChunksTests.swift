@@ -2,7 +2,7 @@ import Storage
 import TestKit
 import Testing
 
-@Suite struct FileChunksTests {
+@Suite(.offThePool) struct FileChunksTests {
     private let folder = try! TemporaryFolder()
     private let store: ArtifactStore
 

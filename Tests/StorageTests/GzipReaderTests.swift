@@ -1,4 +1,5 @@
 import Storage
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -7,7 +8,7 @@ import Testing
     import Darwin
 #endif
 
-@Suite struct GzipReaderTests {
+@Suite(.offThePool) struct GzipReaderTests {
     /// gzip of "hello, skerry\n" with a zero time stamp.
     static let hello: [UInt8] = [
         0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03,

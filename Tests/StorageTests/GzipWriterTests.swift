@@ -2,7 +2,7 @@ import Storage
 import TestKit
 import Testing
 
-@Suite struct GzipWriterTests {
+@Suite(.offThePool) struct GzipWriterTests {
     private func compressed(_ pieces: [[UInt8]]) -> [UInt8] {
         let writer = GzipWriter()
         return pieces.flatMap { writer.compress($0) } + writer.finish()

@@ -1,8 +1,9 @@
 import Storage
+import TestKit
 import Testing
 
 /// Random operations against the store and against a plain model that keeps every state it ever had.
-@Suite struct RevisionModelTests {
+@Suite(.offThePool) struct RevisionModelTests {
     struct Generator: RandomNumberGenerator {
         var state: UInt64
         mutating func next() -> UInt64 {

@@ -1,5 +1,6 @@
 import Storage
 import Synchronization
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -8,7 +9,7 @@ import Testing
     import Foundation
 #endif
 
-@Suite struct RevisionStoreTests {
+@Suite(.offThePool) struct RevisionStoreTests {
     private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 
     private func withFile<Result>(_ body: (String) async throws -> Result) async throws -> Result {

@@ -1,4 +1,5 @@
 import Storage
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -12,7 +13,7 @@ import Testing
     import Foundation
 #endif
 
-@Suite struct RotatingFileTests {
+@Suite(.offThePool) struct RotatingFileTests {
     private func withFolder(_ body: (String) throws -> Void) throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "skerry-rotating-\(UUID())")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

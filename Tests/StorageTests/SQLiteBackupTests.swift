@@ -12,7 +12,7 @@ import Storage
     import Glibc
 #endif
 
-@Suite struct SQLiteBackupTests {
+@Suite(.offThePool) struct SQLiteBackupTests {
     private func names(_ folder: String) throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: folder).sorted() }
 
     @Test func `a backup holds the last commit, without a write-ahead log, while a writer writes`() throws {
@@ -67,7 +67,7 @@ import Storage
     }
 }
 
-@Suite struct SQLiteSchemaTests {
+@Suite(.offThePool) struct SQLiteSchemaTests {
     let first = SQLiteSchema(purpose: "herbarium", applicationID: 77, steps: ["CREATE TABLE plant (name TEXT)"])
     var second: SQLiteSchema {
         SQLiteSchema(

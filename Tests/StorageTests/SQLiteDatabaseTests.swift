@@ -30,7 +30,7 @@ func sqliteCode(_ body: () throws -> Void) throws -> SQLiteError.Code? {
     }
 }
 
-@Suite struct SQLiteDatabaseTests {
+@Suite(.offThePool) struct SQLiteDatabaseTests {
     @Test(
         arguments: [
             .null, 0, -1, .integer(.min), .integer(.max), 0.5, .real(-.infinity), .real(.leastNonzeroMagnitude), "", "å🌡️\u{301}", "a\0b",

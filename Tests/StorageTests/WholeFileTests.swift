@@ -13,7 +13,7 @@ import Testing
     import Darwin
 #endif
 
-@Suite struct WholeFileTests {
+@Suite(.offThePool) struct WholeFileTests {
     private func names(_ folder: String) throws -> [String] { try FileManager.default.contentsOfDirectory(atPath: folder).sorted() }
     private func text(_ path: String) throws -> String { try String(contentsOfFile: path, encoding: .utf8) }
 

@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 /// A new version first answers a share of the requests.
-@Suite struct CanaryTests {
+@Suite(.offThePool) struct CanaryTests {
     private let kind = JobCluster.lifelong
 
     private static func serving(_ version: Int64, _ trial: JSONObject = [:]) -> JobCluster.Worker {

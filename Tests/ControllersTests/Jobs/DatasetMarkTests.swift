@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 /// What jobs write on their Datasets: what was learned from, and how many labels are asked for.
-@Suite struct DatasetMarkTests {
+@Suite(.offThePool) struct DatasetMarkTests {
     private static func note(_ name: String, _ cluster: JobCluster) -> String? {
         cluster.find(JobCluster.dataset, "rows")?["metadata"]?["annotations"]?[name]?.string
     }

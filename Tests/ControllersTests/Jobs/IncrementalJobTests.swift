@@ -2,7 +2,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct IncrementalJobTests {
+@Suite(.offThePool) struct IncrementalJobTests {
     private let kind = JobCluster.incremental
 
     private func cluster(seed: UInt64 = 1, samples: Int64? = 1000) async throws -> JobCluster {

@@ -3,7 +3,7 @@ import Synchronization
 import TestKit
 import Testing
 
-@Suite struct JointInferenceTests {
+@Suite(.offThePool) struct JointInferenceTests {
     private static let kind = ResourceKind(
         group: "sedna.io", version: "v1alpha1", kind: "JointInferenceService", plural: "jointinferenceservices")
 

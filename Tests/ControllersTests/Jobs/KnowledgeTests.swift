@@ -31,7 +31,7 @@ private final class MemoryKnowledge: KnowledgeRecorder {
     }
 }
 
-@Suite struct KnowledgeTests {
+@Suite(.offThePool) struct KnowledgeTests {
     private static func kind(_ kind: String) -> ResourceKind {
         ResourceKind(group: "knowledge.skerry.io", version: "v1alpha1", kind: kind, plural: kind.lowercased() + "s")
     }

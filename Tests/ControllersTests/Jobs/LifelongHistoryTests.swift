@@ -6,7 +6,7 @@ import Testing
 @testable import Controllers
 
 /// What a lifelong job remembers of its rounds.
-@Suite struct LifelongHistoryTests {
+@Suite(.offThePool) struct LifelongHistoryTests {
     /// Figures of an evaluation that tells rounds apart.
     static func figures(_ accuracy: [Int64: Double], majority: Double? = nil, of round: Int64 = 0) -> JSONObject {
         let rounds = accuracy.sorted { $0.key < $1.key }.map { number, value -> (String, JSON) in

@@ -2,7 +2,7 @@ import Resources
 import TestKit
 import Testing
 
-@Suite struct LifelongJobTests {
+@Suite(.offThePool) struct LifelongJobTests {
     private let kind = JobCluster.lifelong
 
     @Test func `rows of several nodes are collected, learned in the cloud, and served where the data lie`() async throws {

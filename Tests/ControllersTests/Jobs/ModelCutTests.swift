@@ -5,7 +5,7 @@ import TestKit
 import Testing
 
 /// Nodes' parts of a job's model.
-@Suite struct ModelCutTests {
+@Suite(.offThePool) struct ModelCutTests {
     /// Cuts by naming what it was asked for.
     final class Cutter: ModelCutter {
         let fault = Mutex<String?>(nil)

@@ -5,7 +5,7 @@ import TestKit
 import Testing
 
 /// Versions of models and the keys that sign them: what the controller does with the cloud's notary.
-@Suite struct ModelSealTests {
+@Suite(.offThePool) struct ModelSealTests {
     /// Signs by naming its key and the files; whoever knows the key's entry believes it.
     actor Notary: ModelNotary {
         private(set) var made = 1

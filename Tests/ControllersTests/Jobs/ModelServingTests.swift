@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 /// Models that name the nodes which serve them.
-@Suite struct ModelServingTests {
+@Suite(.offThePool) struct ModelServingTests {
     static func place(_ cluster: JobCluster, _ spec: JSON) async throws {
         try await cluster.server.patch(
             JobCluster.model, ObjectKey(namespace: "default", name: "little"), ObjectPatch(.merge, ["spec": spec]), part: .whole)

@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 /// A version that does badly where it serves goes back to the one before.
-@Suite struct RollbackTests {
+@Suite(.offThePool) struct RollbackTests {
     private let kind = JobCluster.lifelong
 
     /// What a worker tells of the version it serves.

@@ -3,7 +3,7 @@ import TestKit
 import Testing
 
 /// A job begins with what another one knows, where both say so.
-@Suite struct SharedKnowledgeTests {
+@Suite(.offThePool) struct SharedKnowledgeTests {
     private let kind = JobCluster.lifelong
 
     /// A giver with a deployed round, and a taker that waits for it with rows of its own.

@@ -1,5 +1,6 @@
 import Storage
 import Synchronization
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -16,7 +17,7 @@ import Testing
 /// The store on a disk that fails at any call: what was acknowledged stays, what was not is whole or absent, and it opens again by itself.
 ///
 /// `make test` tries a spread of the calls, `make prove-storage` every one of them (SKERRY_FAULT_POINTS=all).
-@Suite struct StorageFaultTests {
+@Suite(.offThePool) struct StorageFaultTests {
     private static var triesAll: Bool { getenv("SKERRY_FAULT_POINTS").map { String(cString: $0) } == "all" }
     private static let pointsInShare = 40
     private static let writerCount = 6

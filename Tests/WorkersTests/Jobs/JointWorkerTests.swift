@@ -18,7 +18,7 @@ import Workers
 #endif
 
 /// `skerry worker infer` with `JOINT=true`: hard rows are answered by the large model, within budget and deadline, else by the small one.
-@Suite struct JointWorkerTests {
+@Suite(.offThePool) struct JointWorkerTests {
     /// A node's agent that takes reports, and questions for the large model as it is told to.
     private final class Agent: HTTPResponder {
         enum Way: Sendable { case to(port: Int), refuses, takesNot, stalls }

@@ -17,7 +17,7 @@ import Testing
 #endif
 
 /// What a node bounds of its serving workers: how many compute at once, and the memory of each.
-@Suite struct NodeBoundsTests {
+@Suite(.offThePool) struct NodeBoundsTests {
     /// A worker by hand, of one model.
     struct Worker {
         let program: Program

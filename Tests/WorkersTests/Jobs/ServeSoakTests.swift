@@ -16,7 +16,7 @@ import Testing
 #endif
 
 /// A serving worker as a process, over many requests, versions and lives. `make prove-inference` runs it with a million requests.
-@Suite struct ServeSoakTests {
+@Suite(.offThePool) struct ServeSoakTests {
     static let environment = ProcessInfo.processInfo.environment
     static func number(_ name: String, _ share: Int) -> Int { environment[name].flatMap { Int($0) } ?? share }
 

@@ -19,7 +19,7 @@ import Workers
 #endif
 
 /// `skerry worker infer` over HTTP and over a file, as a process.
-@Suite struct ServeWorkerTests {
+@Suite(.offThePool) struct ServeWorkerTests {
     /// A worker process that serves a model, and a client for it.
     struct Served {
         let program: Program

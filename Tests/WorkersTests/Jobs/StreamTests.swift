@@ -17,7 +17,7 @@ import Workers
 #endif
 
 /// Rows of files and brokers, answered by a worker process that is killed now and then.
-@Suite struct StreamTests {
+@Suite(.offThePool) struct StreamTests {
     /// Waits until something is so; about two minutes.
     static func until(_ what: String, _ words: () throws -> String = { "" }, _ isSo: () throws -> Bool) async throws {
         for _ in 0..<2400 {

@@ -13,7 +13,7 @@ import Testing
 #endif
 
 /// The client that others' servers are asked with, unmodified.
-@Suite struct TritonClientTests {
+@Suite(.offThePool) struct TritonClientTests {
     static let library = ".deps/python-triton"
     static var isThere: Bool { FileManager.default.fileExists(atPath: library + "/tritonclient") }
 

@@ -13,7 +13,7 @@ import Testing
 #endif
 
 /// Networks as others make them, asked by the protocol and compared with the onnx package's own evaluation.
-@Suite struct TritonNetworksTests {
+@Suite(.offThePool) struct TritonNetworksTests {
     static let library = ".deps/python"
     static var isThere: Bool { FileManager.default.fileExists(atPath: library + "/onnx") }
 

@@ -16,7 +16,7 @@ import Workers
 #endif
 
 /// A version that ends the worker's life each time it is loaded.
-@Suite struct VersionLivesTests {
+@Suite(.offThePool) struct VersionLivesTests {
     /// The version that the worker has written down as in use.
     private static func inUse(_ folder: TemporaryFolder) -> String? {
         guard let bytes = try? Rooms.read(folder.path + "/lives/record.json") else { return nil }
