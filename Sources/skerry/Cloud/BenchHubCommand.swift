@@ -329,13 +329,13 @@ private struct HubBench: Sendable {
 
         /// - Returns: by number; nil for a change that the API did not take.
         func ask(_ count: Int) async -> [Asked?] {
-            let next = Atomic(0)
+            let numbers = BenchNumbers()
             let begin = agents[0].now
             return await withTaskGroup(of: [(Int, Asked)].self) { group in
                 for _ in 0..<Self.count {
                     group.addTask {
                         var asked: [(Int, Asked)] = []
-                        while case let number = next.wrappingAdd(1, ordering: .relaxed).oldValue, number < count {
+                        while case let number = numbers.next() - 1, number < count {
                             let due = begin + .seconds(Double(number) / Double(rate))
                             let wait = due - agents[0].now
                             if wait > .zero { try? await Task.sleep(for: wait) }
