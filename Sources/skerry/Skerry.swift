@@ -22,7 +22,7 @@ struct Skerry: ParsableCommand {
         // Before anything else is read or begun: a shim is to stay small, and forks.
         if CommandLine.arguments.dropFirst().first == ContainerShim.word { exit(withError: ExitCode(ContainerShim.run())) }
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(joiningNegativeNumbers(Array(CommandLine.arguments.dropFirst())))
             if var command = command as? any AsyncParsableCommand { try await command.run() } else { try command.run() }
         } catch {
             guard exitCode(for: error) == .validationFailure else { exit(withError: error) }

@@ -117,7 +117,8 @@ import ThermalComfort
     @Test func `bad usage ends with 2 and names what is wrong`() throws {
         let folder = try TemporaryFolder()
         for (extra, words) in [
-            (["--edges", "0"], "--edges must be 1 to 64, found 0"), (["--labels", "many"], "many"), (["--colour"], "--colour"),
+            (["--edges", "0"], "--edges must be 1 to 64, found 0"), (["--edges", "-1"], "--edges must be 1 to 64, found -1"),
+            (["--edges", "2", "-1"], "-1"), (["--labels", "many"], "many"), (["--colour"], "--colour"),
         ] {
             let ending = try Program(arguments("out") + extra, in: folder, current: folder.path).wait()
             #expect(ending.status == 2 && ending.errors.contains(words), "\(ending.errors)")

@@ -146,6 +146,12 @@ import Testing
         #expect(result.status == 1 && result.errors.contains("is locked by another connection"))
     }
 
+    @Test func `who names no knowledge base, where none lies, is told how to name one`() throws {
+        let result = try Program.run(["kb", "tasks"], in: folder, current: folder.path)
+        #expect(result.status == 1 && result.output.isEmpty)
+        #expect(result.errors.contains("skerry-demo/knowledge.db, which the demo leaves, is not here; give --kb FILE"))
+    }
+
     @Test func `bad usage exits with 2`() throws {
         let usages = [
             ["samples", "--state", "odd"], ["rounds", "-o", "xml"], ["rounds", "--job", "A/b"], ["tasks", "--attribute", "season"],

@@ -1,4 +1,5 @@
 import Dispatch
+import TestKit
 
 #if canImport(Glibc)
     import Glibc
@@ -19,12 +20,7 @@ final class ServingProgram: @unchecked Sendable {
     private let errorPath: String
 
     /// The folder that the test program and `skerry` were built into.
-    static let builtFolder: String = {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        let path = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        return path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-    }()
+    static let builtFolder = String(Program.path.dropLast("/skerry".count))
 
     /// Where a program of a name is found on PATH; nil if it is not.
     static func find(_ name: String) -> String? {
@@ -37,29 +33,11 @@ final class ServingProgram: @unchecked Sendable {
         let name = "\(folder)/out-\(UInt64.random(in: 0 ... .max))"
         outputPath = name + ".stdout"
         errorPath = name + ".stderr"
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, 1, outputPath, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        posix_spawn_file_actions_addopen(&actions, 2, errorPath, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        // Threads of a pool hold signals back, and programs started by them would do so too.
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        sigemptyset(&none)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var all = environment
         for key in ["PATH", "LANG"] where all[key] == nil { all[key] = getenv(key).map { String(cString: $0) } }
-        let words = ([path] + arguments).map { strdup($0) } + [nil]
-        let variables = all.map { strdup("\($0)=\($1)") } + [nil]
-        defer { for word in words + variables { free(word) } }
-        var started = pid_t()
-        let result = posix_spawn(&started, path, &actions, &attributes, words, variables)
-        precondition(result == 0, "cannot start \(path): \(String(cString: strerror(result)))")
-        pid = started
+        do {
+            pid = try Program.start([path] + arguments, environment: all, output: outputPath, errors: errorPath)
+        } catch { preconditionFailure("cannot start \(path): \(String(cString: strerror(error.code)))") }
     }
 
     private static func text(_ path: String) -> String {

@@ -84,6 +84,8 @@ def finish(kind, status, results=(), message="", patience=300):
         except NotTaken as error:
             if error.is_final or time.monotonic() + pause > end:
                 raise
+            if pause == 0.2:
+                print(f"{error}; it is sent again for some minutes", file=sys.stderr, flush=True)
         time.sleep(pause)
         pause = min(2 * pause, 8)
 

@@ -1,4 +1,5 @@
 package import Resources
+import Synchronization
 
 /// Brings what a small model cannot answer to the large one of its service: from the node of an edge worker to the Pod of the cloud worker, on
 /// whatever node that runs.
@@ -8,8 +9,13 @@ package struct JointCalls: Sendable {
     /// Time for one question; beyond: 504.
     package static let timeout: Duration = .seconds(30)
 
+    /// Workers whose names are remembered.
+    private static let workersMax = 4096
+    private static let kind = "JointInferenceService"
+
     private let client: any ObjectClient
     private let calls: any NodeCalls
+    private let known = KnownWorkers()
 
     /// - Parameters:
     ///   - client: sees all Pods.
@@ -69,24 +75,70 @@ package struct JointCalls: Sendable {
     }
 
     private func target(_ service: ObjectKey, by node: String?) async throws(APIStatus) -> Target {
-        let name = WorkerContract.label("JointInferenceService", "name"),
-            type = WorkerContract.label("JointInferenceService", "worker-type")
-        let pods = try await client.listAll(
-            .pod, Resources.ListQuery(namespace: service.namespace, labelSelector: "\(name)=\(service.name)")
-        ).items
-        func workers(_ wanted: String) -> [JSON] { pods.filter { $0["metadata"]?["labels"]?[type]?.string == wanted } }
-        if let node, !workers("edge").contains(where: { $0["spec"]?["nodeName"]?.string == node }) {
+        if let node {
+            let edge = try await worker(of: service, "edge", on: node) { $0["spec"]?["nodeName"]?.string == node }
+            guard edge != nil else {
+                throw APIStatus(
+                    code: 403, reason: "Forbidden",
+                    message:
+                        "node \"\(node)\" has no edge worker of the joint inference service \(service); only those ask its cloud worker")
+            }
+        }
+        let cloud = try await worker(of: service, "cloud") { pod in
+            pod["status"]?["phase"]?.string == "Running" && pod["spec"]?["nodeName"] != nil && Self.port(pod) != nil
+        }
+        guard let cloud, let host = cloud["spec"]?["nodeName"]?.string, let port = Self.port(cloud) else {
             throw APIStatus(
-                code: 403, reason: "Forbidden",
-                message: "node \"\(node)\" has no edge worker of the joint inference service \(service); only those ask its cloud worker")
+                code: 503, reason: "ServiceUnavailable",
+                message: "the cloud worker of the joint inference service \(service) does not run, or has not said where it listens")
         }
-        for pod in workers("cloud") where pod["status"]?["phase"]?.string == "Running" {
-            guard let host = pod["spec"]?["nodeName"]?.string, let port = Self.port(pod) else { continue }
-            return Target(pod: PodTarget(namespace: service.namespace, pod: ObjectKey(pod).name), node: host, port: port)
+        return Target(pod: PodTarget(namespace: service.namespace, pod: ObjectKey(cloud).name), node: host, port: port)
+    }
+
+    // MARK: Workers
+
+    /// Names of workers that were found before: a service may have many, and each question would look through all Pods of the namespace.
+    private final class KnownWorkers: Sendable {
+        struct Key: Hashable {
+            var service: ObjectKey
+            var type: String
+            var node: String
         }
-        throw APIStatus(
-            code: 503, reason: "ServiceUnavailable",
-            message: "the cloud worker of the joint inference service \(service) does not run, or has not said where it listens")
+        private let names = Mutex<[Key: String]>([:])
+
+        func name(_ key: Key) -> String? { names.withLock { $0[key] } }
+
+        func remember(_ name: String, _ key: Key) {
+            names.withLock { names in
+                if names.count >= JointCalls.workersMax { names = [:] }
+                names[key] = name
+            }
+        }
+    }
+
+    /// A worker as it is now; nil where there is none that is wanted.
+    private func worker(
+        of service: ObjectKey, _ type: String, on node: String = "", _ isWanted: (JSON) -> Bool
+    ) async throws(APIStatus) -> JSON? {
+        let key = KnownWorkers.Key(service: service, type: type, node: node)
+        let labels = [WorkerContract.label(Self.kind, "name"): service.name, WorkerContract.label(Self.kind, "worker-type"): type]
+        if let name = known.name(key), let pod = try await pod(ObjectKey(namespace: service.namespace, name: name)),
+            labels.allSatisfy({ pod["metadata"]?["labels"]?[$0]?.string == $1 }), isWanted(pod)
+        {
+            return pod
+        }
+        let selector = labels.map { "\($0)=\($1)" }.sorted().joined(separator: ",")
+        let pods = try await client.listAll(.pod, Resources.ListQuery(namespace: service.namespace, labelSelector: selector)).items
+        guard let found = pods.first(where: isWanted) else { return nil }
+        known.remember(ObjectKey(found).name, key)
+        return found
+    }
+
+    private func pod(_ key: ObjectKey) async throws(APIStatus) -> JSON? {
+        do { return try await client.get(.pod, key) } catch {
+            if error.code == 404 { return nil }
+            throw error
+        }
     }
 
     /// Where the worker says that it listens; else Sedna's variable of its template.

@@ -78,7 +78,7 @@ package struct APIServer: HTTPResponder {
             entry.impersonated = other
         }
         if let door { return try await door.answer(request, user, &entry.notes) }
-        if let path = ResourcePath(target.segments),
+        if let path = entry.path,
             let definition = service.registry.definition(groupVersion: path.groupVersion, plural: path.plural)
         {
             let call = ResourceCall(server: self, request: request, target: target, path: path, definition: definition, user: user)
@@ -93,7 +93,7 @@ package struct APIServer: HTTPResponder {
     /// - Throws: `APIStatus` 400 for headers that name no user or say what is not understood: what was to be done as another is never done as
     ///   the user; 403.
     private func impersonated(_ request: HTTPRequest, by user: User) throws(APIStatus) -> User? {
-        let fields = request.headers.fields.map { $0.name.lowercased() }.filter { $0.hasPrefix("impersonate-") }
+        let fields = request.headers.fields.filter { Self.asksForAnother($0.name) }.map { $0.name.lowercased() }
         guard !fields.isEmpty else { return nil }
         if let other = fields.first(where: { $0 != "impersonate-user" && $0 != "impersonate-group" }) {
             throw .badRequest("the header \(other) is not understood here; impersonate by Impersonate-User and Impersonate-Group alone")
@@ -114,6 +114,15 @@ package struct APIServer: HTTPResponder {
         }
         let everybody = name == User.anonymous.name ? "system:unauthenticated" : "system:authenticated"
         return User(name: name, groups: groups.contains(everybody) ? groups : groups + [everybody])
+    }
+
+    private static let impersonation = Array("impersonate-".utf8)
+
+    /// Whether a header's name begins with `impersonate-`, however it is written. Asked for each header of each request.
+    private static func asksForAnother(_ name: String) -> Bool {
+        let name = name.utf8
+        return name.count >= impersonation.count
+            && zip(name, impersonation).allSatisfy { $0 == $1 || $1 >= UInt8(ascii: "a") && $0 | 0x20 == $1 }
     }
 
     /// Paths that name no resource.

@@ -20,5 +20,9 @@ package protocol ServerDoor: Sendable {
 
 extension ServerDoor {
     /// Whether a request's path is one of this door's.
-    func isMeant(by requested: String) -> Bool { requested == path || requested.hasPrefix(path + "/") }
+    func isMeant(by requested: String) -> Bool {
+        let (path, requested) = (path.utf8, requested.utf8)
+        guard requested.starts(with: path) else { return false }
+        return requested.count == path.count || requested[requested.index(requested.startIndex, offsetBy: path.count)] == UInt8(ascii: "/")
+    }
 }

@@ -19,6 +19,8 @@ struct JobWorld: Sendable {
     /// not, at most `giversMax`.
     var givers: [JSON]
     var now: Timestamp
+    private let job: JSON
+    private let view: ObjectView
 
     /// A longer row of jobs that wait for each other is not looked through.
     static let giversMax = 32
@@ -35,7 +37,22 @@ struct JobWorld: Sendable {
         self.nodes = Set(nodes.map(\.name))
         cloudNode = nodes.first { $0.labels["node-role.kubernetes.io/cloud"] != nil }?.name
         givers = Self.givers(of: job, in: view)
-        self.now = now
+        (self.job, self.view, self.now) = (job, view, now)
+    }
+
+    /// What keeps a worker from being made: a Pod of its name which is not the job's; nil if there is none. One that an earlier job of the same kind
+    /// and name has left goes by itself.
+    func obstacle(toPod name: String) -> JobObstacle? {
+        guard pods[name] == nil, let pod = view[.pod, ObjectKey(namespace: job.namespace, name: name)] else { return nil }
+        let kind = job["kind"]?.string ?? ""
+        let owner = pod.controller.map { (kind: $0["kind"]?.string ?? "", name: $0["name"]?.string ?? "") }
+        if let owner, owner == (kind, job.name) { return nil }
+        let whose = owner.map { "\($0.kind) \($0.name)'s" } ?? "nobody's worker"
+        return JobObstacle(
+            reason: "PodNameTaken",
+            message:
+                "pod \(name) is \(whose), and a worker of \(kind) \(job.name) is to have that name; give \(owner == nil ? "it" : "one of them") another name",
+            isWarning: true)
     }
 
     private static func givers(of job: JSON, in view: ObjectView) -> [JSON] {

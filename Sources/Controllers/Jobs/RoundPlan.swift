@@ -52,6 +52,8 @@ struct RoundPlan: Sendable {
     var status: JobStatus
     var steps: [ObjectPlan.Step] = []
     private var again: Int64?
+    /// What keeps workers that serve from being made.
+    private var servingObstacle: JobObstacle?
 
     static func plan(_ style: any RoundJob, _ world: JobWorld) -> ObjectPlan {
         if style.job.isBeingDeleted { return ObjectPlan() }
@@ -77,6 +79,7 @@ struct RoundPlan: Sendable {
     mutating func lookAgain(_ seconds: Int64) { again = min(again ?? .max, max(1, seconds)) }
 
     private mutating func decide() {
+        let services = services()
         if rollBack() {
             // Nothing begins, and nothing ends, while a version is taken back.
         } else if job["spec"]?["suspend"]?.bool == true {
@@ -86,7 +89,8 @@ struct RoundPlan: Sendable {
         } else {
             consider()
         }
-        serve()
+        tellServingObstacle()
+        steps += services
         tidy()
         markDatasets()
     }
@@ -128,10 +132,16 @@ struct RoundPlan: Sendable {
         }
     }
 
+    /// Why a job waits that has nothing to do.
+    private static let quietReasons: Set<String> = ["TriggerNotMet", "NoNewSamples"]
+
     /// A job whose last round failed says so until the next begins.
     private mutating func wait(_ reason: String, _ message: String, isWarning: Bool = false) {
         let last = status["conditions"]?.array?.last
         if last?["type"]?.string == StagePhase.failed.rawValue, reason == "TriggerNotMet" { return }
+        if Self.quietReasons.contains(reason), let obstacle = servingObstacle {
+            return status.set(.train, .waiting, obstacle.reason, obstacle.message, isWarning: obstacle.isWarning)
+        }
         status.set(.train, .waiting, reason, message, isWarning: isWarning)
     }
 
@@ -347,6 +357,11 @@ struct RoundPlan: Sendable {
         case .absent:
             // One that is on its way out keeps its name a while.
             guard pod == nil else { return nil }
+            if let obstacle = world.obstacle(toPod: name) {
+                lookAgain(Self.strangerSeconds)
+                status.set(work.stage, .waiting, obstacle.reason, obstacle.message, isWarning: true)
+                return nil
+            }
             steps.append(.create(.pod, pods.pod(order.role, template: order.template, order.fittings)))
             status["progress"] = nil
             status.set(work.stage, .starting, "WorkerCreated", "pod \(name) is made")
@@ -421,23 +436,35 @@ struct RoundPlan: Sendable {
     // MARK: Services
 
     /// Keeps the workers that serve as they should be: what is missing is made, what is not wanted any more, or of another template, goes.
-    private mutating func serve() {
-        let orders: [WorkerOrder]
+    private mutating func services() -> [ObjectPlan.Step] {
         do throws(JobObstacle) {
-            try makeCuts()
-            orders = try style.services(world)
+            let cuts = try cutSteps()
+            let orders = try style.services(world)
+            let obstacles = orders.map { world.obstacle(toPod: pods.name($0.role)) }
+            servingObstacle = obstacles.compactMap(\.self).first
+            if servingObstacle != nil { lookAgain(Self.strangerSeconds) }
+            let free = zip(orders, obstacles).filter { $0.1 == nil }.map(\.0)
+            return cuts + ServicePods(pods: pods).steps(free, there: world.pods)
         } catch {
-            // What keeps a round from beginning is said first.
-            let reason = status["conditions"]?.array?.last?["reason"]?.string
-            if reason == nil || reason == "TriggerNotMet" { status.set(.train, .waiting, error.reason, error.message) }
-            return
+            servingObstacle = error
+            return []
         }
-        steps += ServicePods(pods: pods).steps(orders, there: world.pods)
+    }
+
+    /// A Pod of somebody else's is not told of when it goes.
+    private static let strangerSeconds: Int64 = 30
+
+    /// What keeps a round from beginning is said first.
+    private mutating func tellServingObstacle() {
+        let reason = status["conditions"]?.array?.last?["reason"]?.string
+        guard let obstacle = servingObstacle, reason.map(Self.quietReasons.contains) ?? true else { return }
+        status.set(.train, .waiting, obstacle.reason, obstacle.message, isWarning: obstacle.isWarning)
     }
 
     /// Makes the Models that nodes' parts of the deployed one go into; those of nodes that have no data any more go.
-    private mutating func makeCuts() throws(JobObstacle) {
-        guard let whole = world.models[style.deployedModel] else { return }
+    private func cutSteps() throws(JobObstacle) -> [ObjectPlan.Step] {
+        guard let whole = world.models[style.deployedModel] else { return [] }
+        var steps: [ObjectPlan.Step] = []
         let cuts = style.cuts(world)
         for cut in cuts {
             let wanted = cut.object(of: job, whole: whole)
@@ -464,6 +491,7 @@ struct RoundPlan: Sendable {
             guard ModelCut(model) != nil, !model.isBeingDeleted, !cuts.contains(where: { $0.name == model.name }) else { continue }
             steps.append(.delete(.model, ObjectKey(model), Deletion(uid: model.uid)))
         }
+        return steps
     }
 
     /// Workers of the newest two rounds stay to be looked at; older ones go.

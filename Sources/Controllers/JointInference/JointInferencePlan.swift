@@ -41,7 +41,8 @@ struct JointInferencePlan: Sendable {
         var notes: [EventNote] = []
         do throws(JobObstacle) {
             let orders = try orders()
-            plan.steps = ServicePods(pods: pods).steps(orders, there: world.pods)
+            plan.steps = ServicePods(pods: pods).steps(orders.filter { stranger($0) == nil }, there: world.pods)
+            if orders.contains(where: { stranger($0) != nil }) { plan.lookAgain(afterSeconds: 30) }
             stand(orders, &status, &notes)
         } catch { set("Pending", error.reason, error.message, &status, &notes) }
         if let seconds = count(&status) { plan.lookAgain(afterSeconds: seconds) }
@@ -82,6 +83,9 @@ struct JointInferencePlan: Sendable {
             }
     }
 
+    /// A Pod of somebody else's that has the worker's name.
+    private func stranger(_ order: WorkerOrder) -> JobObstacle? { world.obstacle(toPod: pods.name(order.role)) }
+
     private func mountModel(_ worker: String, _ fittings: inout WorkerPods.Fittings) throws(JobObstacle) {
         let name = spec[worker]?["model"]?["name"]?.string ?? ""
         let model = try inputs.model(name)
@@ -120,7 +124,9 @@ struct JointInferencePlan: Sendable {
             // A node that is away keeps nobody waiting but its own worker.
             case .starting where isEdge && places.nodes != nil && node.map(places.isAbsent) ?? false: break
             case .starting(let reason, let message): wait = wait ?? (reason, message)
-            case .absent: wait = wait ?? ("WorkerCreated", "pod \(name) is made")
+            case .absent:
+                let stranger = stranger(order)
+                wait = wait ?? (stranger?.reason ?? "WorkerCreated", stranger?.message ?? "pod \(name) is made")
             }
         }
         (status["active"], status["failed"]) = (.integer(active), .integer(failed))

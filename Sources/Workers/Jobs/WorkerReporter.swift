@@ -8,8 +8,8 @@ import Synchronization
 package final class WorkerReporter: Sendable {
     /// Between two messages of progress.
     package static let pause = Duration.seconds(1)
-    /// Tries of the last message; the pauses between them grow to about half a minute in all.
-    package static let triesMax = 8
+    /// Tries of the last message; the pauses between them are some five minutes in all, in which an agent can be replaced.
+    package static let triesMax = 40
 
     private let settings: WorkerSettings
     private let name: String
@@ -59,14 +59,16 @@ package final class WorkerReporter: Sendable {
 
     /// Sends the last message, again and again while the agent is away.
     ///
+    /// - Parameter say: is told of the first try that failed.
     /// - Throws: `WorkerDeliveryError` when it was refused, or not taken after all tries.
-    package func finish(_ message: WorkerReport, triesMax: Int = triesMax) async throws {
+    package func finish(_ message: WorkerReport, triesMax: Int = triesMax, say: (String) -> Void = { _ in }) async throws {
         var pause = Duration.milliseconds(200)
         for attempt in 1...triesMax {
             do throws(WorkerDeliveryError) {
                 return try await send(message)
             } catch {
                 if !error.isRetryable || attempt == triesMax { throw error }
+                if attempt == 1 { say("\(error); it is sent again for some minutes") }
             }
             try await Task.sleep(for: pause)
             pause = min(pause * 2, .seconds(8))

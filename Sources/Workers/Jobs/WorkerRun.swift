@@ -128,7 +128,7 @@ package struct WorkerRun: Sendable {
         switch outcome {
         case .success(let results):
             do {
-                try await reporter.finish(WorkerReport(.completed, kind: kind, results: results))
+                try await reporter.finish(WorkerReport(.completed, kind: kind, results: results), say: say)
                 return .completed
             } catch {
                 say("\(error)")
@@ -140,7 +140,9 @@ package struct WorkerRun: Sendable {
             say(words)
             let message = WorkerReport(.failed, kind: kind, message: reportWords(words))
             // One try for a worker that must be gone within a second.
-            do { try await reporter.finish(message, triesMax: isCancelled ? 1 : 5) } catch { say("\(error)") }
+            do {
+                try await reporter.finish(message, triesMax: isCancelled ? 1 : WorkerReporter.triesMax, say: say)
+            } catch { say("\(error)") }
             return isCancelled ? .cancelled : Self.isInput(error) ? .refused : .failed
         }
     }

@@ -39,6 +39,11 @@ struct KnowledgeFileOptions: ParsableArguments {
 
     func reading() async throws -> KnowledgeBase {
         if asksCloud { return try await copy() }
+        if namedPath == nil, access(path, F_OK) != 0 {
+            throw CloudError(
+                "no knowledge base is named, and \(path), which the demo leaves, is not here; give --kb FILE, set \(Self.environmentKey), or ask a cloud by --kubeconfig FILE"
+            )
+        }
         return try KnowledgeBase(.file(path), KnowledgeBase.readingOptions(wait: .seconds(wait)))
     }
 

@@ -168,6 +168,48 @@ import Testing
         #expect(cluster.message(kind, "helmet").contains("edge-9"))
     }
 
+    /// How often Events told of an object, by reason.
+    private func told(_ cluster: JobCluster, _ name: String) -> [String: Int64] {
+        let events = cluster.server.all(.event).filter { $0["involvedObject"]?["name"]?.string == name }
+        return Dictionary(events.map { ($0["reason"]?.string ?? "", $0["count"]?.integer ?? 1) }, uniquingKeysWith: +)
+    }
+
+    @Test func `what keeps a serving worker from being made is told while nothing else is to do, and once`() async throws {
+        var cluster = try await JobCluster()
+        try await cluster.makeDataset(samples: 10)
+        try await cluster.makeModel("initial")
+        try await cluster.makeIncremental()
+        #expect(await cluster.rest())
+        #expect(cluster.state(kind, "helmet") == "Train Waiting ModelNotFound")
+        #expect(cluster.message(kind, "helmet") == "model deployed does not exist in the job's namespace; create it")
+        let before = told(cluster, "helmet")
+        #expect(await cluster.rest(quietSeconds: 900))
+        #expect(told(cluster, "helmet") == before && before["TrainWaiting"] == 1)
+        try await cluster.makeModel("deployed")
+        #expect(await cluster.rest())
+        #expect(cluster.state(kind, "helmet") == "Train Waiting TriggerNotMet" && cluster.pods() == ["helmet-infer"])
+    }
+
+    @Test func `a job whose name another kind of job has too says whose Pod it waits for, and goes on once that is gone`() async throws {
+        var cluster = try await cluster()
+        cluster.workers["train"] = { _ in nil }
+        try await cluster.makeIncremental()
+        #expect(await cluster.rest())
+        let first = cluster.find(.pod, "helmet-train-1")?["metadata"]?["uid"]
+        try await cluster.makeLifelong("helmet")
+        #expect(await cluster.rest())
+        #expect(cluster.state(JobCluster.lifelong, "helmet") == "Train Waiting PodNameTaken")
+        #expect(
+            cluster.message(JobCluster.lifelong, "helmet")
+                == "pod helmet-train-1 is IncrementalLearningJob helmet's, and a worker of LifelongLearningJob helmet is to have that name; "
+                + "give one of them another name")
+        #expect(cluster.find(.pod, "helmet-train-1")?["metadata"]?["uid"] == first && told(cluster, "helmet")["TrainWaiting"] == 1)
+        cluster.workers["train"] = JobCluster.trained
+        try await cluster.server.delete(kind, ObjectKey(namespace: "default", name: "helmet"), Deletion())
+        #expect(await cluster.rest())
+        #expect(cluster.find(JobCluster.lifelong, "helmet")?["status"]?["round"] == 1)
+    }
+
     @Test func `a suspended job cancels its round and begins none`() async throws {
         var cluster = try await cluster()
         cluster.workers["train"] = { _ in nil }

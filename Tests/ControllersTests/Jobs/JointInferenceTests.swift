@@ -52,6 +52,22 @@ import Testing
         #expect(edge["spec"]?["restartPolicy"] == "Always")
     }
 
+    @Test func `a Pod of somebody else's that has a worker's name is named`() async throws {
+        var cluster = try await cluster()
+        for model in ["little", "big"] { try await cluster.makeModel(model) }
+        let pod: JSON = [
+            "metadata": ["name": "helmet-cloud", "namespace": "default"], "spec": ["containers": [["name": "main", "image": "web:1"]]],
+        ]
+        try await cluster.server.create(.pod, pod)
+        try await make(cluster)
+        #expect(await cluster.rest())
+        #expect(cluster.state(Self.kind, "helmet") == "- Pending PodNameTaken" && cluster.pods() == ["helmet-cloud", "helmet-edge"])
+        #expect(cluster.message(Self.kind, "helmet").hasPrefix("pod helmet-cloud is nobody's worker, and a worker of "))
+        try await cluster.server.delete(.pod, ObjectKey(namespace: "default", name: "helmet-cloud"), Deletion(gracePeriodSeconds: 0))
+        #expect(await cluster.rest())
+        #expect(cluster.state(Self.kind, "helmet") == "- Running WorkersRunning")
+    }
+
     @Test func `none of the counters is left out of a worker that adapts, tries versions and reads streams as well`() async throws {
         var cluster = try await cluster()
         try await cluster.makeModel("little")

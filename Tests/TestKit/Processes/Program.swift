@@ -49,31 +49,46 @@ package final class Program {
     ) throws {
         let name = UUID().uuidString
         (outputPath, errorsPath) = ("\(folder.path)/.\(name).out", "\(folder.path)/.\(name).err")
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
-        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, outputPath, O_CREAT | O_WRONLY | O_APPEND, 0o600)
-        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errorsPath, O_CREAT | O_WRONLY | O_APPEND, 0o600)
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        var none = sigset_t()
-        sigemptyset(&none)
-        posix_spawnattr_setsigmask(&attributes, &none)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
-        let inherited = [
+        let own = [
             "PATH": getenv("PATH").map { String(cString: $0) } ?? "/usr/bin:/bin", "HOME": folder.path, "LC_ALL": "C.UTF-8",
         ]
         // The shell changes the folder and becomes the program: its process id and signals stay.
         let command = current.map { ["/bin/sh", "-c", "cd \"$0\" && exec \"$@\"", $0, executable] } ?? [executable]
-        var words = (command + arguments).map { strdup($0) } + [nil]
-        var variables = inherited.merging(environment) { $1 }.map { strdup("\($0.key)=\($0.value)") } + [nil]
-        defer { for pointer in words + variables { free(pointer) } }
+        id = try Self.start(
+            command + arguments, environment: own.merging(environment) { $1 }, output: outputPath, errors: errorsPath)
+    }
+
+    /// Starts a program, found on PATH where its name has no slash, with no input and no signal blocked.
+    ///
+    /// - Parameters:
+    ///   - words: its name and arguments.
+    ///   - environment: the whole of it.
+    ///   - output: a file for what it prints; `errors` for standard error.
+    /// - Throws: `StartError`.
+    package static func start(
+        _ words: [String], environment: [String: String], output: String, errors: String
+    ) throws(StartError) -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, O_CREAT | O_WRONLY | O_APPEND, 0o600)
+        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors, O_CREAT | O_WRONLY | O_APPEND, 0o600)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        // Threads of a pool hold signals back, and programs started by them would do so too.
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        var pointers = words.map { strdup($0) } + [nil]
+        var variables = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { for pointer in pointers + variables { free(pointer) } }
         var child: pid_t = 0
-        let failure = posix_spawnp(&child, command[0], &actions, &attributes, &words, &variables)
-        guard failure == 0 else { throw StartError(executable: executable, code: failure) }
-        id = child
+        let failure = posix_spawnp(&child, words[0], &actions, &attributes, &pointers, &variables)
+        guard failure == 0 else { throw StartError(executable: words[0], code: failure) }
+        return child
     }
 
     /// Runs a program to its end.
