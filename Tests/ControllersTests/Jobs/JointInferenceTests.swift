@@ -182,7 +182,7 @@ import Testing
         try await cluster.server.delete(.node, ObjectKey(namespace: "", name: "edge-1"), Deletion())
         try await rest(&cluster)
         let names = cluster.pods().sorted()
-        #expect(names.count == 3 && names[1] == "helmet-edge-edge-2" && names[2].hasPrefix("helmet-edge-edge-3siteexample-"))
+        #expect(names.count == 3 && names[1] == "helmet-edge-edge-2" && names[2].hasPrefix("helmet-edge-edge-3siteexampl-"))
         #expect(cluster.state(Self.kind, "helmet") == "- Running WorkersRunning")
     }
 
