@@ -71,7 +71,8 @@ package struct LoopbackConnection: Sendable {
     /// At most 64 KiB of what has come; empty once the peer is gone.
     package func read() -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: 64 << 10)
-        return Array(bytes.prefix(max(0, recv(descriptor, &bytes, bytes.count, 0))))
+        let count = recv(descriptor, &bytes, bytes.count, 0)
+        return Array(bytes.prefix(max(0, count)))
     }
 
     /// Returns once nothing more can come.
