@@ -89,8 +89,7 @@ def main():
             file.flush()
             facts = {"startTime": start, "inferenceNumber": count, "modelVersion": model.version}
             if facts != said and time.monotonic() - told >= float(os.environ.get("LC_PERIOD", "30")):
-                worker.report("inference", "running", owner_info=facts)
-                told, said = time.monotonic(), facts
+                told, said = time.monotonic(), facts if worker.tell("inference", ownerInfo=facts) else said
             time.sleep(0.2)
 
 

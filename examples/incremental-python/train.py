@@ -40,9 +40,7 @@ def train(kind, variable, usual, unit):
         # At most one report a second, and the last one.
         if step == steps or time.monotonic() - last[0] >= 1:
             last[0] = time.monotonic()
-            worker.report(
-                "train", "running",
-                progress={"done": step, "total": steps, "unit": unit, "message": f"{len(taught)} rows"})
+            worker.tell("train", progress={"done": step, "total": steps, "unit": unit, "message": f"{len(taught)} rows"})
 
     model.learn([rows[row] for row in taught], [truth[row] for row in taught], steps, told)
     os.makedirs(output, exist_ok=True)

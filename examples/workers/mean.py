@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+import urllib.error
 import urllib.request
 
 WORKER = os.environ["WORKER_NAME"]
@@ -17,14 +18,16 @@ def report(**body):
         f"{os.environ['LC_SERVER']}/sedna/workers/{WORKER}/info", json.dumps(body).encode(), {"Content-Type": "application/json"})
     for attempt in range(10):
         try:
-            urllib.request.urlopen(request).read()
+            urllib.request.urlopen(request, timeout=30).read()
             return
         except urllib.error.HTTPError as error:
-            # 4xx says what is wrong with the report; asking again would not help.
-            sys.exit(f"the report was refused: {error.read().decode()}")
+            # 429 and 5xx: the agent is busy. Any other answer says what is wrong with the report; asking again would not help.
+            if error.code != 429 and error.code < 500:
+                sys.exit(f"the report was refused: {error.read().decode()}")
         except OSError:
-            # The agent is being started again: what it was told before is kept.
-            time.sleep(1 + attempt)
+            pass
+        # The agent is being started again: what it was told before is kept.
+        time.sleep(1 + attempt)
     sys.exit("the node's agent cannot be reached")
 
 
