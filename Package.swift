@@ -120,7 +120,7 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(name: "HubProtocolTests", dependencies: ["HubProtocol", "Learning", "Resources"], swiftSettings: strict),
         .testTarget(
-            name: "SimulationTests", dependencies: ["CloudHub", "HubProtocol", "Learning", "Resources"], swiftSettings: strict),
+            name: "SimulationTests", dependencies: ["CloudHub", "HubProtocol", "Learning", "Resources", "TestKit"], swiftSettings: strict),
         .testTarget(
             name: "NodeAgentTests",
             dependencies: [

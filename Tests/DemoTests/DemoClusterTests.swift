@@ -17,7 +17,7 @@ import ThermalComfort
 #endif
 
 /// The demo as a person runs it: a real cloud and real edges, on a few made-up votes.
-@Suite(.timeLimit(.minutes(30))) struct DemoClusterTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct DemoClusterTests {
     private func arguments(_ out: String, _ more: [String] = []) -> [String] {
         ["demo", "thermal-comfort", "--offline", "--data", "/nonexistent", "--out", out] + more
     }

@@ -1,3 +1,4 @@
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -7,7 +8,7 @@ import Testing
 #endif
 
 /// Cloud and edges in one process, with everything that can go wrong; `SKERRY_SEEDS=10000` runs more, `SKERRY_SEED=n` runs one again.
-@Suite struct HubSimulationTests {
+@Suite(.offThePool) struct HubSimulationTests {
     private static func number(_ name: String) -> UInt64? { getenv(name).flatMap { UInt64(String(cString: $0)) } }
 
     @Test func `whatever breaks, edges and cloud end up the same, nothing is lost, doubled, out of order or back from the dead`() {

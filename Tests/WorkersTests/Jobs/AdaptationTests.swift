@@ -16,7 +16,7 @@ import Workers
 #endif
 
 /// `skerry worker infer` with `ADAPT=true`: labels of the node correct what is said of its own sites, without the cloud.
-@Suite struct AdaptationTests {
+@Suite(.offThePool) struct AdaptationTests {
     private static let sites = ["SITE_COLUMN": "City", "IGNORED_COLUMNS": ""]
     private static let columns = ["City", "Season", "Cooling", "ta", "rh"]
 

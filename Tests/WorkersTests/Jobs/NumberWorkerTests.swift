@@ -7,7 +7,7 @@ import Testing
 import Workers
 
 /// Jobs whose label is a number: learned, judged and served by processes.
-@Suite struct NumberWorkerTests {
+@Suite(.offThePool) struct NumberWorkerTests {
     /// Rooms whose label is their warmth.
     static func csv(_ rows: Range<Int>) -> [UInt8] {
         var bytes = csvLine(["ta", "rh", "Season", "warmth"])

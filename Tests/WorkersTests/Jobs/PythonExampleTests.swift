@@ -26,7 +26,7 @@ private enum PythonPackages {
 }
 
 /// The workers of `examples/incremental-python`, as a job runs them.
-@Suite(.enabled(if: PythonPackages.areThere, "Python's onnx could not be fetched: scripts/bootstrap"))
+@Suite(.offThePool, .enabled(if: PythonPackages.areThere, "Python's onnx could not be fetched: scripts/bootstrap"))
 struct PythonExampleTests {
 
     private static let variables = [
@@ -110,6 +110,29 @@ struct PythonExampleTests {
             long.send(SIGTERM)
             let stopped = try await long.ending()
             #expect(stopped.status == 143 && recorder.reports.last?.message == "cancelled", "\(stopped.errors)")
+        }
+    }
+
+    @Test func `an agent that says nothing, hangs up or is broken ends no training, and gets the last report`() async throws {
+        try await RecordingServer.with(faults: [.silence, .hangUp, 503, 429]) { recorder, environment in
+            let folder = try TemporaryFolder()
+            let data = try Rooms.write(Rooms.csv(0..<400), folder, "rows.csv")
+            let ending = try await Self.run(
+                "train.py", in: folder, environment, ["TRAIN_DATASET_URL": data, "MODEL_URL": folder.path + "/out"])
+            #expect(ending.status == 0, "\(ending.errors)")
+            #expect(recorder.reports.map(\.status) == [.completed] && ending.errors.contains("did not take a report: "))
+        }
+    }
+
+    @Test func `a last report that is wrong is told, and sent once`() async throws {
+        try await RecordingServer.with(faults: [404, 404]) { recorder, environment in
+            let folder = try TemporaryFolder()
+            let data = try Rooms.write(Rooms.csv(0..<400), folder, "rows.csv")
+            let ending = try await Self.run(
+                "train.py", in: folder, environment, ["TRAIN_DATASET_URL": data, "MODEL_URL": folder.path + "/out", "EPOCHS": "1"])
+            #expect(ending.status == 1 && recorder.reports.isEmpty)
+            #expect(ending.errors.split(separator: "\n").count { $0.hasPrefix("the node's agent refused a report with 404: ") } == 2)
+            #expect(try !Rooms.read(folder.path + "/out/model.onnx").isEmpty)
         }
     }
 

@@ -20,7 +20,7 @@ import Workers
 #endif
 
 /// `skerry worker train` and `evaluate` as processes: files, figures and reports.
-@Suite struct TrainWorkerTests {
+@Suite(.offThePool) struct TrainWorkerTests {
     static let xgboost = [".deps/xgboost/lib/libxgboost.so"]
     static let onnxRuntime = ONNXRuntime.candidates(chosen: getenv("SKERRY_ONNXRUNTIME_LIB").map { String(cString: $0) })
 
@@ -321,7 +321,7 @@ import Workers
     }
 
     @Test func `the last report goes until the agent takes it`() async throws {
-        try await RecordingServer.with(failures: [503, 500, 429]) { recorder, environment in
+        try await RecordingServer.with(faults: [503, 500, 429]) { recorder, environment in
             let folder = try TemporaryFolder()
             let data = try Rooms.write(Rooms.csv(0..<60), folder, "rows.csv")
             let ending = try await Self.run(
