@@ -40,6 +40,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private let shared: HTTP2Connection?
     /// Bytes of a stream's body that count with its connection's.
     private var heldBytes = 0
+    /// Nil once it has left its channel.
+    private var context: ChannelHandlerContext?
     private var state = State.idle
     /// A body that arrives while its request is answered; nil once it is whole.
     private var incoming: HTTPIncomingBody?
@@ -63,8 +65,15 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if let shared { return shared.began(self) }
         // Taken up and shaken hands with already.
-        if context.channel.isActive, shared == nil { close(context, after: limits.arrivalTimeout) }
+        if context.channel.isActive { close(context, after: limits.arrivalTimeout) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        shared?.ended(self)
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -96,18 +105,28 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func wake(_ context: ChannelHandlerContext, at due: NIODeadline) {
+        if let shared { return shared.look(at: due) }
         timer?.task.cancel()
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         timer = (context.eventLoop.scheduleTask(deadline: due) { connection.value.lookAtDeadline(bound.value) }, due)
     }
 
+    /// Does what is due by now.
+    ///
+    /// - Returns: when it is to be called again; nil for a stream for which no clock is set.
+    func lookedAtDeadline() -> NIODeadline? {
+        guard let context, let due = deadline else { return nil }
+        if due <= .now() { lookAtDeadline(context) }
+        return deadline
+    }
+
     private func lookAtDeadline(_ context: ChannelHandlerContext) {
         timer = nil
         guard let deadline else { return }
         if deadline > .now() { return wake(context, at: deadline) }
-        guard case .streaming = state else { return context.close(promise: nil) }
         self.deadline = nil
+        guard case .streaming = state else { return context.close(promise: nil) }
         pump(context)
         waitForDue(context, least: .seconds(1))
     }
@@ -382,13 +401,15 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         let wire = isChunked ? try? context.pipeline.syncOperations.context(handlerType: OutboundGatherer.self) : nil
         state = .streaming(Streaming(stream: stream, isKept: isKept, wire: wire))
         context.writeAndFlush(wrapOutboundOut(.head(head(response, isKept: isKept))), promise: nil)
-        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        let loop = context.eventLoop
-        let line = StreamWakes.Line(place: shared?.place ?? 0) { connection.value.pump(bound.value) }
-        stream.start { [wakes] in wakes.wake(line, on: loop) }
+        let line = StreamWakes.Line(NIOLoopBound(self, eventLoop: context.eventLoop), wakes, place: shared?.place ?? 0)
+        stream.start { line.wake() }
         pump(context)
         waitForDue(context)
+    }
+
+    /// Sends what its stream has, which has been woken.
+    func serve() {
+        if let context { pump(context) }
     }
 
     /// Sets the clock for a stream that is to be asked whatever happens.
@@ -444,18 +465,24 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         context.fireChannelWritabilityChanged()
     }
 
+    /// The server stops: what is asked for is answered still, streams end.
+    func drain() {
+        guard let context else { return }
+        isDraining = true
+        switch state {
+        // Of a stream an answer, which may still be on its way.
+        case .idle: if shared == nil { context.close(promise: nil) }
+        case .streaming(let streaming):
+            state = .idle
+            streaming.stream.stop()
+            end(context, isKept: false)
+        case .gathering, .answering, .closing: break
+        }
+    }
+
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if event is HTTPServer.Drain {
-            isDraining = true
-            switch state {
-            // Of a stream an answer, which may still be on its way.
-            case .idle: if shared == nil { context.close(promise: nil) }
-            case .streaming(let streaming):
-                state = .idle
-                streaming.stream.stop()
-                end(context, isKept: false)
-            case .gathering, .answering, .closing: break
-            }
+            drain()
         } else if case ChannelEvent.inputClosed = event {
             inputClosed(context)
         }
