@@ -17,7 +17,9 @@ final class HTTP2Connection: ChannelInboundHandler {
     /// Orders its streams among those of other connections, so that what they send together is sent in one piece.
     let place: Int
     private var context: ChannelHandlerContext?
-    private var streams: [ObjectIdentifier: any Channel] = [:]
+    private var streams: [ObjectIdentifier: HTTPConnection] = [:]
+    /// One for the deadlines of all streams.
+    private var streamTimer: (task: Scheduled<Void>, due: NIODeadline)?
     /// The newest stream: those behind it are the client's to ask for elsewhere.
     private var last = HTTP2StreamID.rootStream
     private var isEnding = false
@@ -39,7 +41,7 @@ final class HTTP2Connection: ChannelInboundHandler {
         let connection = HTTP2Connection(service)
         let bound = NIOLoopBound(connection, eventLoop: channel.eventLoop)
         try pipeline.addHandler(OutboundGatherer(service.wakes))
-        try pipeline.addHandler(OwnReads())
+        try pipeline.addHandler(OwnReads(service.limits.streams))
         try pipeline.addHandler(
             NIOHTTP2Handler(
                 mode: .server, eventLoop: channel.eventLoop, connectionConfiguration: configuration(service.limits),
@@ -48,6 +50,10 @@ final class HTTP2Connection: ChannelInboundHandler {
         try pipeline.addHandler(connection)
     }
 
+    /// NIO holds a time for each frame that it may count, from the start: it is given few, and counts those of one moment. Those of longer are
+    /// counted by `FrameRates`.
+    private static let countedElsewhere = (count: 16, window: TimeAmount.nanoseconds(1))
+
     private static func configuration(_ limits: HTTPLimits) -> NIOHTTP2Handler.ConnectionConfiguration {
         var configuration = NIOHTTP2Handler.ConnectionConfiguration()
         configuration.initialSettings = [
@@ -55,7 +61,8 @@ final class HTTP2Connection: ChannelInboundHandler {
             HTTP2Setting(parameter: .maxHeaderListSize, value: limits.streams.headerBytesMax),
         ]
         configuration.targetWindowSize = limits.streams.connectionWindowBytes
-        configuration.controlFrameRateLimit.maximumCount = limits.streams.controlFramesMax
+        configuration.controlFrameRateLimit.maximumCount = countedElsewhere.count
+        configuration.controlFrameRateLimit.windowLength = countedElsewhere.window
         // Clients pad with empty frames now and then.
         configuration.maximumSequentialEmptyDataFrames = 10
         return configuration
@@ -65,8 +72,9 @@ final class HTTP2Connection: ChannelInboundHandler {
         var configuration = NIOHTTP2Handler.StreamConfiguration()
         configuration.outboundBufferSizeHighWatermark = limits.streams.unsentBytesMax
         configuration.outboundBufferSizeLowWatermark = limits.streams.unsentBytesMax / 2
-        configuration.streamResetFrameRateLimit.maximumCount = limits.streams.resetsMax
-        configuration.streamErrorRateLimit.maximumCount = 100
+        configuration.streamResetFrameRateLimit.maximumCount = countedElsewhere.count
+        configuration.streamResetFrameRateLimit.windowLength = countedElsewhere.window
+        configuration.streamErrorRateLimit.maximumCount = 32
         return configuration
     }
 
@@ -74,21 +82,36 @@ final class HTTP2Connection: ChannelInboundHandler {
 
     private func begin(_ stream: any Channel) throws {
         if let id = try stream.syncOptions?.getOption(HTTP2StreamChannelOptions.streamID) { last = max(last, id) }
-        streams[ObjectIdentifier(stream)] = stream
-        service.load.counts.withLock { $0.streams += 1 }
-        let bound = NIOLoopBound(self, eventLoop: stream.eventLoop)
-        let id = ObjectIdentifier(stream)
-        stream.closeFuture.whenComplete { _ in bound.value.ended(id) }
         try stream.pipeline.syncOperations.addHandler(HTTP2FramePayloadToHTTP1ServerCodec())
         try stream.pipeline.syncOperations.addHandler(HTTPConnection(service, of: self))
     }
 
-    private func ended(_ id: ObjectIdentifier) {
-        guard streams.removeValue(forKey: id) != nil else { return }
+    func began(_ stream: HTTPConnection) {
+        streams[ObjectIdentifier(stream)] = stream
+        service.load.counts.withLock { $0.streams += 1 }
+    }
+
+    func ended(_ stream: HTTPConnection) {
+        guard streams.removeValue(forKey: ObjectIdentifier(stream)) != nil else { return }
         service.load.counts.withLock { $0.streams -= 1 }
         guard streams.isEmpty else { return }
         restsSince = .now()
         if isEnding { close() }
+    }
+
+    /// Looks at the deadlines of its streams then, or before.
+    func look(at due: NIODeadline) {
+        guard let context, streamTimer.map({ $0.due > due }) ?? true else { return }
+        streamTimer?.task.cancel()
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        streamTimer = (context.eventLoop.scheduleTask(deadline: due) { bound.value.lookAtDeadlines() }, due)
+    }
+
+    private func lookAtDeadlines() {
+        streamTimer = nil
+        // What is due may end streams.
+        let next = Array(streams.values).compactMap { $0.lookedAtDeadline() }.min()
+        if let next { look(at: next) }
     }
 
     /// Who is at the other end: the same for all streams.
@@ -137,6 +160,7 @@ final class HTTP2Connection: ChannelInboundHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         timer?.cancel()
+        streamTimer?.task.cancel()
         service.load.forget(context.channel)
         context.fireChannelInactive()
     }
@@ -157,9 +181,13 @@ final class HTTP2Connection: ChannelInboundHandler {
     private func end() {
         guard let context, !isEnding else { return }
         isEnding = true
-        let goodbye = HTTP2Frame(streamID: .rootStream, payload: .goAway(lastStreamID: last, errorCode: .noError, opaqueData: nil))
-        context.writeAndFlush(wrapOutboundOut(goodbye), promise: nil)
+        sayGoodbye(context, .noError)
         if streams.isEmpty { close() }
+    }
+
+    private func sayGoodbye(_ context: ChannelHandlerContext, _ code: HTTP2ErrorCode) {
+        let goodbye = HTTP2Frame(streamID: .rootStream, payload: .goAway(lastStreamID: last, errorCode: code, opaqueData: nil))
+        context.writeAndFlush(wrapOutboundOut(goodbye), promise: nil)
     }
 
     /// Soon: what the client has sent meanwhile would answer our goodbye with a reset, and it would never be read.
@@ -173,7 +201,7 @@ final class HTTP2Connection: ChannelInboundHandler {
         switch event {
         case is HTTPServer.Drain:
             end()
-            for stream in Array(streams.values) { stream.pipeline.fireUserInboundEventTriggered(HTTPServer.Drain()) }
+            for stream in Array(streams.values) { stream.drain() }
         // The client will send nothing more, so it hears of nothing either: windows stay as they are.
         case ChannelEvent.inputClosed: context.close(promise: nil)
         default: context.fireUserInboundEventTriggered(event)
@@ -185,6 +213,7 @@ final class HTTP2Connection: ChannelInboundHandler {
 
     /// What breaks the rules of one stream ended that stream; anything else ends the connection, whose goodbye has been sent.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if error is FrameExcess { sayGoodbye(context, .enhanceYourCalm) }
         if !Self.isOfOneStream(error) { context.close(promise: nil) }
     }
 

@@ -10,8 +10,9 @@ import Synchronization
 ///
 /// A body that is taken in parts (`incoming`) arrives while its request is answered, in any of the states behind `gathering`.
 ///
-/// NIO's pipelining handler holds the next request back until the answer has been sent. A stream of HTTP/2 is served the same way: one request,
-/// and then its end; to close it is to reset it.
+/// A request that comes before the one before it has been answered is held back, and nothing more is read until it is its turn. Answers are
+/// written as they stand on the wire (`HTTP1Answer`). A stream of HTTP/2 is served the same way: one request, and then its end; to close it
+/// is to reset it; its answers are written in NIO's parts, which its codec translates.
 final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = HTTPServerRequestPart
     typealias OutboundOut = HTTPServerResponsePart
@@ -27,8 +28,16 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private struct Streaming {
         let stream: any HTTPBodyStream
         let isKept: Bool
-        /// Takes chunks with their frames; nil where the body's length is known, and pieces go the way of any answer.
-        let wire: ChannelHandlerContext?
+        /// Of HTTP/1.1, where the body's length is not known beforehand.
+        let isChunked: Bool
+    }
+
+    /// What comes behind the requests that are held back.
+    private enum HeldEnd {
+        /// The client sends nothing more.
+        case closed
+        /// No request.
+        case malformed
     }
 
     private let service: HTTPService
@@ -40,10 +49,16 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     private let shared: HTTP2Connection?
     /// Bytes of a stream's body that count with its connection's.
     private var heldBytes = 0
+    /// Nil once it has left its channel.
+    private var context: ChannelHandlerContext?
     private var state = State.idle
     /// A body that arrives while its request is answered; nil once it is whole.
     private var incoming: HTTPIncomingBody?
     private var incomingTimer: Scheduled<Void>?
+    /// What was read beyond the request that is being answered: at most what one read holds, since nothing is read meanwhile.
+    private var held: ArraySlice<HTTPServerRequestPart> = []
+    private var heldEnd: HeldEnd?
+    private var isGoingOn = false
     /// When the connection is closed if nothing happens; nil while its request is being answered.
     private var deadline: NIODeadline?
     /// One at most, which looks at the deadline when its time has come: setting one for each request would cost more than some requests.
@@ -63,8 +78,15 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if let shared { return shared.began(self) }
         // Taken up and shaken hands with already.
-        if context.channel.isActive, shared == nil { close(context, after: limits.arrivalTimeout) }
+        if context.channel.isActive { close(context, after: limits.arrivalTimeout) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        shared?.ended(self)
     }
 
     func channelActive(context: ChannelHandlerContext) {
@@ -96,24 +118,91 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     }
 
     private func wake(_ context: ChannelHandlerContext, at due: NIODeadline) {
+        if let shared { return shared.look(at: due) }
         timer?.task.cancel()
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         timer = (context.eventLoop.scheduleTask(deadline: due) { connection.value.lookAtDeadline(bound.value) }, due)
     }
 
+    /// Does what is due by now.
+    ///
+    /// - Returns: when it is to be called again; nil for a stream for which no clock is set.
+    func lookedAtDeadline() -> NIODeadline? {
+        guard let context, let due = deadline else { return nil }
+        if due <= .now() { lookAtDeadline(context) }
+        return deadline
+    }
+
     private func lookAtDeadline(_ context: ChannelHandlerContext) {
         timer = nil
         guard let deadline else { return }
         if deadline > .now() { return wake(context, at: deadline) }
-        guard case .streaming = state else { return context.close(promise: nil) }
         self.deadline = nil
+        guard case .streaming = state else { return context.close(promise: nil) }
         pump(context)
         waitForDue(context, least: .seconds(1))
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        switch (unwrapInboundIn(data), state) {
+        let part = unwrapInboundIn(data)
+        if shared == nil, isHeld(part) { hold(context, part) } else { take(context, part) }
+    }
+
+    // MARK: Requests that come early
+
+    private func isHeld(_ part: HTTPServerRequestPart) -> Bool {
+        if !held.isEmpty { return true }
+        guard case .head = part else { return false }
+        return switch state {
+        case .answering, .streaming: true
+        case .idle, .gathering, .closing: false
+        }
+    }
+
+    private func hold(_ context: ChannelHandlerContext, _ part: HTTPServerRequestPart) {
+        if held.isEmpty { stopReading(context) }
+        held.append(part)
+    }
+
+    private func stopReading(_ context: ChannelHandlerContext) {
+        context.channel.setOption(.autoRead, value: false).whenFailure { _ in }
+    }
+
+    /// An answer has been sent: what came before it was is next.
+    private func goOn(_ context: ChannelHandlerContext) {
+        guard !isGoingOn, !held.isEmpty || heldEnd != nil else { return }
+        isGoingOn = true
+        defer { isGoingOn = false }
+        while !held.isEmpty {
+            switch state {
+            case .idle, .gathering: take(context, held.removeFirst())
+            case .answering, .streaming: return
+            case .closing: return held = []
+            }
+        }
+        switch (heldEnd, state) {
+        case (nil, _): context.channel.goOnReading()
+        case (.closed, _):
+            heldEnd = nil
+            inputClosed(context)
+        case (.malformed, .idle), (.malformed, .gathering): refuseMalformed(context)
+        case (.malformed, _): break
+        }
+    }
+
+    /// What came is no request.
+    private func refuseMalformed(_ context: ChannelHandlerContext) {
+        if case .answering(let task, _) = state { task.cancel() }
+        state = .closing
+        context.writeAndFlush(NIOAny(HTTP1Answer.malformed), promise: nil)
+        context.close(promise: nil)
+    }
+
+    // MARK: A request
+
+    private func take(_ context: ChannelHandlerContext, _ part: HTTPServerRequestPart) {
+        switch (part, state) {
         case (.head(let head), .idle):
             expect(context)
             let isInParts = head.method == .POST && responder.takesInParts(path: Self.path(head.uri))
@@ -121,7 +210,8 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
                 return refuse(context, head, bodyBytes: length)
             }
             if head.headers.first(name: "expect")?.lowercased() == "100-continue" {
-                context.writeAndFlush(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .continue))), promise: nil)
+                let proceed = HTTPResponseHead(version: .http1_1, status: .continue)
+                context.writeAndFlush(shared == nil ? NIOAny(HTTP1Answer.proceed) : wrapOutboundOut(.head(proceed)), promise: nil)
             }
             guard isInParts else { return state = .gathering(head, ByteBuffer()) }
             deadline = nil
@@ -222,7 +312,10 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     private func answer(_ context: ChannelHandlerContext, _ head: HTTPRequestHead, _ body: ByteBuffer) {
         // The decoder reads nothing behind a request for an upgrade, whatever became of it.
-        let isKept = head.isKeepAlive && !isDraining && !head.headers.contains(name: "Upgrade")
+        let isUpgrade = head.headers.contains(name: "Upgrade")
+        // Nor is it read: it would be gathered without bound.
+        if isUpgrade, shared == nil { stopReading(context) }
+        let isKept = head.isKeepAlive && !isDraining && !isUpgrade
         if let text = refusesToAnswer() {
             state = .idle
             return send(context, busy(text), isKept: isKept)
@@ -271,12 +364,14 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             context.triggerUserOutboundEvent(HandshakeTurn.Event.answered, promise: nil)
         }
         guard case .answering(_, let isKept) = state else {
-            if case .stream(let stream) = response.body { stream.stop() }
-            response.upgrade?.closed(code: 1006)
-            return
+            return drop(response)
         }
         let isHead = request.method == .HEAD
         state = .idle
+        guard shared != nil || HTTP1Answer.isSendable(response.headers) else {
+            drop(response)
+            return send(context, HTTPResponse(status: 500), isKept: isKept)
+        }
         if let peer = response.upgrade {
             return shared == nil ? upgrade(context, request, response, peer) : refuseUpgrade(context, response, peer)
         }
@@ -284,6 +379,12 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         case .bytes: send(context, response, isKept: isKept, isHead: isHead)
         case .stream(let stream): begin(context, response, stream, isKept: isKept)
         }
+    }
+
+    /// Nobody gets it.
+    private func drop(_ response: HTTPResponse) {
+        if case .stream(let stream) = response.body { stream.stop() }
+        response.upgrade?.closed(code: 1006)
     }
 
     private func refuseUpgrade(_ context: ChannelHandlerContext, _ response: HTTPResponse, _ peer: any WebSocketPeer) {
@@ -301,6 +402,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         timer = nil
         deadline = nil
         state = .closing
+        defer { context.channel.goOnReading() }
         let upgradeLimits = response.upgradeLimits ?? limits.webSocket
         if let name = response.upgradeProtocol {
             let connection = BareConnection(peer: peer, limits: upgradeLimits, load: load)
@@ -322,23 +424,27 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             let version: HTTPHeaders = response.upgradeProtocol == nil ? ["Sec-WebSocket-Version": "13"] : [:]
             return send(context, HTTPResponse(status: 400, headers: version, body: .bytes(Array(text.utf8))), isKept: false)
         }
-        var all = headers
-        for (name, value) in response.headers.fields { all.add(name: name, value: value) }
-        context.write(wrapOutboundOut(.head(HTTPResponseHead(version: .http1_1, status: .switchingProtocols, headers: all))), promise: nil)
-        context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+        let all = headers.map { (name: $0.name, value: $0.value) } + response.headers.fields
+        context.writeAndFlush(NIOAny(HTTP1Answer.switching(all)), promise: nil)
     }
 
-    private func head(_ response: HTTPResponse, isKept: Bool) -> HTTPResponseHead {
+    /// Of a stream of HTTP/2.
+    private func head(_ response: HTTPResponse) -> HTTPResponseHead {
         var headers = NIOHTTP1.HTTPHeaders()
         for (name, value) in response.headers.fields { headers.add(name: name, value: value) }
-        if !isKept, shared == nil { headers.replaceOrAdd(name: "Connection", value: "close") }
         return HTTPResponseHead(version: .http1_1, status: HTTPResponseStatus(statusCode: response.status), headers: headers)
     }
 
     private func send(_ context: ChannelHandlerContext, _ response: HTTPResponse, isKept: Bool, isHead: Bool = false) {
         guard case .bytes(let bytes) = response.body else { return }
         let stays = isKept && !isDraining && incoming == nil
-        var head = head(response, isKept: stays)
+        if shared == nil {
+            let pieces = HTTP1Answer.whole(response, bytes, isKept: stays, isHead: isHead)
+            guard let rest = pieces.rest else { return end(context, isKept: stays, with: pieces.first) }
+            context.write(NIOAny(pieces.first), promise: nil)
+            return end(context, isKept: stays, with: rest)
+        }
+        var head = head(response)
         head.headers.replaceOrAdd(name: "Content-Length", value: String(bytes.count))
         context.write(wrapOutboundOut(.head(head)), promise: nil)
         if !bytes.isEmpty && !isHead {
@@ -347,29 +453,34 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         end(context, isKept: stays)
     }
 
-    private func end(_ context: ChannelHandlerContext, isKept: Bool) {
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+    /// - Parameter last: of an answer of HTTP/1.1 what has not been written.
+    private func end(_ context: ChannelHandlerContext, isKept: Bool, with last: ByteBuffer = ByteBuffer()) {
+        let last = shared == nil ? NIOAny(last) : wrapOutboundOut(.end(nil))
         if incoming != nil {
             // Answered before its body was whole: the rest is read and dropped for a moment, so that the answer is not lost to a reset.
             endIncoming("the request was answered before its body was whole")
             state = .closing
-            context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+            context.writeAndFlush(last, promise: nil)
             context.channel.goOnReading()
             return close(context, after: .seconds(2))
         }
-        let done = context.writeAndFlush(wrapOutboundOut(.end(nil)))
         if shared != nil {
+            context.writeAndFlush(last, promise: nil)
             // Over, unless the answer waits for its window, or `refuse` for what is still on its way.
             guard context.channel.isActive else { return }
             if case .closing = state { return }
             close(context, after: limits.idleTimeout)
         } else if isKept {
             close(context, after: limits.idleTimeout)
+            context.writeAndFlush(last, promise: nil)
+            goOn(context)
         } else if case .closing = state {
             // Closed by the timer of `refuse`.
+            context.writeAndFlush(last, promise: nil)
         } else {
             state = .closing
-            done.whenComplete { _ in bound.value.close(promise: nil) }
+            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+            context.writeAndFlush(last).whenComplete { _ in bound.value.close(promise: nil) }
         }
     }
 
@@ -379,16 +490,22 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             return send(context, HTTPResponse(status: 503, headers: ["Retry-After": "1"]), isKept: false)
         }
         let isChunked = shared == nil && response.headers["content-length"] == nil
-        let wire = isChunked ? try? context.pipeline.syncOperations.context(handlerType: OutboundGatherer.self) : nil
-        state = .streaming(Streaming(stream: stream, isKept: isKept, wire: wire))
-        context.writeAndFlush(wrapOutboundOut(.head(head(response, isKept: isKept))), promise: nil)
-        let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
-        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-        let loop = context.eventLoop
-        let line = StreamWakes.Line(place: shared?.place ?? 0) { connection.value.pump(bound.value) }
-        stream.start { [wakes] in wakes.wake(line, on: loop) }
+        state = .streaming(Streaming(stream: stream, isKept: isKept, isChunked: isChunked))
+        if shared == nil {
+            let head = HTTP1Answer.head(response, isKept: isKept, isChunked ? .chunks : .asGiven)
+            context.writeAndFlush(NIOAny(head), promise: nil)
+        } else {
+            context.writeAndFlush(wrapOutboundOut(.head(head(response))), promise: nil)
+        }
+        let line = StreamWakes.Line(NIOLoopBound(self, eventLoop: context.eventLoop), wakes, place: shared?.place ?? 0)
+        stream.start { line.wake() }
         pump(context)
         waitForDue(context)
+    }
+
+    /// Sends what its stream has, which has been woken.
+    func serve() {
+        if let context { pump(context) }
     }
 
     /// Sets the clock for a stream that is to be asked whatever happens.
@@ -414,15 +531,14 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
             case .end:
                 state = .idle
                 streaming.stream.stop()
-                return end(context, isKept: streaming.isKept && !isDraining)
+                return end(context, isKept: streaming.isKept && !isDraining, with: Self.last(of: streaming))
             case .failed:
                 state = .closing
                 streaming.stream.stop()
                 // Behind what was written: that much is right.
                 let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-                return context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer())))).whenComplete { _ in
-                    bound.value.close(promise: nil)
-                }
+                let nothing = shared == nil ? NIOAny(ByteBuffer()) : wrapOutboundOut(.body(.byteBuffer(ByteBuffer())))
+                return context.writeAndFlush(nothing).whenComplete { _ in bound.value.close(promise: nil) }
             }
         }
     }
@@ -430,32 +546,41 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
     /// Flushed one by one: what is not counts for nothing with `isWritable`.
     private func send(_ bytes: [UInt8], of streaming: Streaming, _ context: ChannelHandlerContext) {
         if bytes.isEmpty { return }
-        if let wire = streaming.wire {
-            // Past the encoder, whose head was flushed before.
-            wire.writeAndFlush(NIOAny(wakes.frames.frame(bytes)), promise: nil)
+        if streaming.isChunked {
+            context.writeAndFlush(NIOAny(wakes.frames.frame(bytes)), promise: nil)
+        } else if shared == nil {
+            context.writeAndFlush(NIOAny(context.channel.allocator.buffer(bytes: bytes)), promise: nil)
         } else {
-            let buffer = shared == nil ? context.channel.allocator.buffer(bytes: bytes) : wakes.bareFrames.frame(bytes)
-            context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(buffer))), promise: nil)
+            context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(wakes.bareFrames.frame(bytes)))), promise: nil)
         }
     }
+
+    /// What ends the body of a stream.
+    private static func last(of streaming: Streaming) -> ByteBuffer { streaming.isChunked ? HTTP1Answer.chunksEnd : ByteBuffer() }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
         if context.channel.isWritable { pump(context) }
         context.fireChannelWritabilityChanged()
     }
 
+    /// The server stops: what is asked for is answered still, streams end.
+    func drain() {
+        guard let context else { return }
+        isDraining = true
+        switch state {
+        // Of a stream an answer, which may still be on its way.
+        case .idle: if shared == nil { context.close(promise: nil) }
+        case .streaming(let streaming):
+            state = .idle
+            streaming.stream.stop()
+            end(context, isKept: false, with: Self.last(of: streaming))
+        case .gathering, .answering, .closing: break
+        }
+    }
+
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if event is HTTPServer.Drain {
-            isDraining = true
-            switch state {
-            // Of a stream an answer, which may still be on its way.
-            case .idle: if shared == nil { context.close(promise: nil) }
-            case .streaming(let streaming):
-                state = .idle
-                streaming.stream.stop()
-                end(context, isKept: false)
-            case .gathering, .answering, .closing: break
-            }
+            drain()
         } else if case ChannelEvent.inputClosed = event {
             inputClosed(context)
         }
@@ -464,6 +589,7 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
 
     /// The client will send nothing more (a half-closed connection): what it has asked for wholly is answered still.
     private func inputClosed(_ context: ChannelHandlerContext) {
+        if !held.isEmpty { return heldEnd = heldEnd ?? .closed }
         if incoming != nil {
             endIncoming("the client has ended its side before the body was whole")
             return context.close(promise: nil)
@@ -475,5 +601,16 @@ final class HTTPConnection: ChannelInboundHandler, RemovableChannelHandler {
         }
     }
 
-    func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        guard shared == nil, error is HTTPParserError else { return context.close(promise: nil) }
+        switch state {
+        case .idle, .gathering: refuseMalformed(context)
+        case .answering where incoming != nil: refuseMalformed(context)
+        // Behind the answer that is under way.
+        case .answering, .streaming:
+            heldEnd = heldEnd ?? .malformed
+            stopReading(context)
+        case .closing: break
+        }
+    }
 }

@@ -163,18 +163,14 @@ package final class HTTPServer: Sendable {
     }
 
     /// Names of the handlers that go when a connection becomes a WebSocket, and of the decoder, which goes last.
-    static let handlersOfHTTP = ["HTTP encoder", "HTTP pipelining", "HTTP header check", "HTTP errors", "HTTP connection"]
+    static let handlersOfHTTP = ["HTTP connection"]
     static let decoderOfHTTP = "HTTP decoder"
 
     /// Has a connection speak HTTP/1.1.
     static func addHTTP1(_ pipeline: ChannelPipeline.SynchronousOperations, _ service: HTTPService) throws {
         try pipeline.addHandler(OutboundGatherer())
-        try pipeline.addHandler(HTTPResponseEncoder(), name: handlersOfHTTP[0])
         try pipeline.addHandler(ByteToMessageHandler(HTTPRequestDecoder(leftOverBytesStrategy: .forwardBytes)), name: decoderOfHTTP)
-        try pipeline.addHandler(HTTPServerPipelineHandler(), name: handlersOfHTTP[1])
-        try pipeline.addHandler(NIOHTTPResponseHeadersValidator(), name: handlersOfHTTP[2])
-        try pipeline.addHandler(HTTPServerProtocolErrorHandler(), name: handlersOfHTTP[3])
-        try pipeline.addHandler(HTTPConnection(service), name: handlersOfHTTP[4])
+        try pipeline.addHandler(HTTPConnection(service), name: handlersOfHTTP[0])
     }
 
     /// Connections that are open.

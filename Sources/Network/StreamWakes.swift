@@ -7,20 +7,23 @@ import Synchronization
 /// sends what has gathered in one piece: the more there is to do, the less each change costs. Streams of one connection are served together, and
 /// what they send leaves in one piece.
 final class StreamWakes: Sendable {
-    /// One stream on its connection.
+    /// One stream on its connection. All that a stream which waits has to have here: there are thousands of them.
     final class Line: Sendable {
         fileprivate let isWaiting = Atomic(false)
-        fileprivate let serve: @Sendable () -> Void
+        private let stream: NIOLoopBound<HTTPConnection>
+        private let wakes: StreamWakes
         /// Those of one place are served one after the other.
         fileprivate let place: Int
 
-        /// - Parameters:
-        ///   - place: of a connection that has many streams (`newPlace`); 0 for one that has one.
-        ///   - serve: called on the connection's thread.
-        init(place: Int = 0, _ serve: @escaping @Sendable () -> Void) {
-            self.place = place
-            self.serve = serve
+        /// - Parameter place: of a connection that has many streams (`newPlace`); 0 for one that has one.
+        init(_ stream: NIOLoopBound<HTTPConnection>, _ wakes: StreamWakes, place: Int) {
+            (self.stream, self.wakes, self.place) = (stream, wakes, place)
         }
+
+        /// From any thread; a stream that waits already waits once.
+        func wake() { wakes.wake(self, on: stream.eventLoop) }
+
+        fileprivate func serve() { stream.value.serve() }
     }
 
     private struct State {
@@ -66,10 +69,8 @@ final class StreamWakes: Sendable {
         for flush in due { flush() }
     }
 
-    /// From any thread; a stream that waits already waits once.
-    ///
     /// - Parameter loop: of the stream's connection, the same for all streams.
-    func wake(_ line: Line, on loop: any EventLoop) {
+    private func wake(_ line: Line, on loop: any EventLoop) {
         guard !line.isWaiting.exchange(true, ordering: .acquiringAndReleasing) else { return }
         let isFirst = state.withLock { state in
             state.waiting.append(line)

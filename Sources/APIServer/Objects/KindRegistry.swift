@@ -3,7 +3,7 @@ package import Resources
 /// The kinds that are served: the built-in ones and those that definitions have taught the server. A value; replaced as a whole.
 package struct KindRegistry: Sendable {
     /// Definitions by `group/version` and plural.
-    private var byResource: [String: [String: KindDefinition]] = [:]
+    private var byResource: [String: [String: SharedKind]] = [:]
     /// Every group-version in the order of discovery, the preferred version of a group first.
     package private(set) var groupVersions: [(group: String, version: String)] = []
     /// Version in which a custom kind's objects are stored, by `plural.group`.
@@ -27,28 +27,33 @@ package struct KindRegistry: Sendable {
 
     private mutating func add(_ definition: KindDefinition) {
         if byResource[definition.groupVersion] == nil { groupVersions.append((definition.group, definition.version)) }
-        byResource[definition.groupVersion, default: [:]][definition.plural] = definition
+        byResource[definition.groupVersion, default: [:]][definition.plural] = SharedKind(definition)
     }
 
     /// The kind as a URL names it, `apps/v1` and `deployments`; nil if it is not served in that version.
-    package func definition(groupVersion: String, plural: String) -> KindDefinition? { byResource[groupVersion]?[plural] }
+    package func definition(groupVersion: String, plural: String) -> KindDefinition? { byResource[groupVersion]?[plural]?.definition }
+
+    /// A definition of this registry in the one place that holds it, for whoever keeps it for long.
+    func shared(_ definition: KindDefinition) -> SharedKind {
+        byResource[definition.groupVersion]?[definition.plural] ?? SharedKind(definition)
+    }
 
     /// The definition of a kind as an object names it.
     package func definition(apiVersion: String, kind: String) -> KindDefinition? {
-        byResource[apiVersion]?.values.first { $0.kind == kind }
+        byResource[apiVersion]?.values.first { $0.definition.kind == kind }?.definition
     }
 
     /// The kinds of one group-version by their plurals.
     package func definitions(groupVersion: String) -> [KindDefinition] {
-        (byResource[groupVersion] ?? [:]).values.sorted { $0.plural < $1.plural }
+        (byResource[groupVersion] ?? [:]).values.map(\.definition).sorted { $0.plural < $1.plural }
     }
 
     /// The definition in whose version objects are stored.
     package func stored(_ definition: KindDefinition) -> KindDefinition {
-        if let form = definition.storedForm { return byResource[form.groupVersion]?[form.plural] ?? definition }
+        if let form = definition.storedForm { return byResource[form.groupVersion]?[form.plural]?.definition ?? definition }
         guard let version = storedVersions[definition.resourceName], version != definition.version else { return definition }
         let groupVersion = "\(definition.group)/\(version)"
-        return byResource[groupVersion]?[definition.plural] ?? definition
+        return byResource[groupVersion]?[definition.plural]?.definition ?? definition
     }
 
     /// `apiVersion` of objects as they are stored.
@@ -61,6 +66,18 @@ package struct KindRegistry: Sendable {
     package var stored: [KindDefinition] {
         groupVersions.flatMap { definitions(groupVersion: $0.group.isEmpty ? $0.version : "\($0.group)/\($0.version)") }
             .filter { $0.verbs.contains("watch") && stored($0).groupVersion == $0.groupVersion }
+    }
+}
+
+/// A kind's definition, some 300 bytes, held once by all that keep it: thousands of watches do.
+final class SharedKind: Sendable {
+    let definition: KindDefinition
+    let collection: String
+    let groupVersion: String
+
+    init(_ definition: KindDefinition) {
+        self.definition = definition
+        (collection, groupVersion) = (definition.collection, definition.groupVersion)
     }
 }
 

@@ -11,7 +11,7 @@ final class WatchStream: HTTPBodyStream {
     private static let chunkBytesMax = 256 << 10
     private static let bookmarkPeriod: Duration = .seconds(60)
 
-    struct Query: Sendable {
+    struct Query {
         var namespace = ""
         /// Changes above this revision are shown.
         var revision: Int64
@@ -34,17 +34,23 @@ final class WatchStream: HTTPBodyStream {
         var nextBookmark: ContinuousClock.Instant?
     }
 
-    private let view: ObjectView
-    private let query: Query
+    /// How objects are shown to a watch that does not show all of them as they are.
+    private final class OwnView: Sendable {
+        let view: ObjectView
+        init(_ view: ObjectView) { self.view = view }
+    }
+
+    private let service: ObjectService
+    private let kind: SharedKind
+    /// Nil where what is sent depends on nothing but the place that the watch has reached: so are most of thousands.
+    private let own: OwnView?
     private let prefix: String
-    /// What is sent depends on nothing but the place that the watch has reached.
-    private let isShared: Bool
     private let state: Mutex<State>
 
     init(_ view: ObjectView, _ query: Query) {
-        self.view = view
-        self.query = query
-        isShared = view.format == .json && !view.isFiltered
+        service = view.service
+        kind = view.service.registry.shared(view.definition)
+        own = view.format == .json && !view.isFiltered ? nil : OwnView(view)
         prefix = query.namespace.isEmpty ? "" : query.namespace + "/"
         let now = ContinuousClock.now
         state = Mutex(
@@ -53,8 +59,10 @@ final class WatchStream: HTTPBodyStream {
                 nextBookmark: query.hasBookmarks ? now + Self.bookmarkPeriod : nil))
     }
 
+    private var view: ObjectView { own?.view ?? ObjectView(definition: kind.definition, service: service) }
+
     func start(wake: @escaping @Sendable () -> Void) {
-        let listener = view.service.store.addListener(view.definition.collection, wake)
+        let listener = service.store.addListener(kind.collection, wake)
         state.withLock { $0.listener = listener }
     }
 
@@ -65,7 +73,7 @@ final class WatchStream: HTTPBodyStream {
 
     func stop() {
         guard let listener = state.withLock({ $0.listener }) else { return }
-        view.service.store.removeListener(listener, of: view.definition.collection)
+        service.store.removeListener(listener, of: kind.collection)
     }
 
     func next() -> HTTPBodyStep {
@@ -113,16 +121,15 @@ final class WatchStream: HTTPBodyStream {
 
     /// The next changes as the client sees them, none or some of them, and the revision up to which they tell.
     private func changes(after cursor: Int64, hasColumns: inout Bool) throws(APIStatus) -> WatchChunk {
-        view.service.watchLooks.add(1, ordering: .relaxed)
-        guard isShared else { return try written(after: cursor, &hasColumns).chunk }
-        let newest = view.service.store.revision
+        service.watchLooks.add(1, ordering: .relaxed)
+        guard own == nil else { return try written(after: cursor, &hasColumns).chunk }
+        let newest = service.store.revision
         if newest == cursor { return WatchChunk(bytes: [], cursor: cursor) }
         let place = WatchChunks.Place(
-            collection: view.definition.collection, groupVersion: view.definition.groupVersion, prefix: prefix, after: cursor,
-            newest: newest)
-        if let chunk = view.service.watchChunks.chunk(at: place) { return chunk }
+            collection: kind.collection, groupVersion: kind.groupVersion, prefix: prefix, after: cursor, newest: newest)
+        if let chunk = service.watchChunks.chunk(at: place) { return chunk }
         let (chunk, isStored) = try written(after: cursor, &hasColumns)
-        if isStored { view.service.watchChunks.keep(chunk, at: place) }
+        if isStored { service.watchChunks.keep(chunk, at: place) }
         return chunk
     }
 
@@ -149,7 +156,7 @@ final class WatchStream: HTTPBodyStream {
 
     private func events(after revision: Int64) throws(APIStatus) -> (ArraySlice<RevisionEvent>, Int64) {
         do {
-            let (events, newest) = try view.service.store.events(view.definition.collection, after: revision, countMax: Self.chunkEventsMax)
+            let (events, newest) = try service.store.events(kind.collection, after: revision, countMax: Self.chunkEventsMax)
             return (events, newest)
         } catch .compacted(let oldest) {
             throw .expired("too old resource version: \(revision) (\(oldest))")
@@ -163,6 +170,7 @@ final class WatchStream: HTTPBodyStream {
         throws(APIStatus)
     {
         guard event.name.hasPrefix(prefix) else { return }
+        let view = view
         let before = try event.previous.map { (value) throws(APIStatus) in try view.matches(value) } ?? false
         let after = try event.value.map { (value) throws(APIStatus) in try view.matches(value) } ?? false
         switch (before, after) {
@@ -182,6 +190,7 @@ final class WatchStream: HTTPBodyStream {
         _ type: String, _ value: RevisionedValue, _ revision: Int64?, _ hasColumns: inout Bool, _ isStored: inout Bool,
         into chunk: inout [UInt8]
     ) throws(APIStatus) {
+        let view = view
         if view.format == .json, ObjectBytes.isStored(value, in: view.definition) {
             chunk += view.service.watchLines.line(type, value, revision: revision ?? value.revision)
             return
@@ -203,6 +212,7 @@ final class WatchStream: HTTPBodyStream {
         var metadata: JSON = ["resourceVersion": .string(String(revision)), "creationTimestamp": .null]
         if endsInitial { metadata["annotations"] = ["k8s.io/initial-events-end": "true"] }
         let object: JSON
+        let view = view
         switch view.format {
         case .table(let version):
             object = [

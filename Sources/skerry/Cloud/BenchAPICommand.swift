@@ -79,7 +79,6 @@ struct BenchAPICommand: AsyncParsableCommand {
         await cloud.stop()
         // Anew: what the first watches left of the heap would serve the others.
         cloud = try await CloudBench.start(program: program, folder: "\(folder)/cloud")
-        try await Task.sleep(for: .seconds(Self.settlingSeconds))
         try await measureWatches(cloud, perConnection: Self.watchesOfInformers, &table)
         let paced = await cloud.createLatencies(rate: 200, seconds: Double(seconds) * 2)
         if !paced.isEmpty {
@@ -102,7 +101,6 @@ struct BenchAPICommand: AsyncParsableCommand {
         func add(_ figure: String, _ value: Double, _ unit: String, decimals: Int = 1) {
             table.rows.append([figure, fixed(value, decimals: decimals), unit])
         }
-        let before = cloud.process.memoryMB
         let watched = try await cloud.watch(
             watchers, perConnection: perConnection, rate: 200, seconds: Double(seconds) * 2, settling: Self.settlingSeconds)
         let connections = perConnection == 1 ? "a connection each" : "\(perConnection) on a connection of HTTP/2"
@@ -111,7 +109,7 @@ struct BenchAPICommand: AsyncParsableCommand {
         add("    lag p99", watched.lagP99 * 1000, "ms")
         add("    lost", Double(watched.lost), "", decimals: 0)
         add("    out of order", Double(watched.outOfOrder), "", decimals: 0)
-        add("    memory a watcher", (watched.memoryMB - before) * 1000 / Double(watchers), "kB")
+        add("    memory a watcher", (watched.memoryMB - watched.memoryBeforeMB) * 1000 / Double(watchers), "kB")
         add("    CPU of the server", watched.cpuSeconds, "s")
         add("    CPU of the clients", watched.clientCPUSeconds, "s")
         add("    create meanwhile, p50", watched.createP50 * 1000, "ms", decimals: 2)

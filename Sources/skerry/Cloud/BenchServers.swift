@@ -164,6 +164,8 @@ final class CloudBench {
         var lagP99 = 0.0
         var lost = 0
         var outOfOrder = 0
+        /// Of the server, with those who write connected.
+        var memoryBeforeMB = 0.0
         var memoryMB = 0.0
         var cpuSeconds = 0.0
         /// Of this process: of those who watch and write.
@@ -178,7 +180,7 @@ final class CloudBench {
     ///
     /// - Parameters:
     ///   - perConnection: watches on one connection, of HTTP/2 if there is more than one.
-    ///   - settling: seconds between the last watch's beginning and its server's memory being looked at.
+    ///   - settling: seconds between the last connection or watch and the server's memory being looked at.
     func watch(_ count: Int, perConnection: Int, rate: Double, seconds: Double, settling: Int) async throws -> Watched {
         var limits = BenchConnections.limits
         if perConnection > 1 { limits.streamsPerConnectionMax = perConnection }
@@ -202,6 +204,9 @@ final class CloudBench {
         guard let revision = (try? JSONParser.parse(list.body))?["metadata"]?["resourceVersion"]?.string else {
             throw CloudError("the list was answered \(list.status)")
         }
+        try await Task.sleep(for: .seconds(settling))
+        var result = Watched()
+        result.memoryBeforeMB = process.memoryMB
         let watchers = (0..<count).map { _ in BenchWatcher() }
         let watch = HTTPRequest(method: "GET", path: Self.pods, query: "watch=true&resourceVersion=\(revision)")
         // Not all handshakes at once: each is given its time.
@@ -213,7 +218,6 @@ final class CloudBench {
                 try await group.waitForAll()
             }
         }
-        var result = Watched()
         try await Task.sleep(for: .seconds(settling))
         result.memoryMB = process.memoryMB
         let cpu = process.cpuSeconds
