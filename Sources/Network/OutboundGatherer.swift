@@ -10,8 +10,9 @@ final class OutboundGatherer: ChannelOutboundHandler {
 
     /// Pieces from this size on are handed on by themselves, and what has gathered is handed on beyond it: the most that fits one TLS record.
     private static let bytesMax = 16 << 10
-    /// Bytes that are flushed at once, whoever is being served: those that are not don't count with `isWritable`.
-    private static let unflushedBytesMax = 64 << 10
+    /// Bytes that are flushed at once, whoever is being served: those that are not don't count with `isWritable`. With the piece that reaches it less
+    /// than 64 KiB, since NIOSSL encrypts what is flushed together into one buffer that is a power of two and stays with its connection.
+    private static let unflushedBytesMax = 46 << 10
     /// Of a connection with many streams.
     private let wakes: StreamWakes?
     private var gathered: ByteBuffer?
