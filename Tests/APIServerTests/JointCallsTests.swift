@@ -1,10 +1,11 @@
 import APIServer
 import Resources
 import Synchronization
+import TestKit
 import Testing
 
 /// Which Pod a question of an edge worker goes to, and who may ask it.
-@Suite struct JointCallsTests {
+@Suite(.offThePool) struct JointCallsTests {
     private static let service = ObjectKey(namespace: "default", name: "comfort")
 
     /// A node that answers every question by the name of its Pod and port.

@@ -1,5 +1,6 @@
 import Network
 import Resources
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -14,7 +15,7 @@ import Testing
 #endif
 
 /// A joint inference service for all nodes: real edges that join while it runs, are asked, killed and taken away.
-@Suite(.enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct JointEdgesTests {
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .timeLimit(.minutes(30))) struct JointEdgesTests {
     private static let repository = FileManager.default.currentDirectoryPath
 
     private static func status(_ cloud: Cloud) async -> JSON {

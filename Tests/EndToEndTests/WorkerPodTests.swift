@@ -1,4 +1,5 @@
 import Storage
+import TestKit
 import Testing
 
 #if canImport(Glibc)
@@ -15,7 +16,7 @@ import Testing
 
 /// A worker of a job at an edge, as people see it: it reads rows of the edge's data set, reports, and leaves a file that the cloud serves.
 @Suite(
-    .enabled(if: Cloud.kubectl != nil && ServingProgram.find("python3") != nil, "kubectl or python3 is not installed"),
+    .offThePool, .enabled(if: Cloud.kubectl != nil && ServingProgram.find("python3") != nil, "kubectl or python3 is not installed"),
     .timeLimit(.minutes(30))
 ) struct WorkerPodTests {
     private static let script = """

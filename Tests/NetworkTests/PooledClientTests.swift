@@ -1,5 +1,6 @@
 import Network
 import Synchronization
+import TestKit
 import Testing
 
 /// Answers `/bytes/N` with so many bytes, everything else with its body; counts connections by their peers.
@@ -15,7 +16,7 @@ private final class Responder: HTTPResponder {
     }
 }
 
-@Suite struct PooledClientTests {
+@Suite(.offThePool) struct PooledClientTests {
     private func withClient(
         _ limits: HTTPClientLimits = HTTPClientLimits(), _ body: (PooledHTTPClient, Responder) async throws -> Void
     ) async throws {

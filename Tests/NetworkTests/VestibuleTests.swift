@@ -1,5 +1,6 @@
 import Identity
 import Network
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -9,7 +10,7 @@ import Testing
 #endif
 
 /// Who stands before a server's door, and who is let in.
-@Suite(.timeLimit(.minutes(30))) struct VestibuleTests {
+@Suite(.offThePool, .timeLimit(.minutes(30))) struct VestibuleTests {
     // MARK: The order
 
     private static func order(_ guests: ClosedRange<UInt64>, seatsMax: Int = 2) -> ArrivalOrder {
