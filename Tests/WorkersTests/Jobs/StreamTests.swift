@@ -112,12 +112,13 @@ import Workers
         try Self.end(worker)
         let found = Self.lines(answers)
         #expect(Set(Self.ids(answers)) == Set(0..<140))
-        // Only what was under way when it was killed may have come twice, and it was idle.
-        #expect(found.count == 140)
+        // Only what it had answered last when it was killed, and had not noted yet, may have come twice.
+        let counts = Dictionary(Self.ids(answers).map { ($0, 1) }, uniquingKeysWith: +)
+        #expect(counts.allSatisfy { $0.value == 1 || $0.value == 2 && (50..<60).contains($0.key) }, "\(counts)")
         #expect(found.allSatisfy { ["0", "1", "2"].contains($0["class"]?.string ?? "") && $0["probability"]?.number ?? 0 > 0.3 })
         #expect(found[0]["model"]?.string == "comfort" && found[0]["line"]?.integer == 2)
         let table = try ServeWorkerTests.table(folder.path + "/answers.csv")
-        #expect(table.count == 140 && table.columns.starts(with: ["source", "topic", "line", "id", "model", "version", "class"]))
+        #expect(table.count == found.count && table.columns.starts(with: ["source", "topic", "line", "id", "model", "version", "class"]))
         let classes = try table.words("class")
         #expect(classes == found.map { $0["class"]?.string ?? "" })
     }
