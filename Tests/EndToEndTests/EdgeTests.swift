@@ -70,6 +70,7 @@ import Testing
 
         let again = try await Edge.start(folder)
         let server = again.server
+        #expect(server == agent.server, "workers that outlive their agent report where it listened")
         try await Edge.until("the same Pod on the node: \(before)") { await first.kubectl("\(server) \(state)").output == before }
         #expect(await first.kubectl("\(server) get configmap words -o jsonpath={.data.greeting}").output == "hello")
         #expect(await first.kubectl("\(server) delete pod web").error.contains("send changes to the cloud"))

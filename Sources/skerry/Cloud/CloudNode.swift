@@ -91,38 +91,21 @@ struct CloudNode {
         await server?.stop(grace: .seconds(1))
     }
 
-    /// A port of the loopback for what workers report: that of the run before if it is free, so that workers which outlived it still reach
-    /// it. Without one they run and cannot report.
+    /// A port of the loopback for what workers report. Without one they run and cannot report.
     private func listen() async -> HTTPServer? {
-        let file = "\(folder)/workers.port"
-        let text = try? SmallFile.read(file, bytesMax: 16)
-        let known = text.flatMap { Int(String(decoding: $0, as: UTF8.self)) }.flatMap { 1...65535 ~= $0 ? $0 : nil }
-        let ephemeral = (try? SmallFile.read("/proc/sys/net/ipv4/ip_local_port_range", bytesMax: 64)).map {
-            String(decoding: $0, as: UTF8.self)
-        }
-        let ports = (known.map { [$0] } ?? []) + KeptPort.choices(ephemeral: ephemeral) + [0]
         // Tensors come here too.
         var limits = HTTPLimits()
         limits.bodyBytesMax = 32 << 20
         do {
-            let server = try await HTTPServer.start(
-                host: "127.0.0.1", anyOf: ports, tls: nil, limits: limits,
+            let server = try await WorkerPort(folder: folder).listen(
+                host: "127.0.0.1", limits: limits,
                 responder: WorkerResponder(door: agent.workerDoor, others: nil, models: models, threads: threads))
             agent.takeReports(at: "http://127.0.0.1:\(server.port)")
-            if server.port != known { keep(server.port, in: file) }
             return server
         } catch {
             writeError("node \(Self.name): no port of the loopback is free; workers that begin now cannot report: \(error)")
             return nil
         }
-    }
-
-    private func keep(_ port: Int, in file: String) {
-        do {
-            let kept = try WholeFile(path: file, isPrivate: true)
-            try kept.write(Array("\(port)".utf8))
-            try kept.commit()
-        } catch { writeError("node \(Self.name): \(error)") }
     }
 }
 

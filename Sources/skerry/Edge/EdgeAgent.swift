@@ -28,6 +28,7 @@ struct EdgeAgent {
     private let threads: InferenceThreads
     private let hub: EdgeHub
     private let node: String
+    private let folder: String
     private let socket: AgentSocket
 
     /// - Parameters:
@@ -39,7 +40,7 @@ struct EdgeAgent {
         _ membership: EdgeMembership, hub: EdgeHub, folder: String, bandwidth: ByteRate? = nil, inferenceThreads: Int? = nil
     ) async throws {
         let node = membership.identity.node
-        (self.hub, self.node) = (hub, node)
+        (self.hub, self.node, self.folder) = (hub, node, folder)
         files = try EdgeFiles(folder: folder, hub: hub, membership, bandwidth: bandwidth, now: { Self.environment.now().seconds })
         let version = Skerry.configuration.version
         var settings = ProcessRuntime.Settings(
@@ -104,13 +105,19 @@ struct EdgeAgent {
 
     /// Serves the copy and takes what workers report, in plain text: only this machine's loopback may be given. To be called before `run`,
     /// so that workers can be told where to report.
+    ///
+    /// - Parameter port: 0 for that of the run before, if it is free.
     func listen(host: String, port: Int) async throws -> HTTPServer {
         // Tensors come here too.
         var limits = HTTPLimits()
         limits.bodyBytesMax = 32 << 20
-        let server = try await HTTPServer.start(
-            host: host, port: port, tls: nil, limits: limits,
-            responder: WorkerResponder(door: agent.workerDoor, others: local, models: models, threads: threads))
+        let responder = WorkerResponder(door: agent.workerDoor, others: local, models: models, threads: threads)
+        let server =
+            if port == 0 {
+                try await WorkerPort(folder: folder).listen(host: host, limits: limits, responder: responder)
+            } else {
+                try await HTTPServer.start(host: host, port: port, tls: nil, limits: limits, responder: responder)
+            }
         agent.takeReports(at: "http://\(host.contains(":") ? "[\(host)]" : host):\(server.port)")
         return server
     }

@@ -32,7 +32,7 @@ struct EdgeRunCommand: AsyncParsableCommand {
     var join: String?
     @Option(help: "Name of the node (default: the token's, then this machine's).")
     var name: String?
-    @Option(help: "Address and port on this machine's loopback that show the node's objects; port 0 lets the system choose.")
+    @Option(help: "Address and port on this machine's loopback that show the node's objects; port 0 is a free one, which the node keeps.")
     var listen = "127.0.0.1:7480"
     @Option(
         help:
