@@ -16,8 +16,8 @@ struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench", abstract: "Measure, with the conditions.",
         subcommands: [
-            BenchAPICommand.self, BenchHubCommand.self, BenchAskCommand.self, BenchEdgeCommand.self, BenchUpdateCommand.self,
-            BenchLearningCommand.self,
+            BenchAPICommand.self, BenchHubCommand.self, BenchHubCloudCommand.self, BenchAskCommand.self, BenchEdgeCommand.self,
+            BenchUpdateCommand.self, BenchLearningCommand.self,
             BenchInferenceCommand.self, BenchInferCommand.self,
             BenchNewCityCommand.self,
             BenchUnseenCommand.self, BenchJointCommand.self,

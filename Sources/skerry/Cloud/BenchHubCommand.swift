@@ -27,14 +27,18 @@ struct BenchHubCommand: AsyncParsableCommand {
 
     @Option(help: "Simulated nodes.") var nodes = 5000
     @Option(help: "Seconds for each load.") var seconds = 5
-    @Option(help: "Changes a second that are asked for.") var changes = 2000
+    @Option(help: "Changes a second, made by a controller within the cloud; as many are then asked for by requests.") var changes = 2000
+    @Option(help: "Changes a second asked for by requests over TLS, before as many as there can be.") var requests = 1000
     @Option(help: "Requests of changes that share a connection, by HTTP/2; 0 for a connection each, by HTTP/1.1.") var streams = 100
+    @Option(help: "Seconds of rest until what the handshakes took is given back and memory is read.") var rest = 25
     @Option(help: "Folder on the disk to use; a new folder is made in it and removed.") var dataDir = FileManager.default
         .temporaryDirectory.path
     @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table
 
     func validate() throws {
-        if nodes < 1 || seconds < 1 || changes < 1 { throw ValidationError("--nodes, --seconds and --changes need at least 1") }
+        if min(nodes, seconds, changes, requests, rest) < 1 {
+            throw ValidationError("--nodes, --seconds, --changes, --requests and --rest need at least 1")
+        }
         if !(0...100).contains(streams) { throw ValidationError("--streams is from 0 to 100") }
     }
 
@@ -44,7 +48,9 @@ struct BenchHubCommand: AsyncParsableCommand {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         try allowFiles()
         var table = AlignedTable(["figure", "value", "unit"])
-        try await HubBench(folder: folder, nodes: nodes, seconds: Double(seconds), rate: changes, streams: streams).measure(&table)
+        try await HubBench(
+            folder: folder, nodes: nodes, seconds: Double(seconds), rest: rest, rate: changes, requestRate: requests, streams: streams
+        ).measure(&table)
         try say(table.text(output))
     }
 
@@ -65,7 +71,7 @@ struct BenchHubCommand: AsyncParsableCommand {
 }
 
 /// One simulated node: the edge's own session and replica, whose disk is this memory.
-private final class BenchAgent: LinkPeer {
+final class BenchAgent: LinkPeer {
     private struct State {
         var replica = EdgeReplica()
         var session: EdgeSession?
@@ -173,9 +179,7 @@ private final class BenchAgent: LinkPeer {
         }
     }
 
-    /// The label that a change of the load carries: its number.
-    static let label = "bench-change"
-    private static let mark = Array("\"\(label)\":\"".utf8)
+    private static let mark = Array("\"\(BenchChange.label)\":\"".utf8)
 
     private func note(_ operation: EdgeReplica.Operation, _ state: inout State) {
         switch operation {
@@ -251,11 +255,15 @@ private final class BenchAgent: LinkPeer {
     }
 }
 
-private struct HubBench: Sendable {
+struct HubBench: Sendable {
     let folder: String
     let nodes: Int
     let seconds: Double
+    /// Seconds.
+    let rest: Int
+    /// Changes a second: by a controller, and by requests.
     let rate: Int
+    let requestRate: Int
     /// Requests of changes on a connection; 0 for one each.
     let streams: Int
 
@@ -264,34 +272,38 @@ private struct HubBench: Sendable {
             table.rows.append([figure, fixed(value, decimals: decimals), unit])
         }
         var (cloud, port) = try await start(port: KeptPort.choices()[0])
-        defer { if cloud.isRunning { cloud.stop() } }
+        defer { if cloud.process.isRunning { cloud.process.stop() } }
         let client = try restClient()
-        let start = ContinuousClock.now
+        let clock = BenchClock()
         let authority = try Authority(certificatePEM: text("ca.crt"), keyPEM: text("ca.key"))
         let users = CertificateUsers()
-        let agents = try (0..<nodes).map { try BenchAgent($0, authority, users, start: start) }
+        let agents = try (0..<nodes).map { try BenchAgent($0, authority, users, start: clock.start) }
         try await each(agents, atOnce: 64) { agent in
             let annotations = NodeIdentityRecord(certificate: agent.fingerprint).annotations
             try await client.create(.node, ["metadata": ["name": .string(agent.name), "annotations": annotations]])
         }
         try await Task.sleep(for: .seconds(2))
-        let memory = cloud.memoryMB
+        let memory = cloud.process.memoryMB
         add("memory of the cloud with \(nodes) Nodes and no links", memory, "MB")
         let serverPort = port
         let dialling = Task { await keepDialling(agents, port: serverPort) }
         let connecting = ContinuousClock.now
-        let joining = Usage(cloud)
+        let joining = Usage(cloud.process)
         try await until { agents.allSatisfy(\.isSynced) }
         add("\(nodes) sessions, all in sync after", (.now - connecting) / .seconds(1), "s")
         self.add(joining.soFar, per: nodes, "session", &table)
         // Until what the handshakes took is given back (`HeapKeeper`).
-        try await Task.sleep(for: .seconds(25))
-        add("  memory a session", (cloud.memoryMB - memory) * 1000 / Double(nodes), "kB")
-        let idle = cloud.cpuSeconds
-        try await Task.sleep(for: .seconds(10))
-        add("  CPU of the cloud while idle, Leases renewed", (cloud.cpuSeconds - idle) * 10, "% of a core")
-        try await measureChanges(agents, cloud, &table)
-        try await measureReports(agents, cloud, &table)
+        try await Task.sleep(for: .seconds(rest))
+        add("  memory a session", (cloud.process.memoryMB - memory) * 1000 / Double(nodes), "kB")
+        let (idle, idleSeconds) = (cloud.process.cpuSeconds, min(rest, 10))
+        try await Task.sleep(for: .seconds(idleSeconds))
+        add("  CPU of the cloud while idle, Leases renewed", (cloud.process.cpuSeconds - idle) * 100 / Double(idleSeconds), "% of a core")
+        try await measureController(agents, cloud, clock, &table)
+        let first = Int(Double(rate) * seconds)
+        for (first, rate) in [(first, requestRate), (first + Int(Double(requestRate) * seconds), rate)] {
+            try await measureRequests(first: first, rate, agents, cloud.process, &table)
+        }
+        try await measureReports(agents, cloud.process, &table)
         for agent in agents { _ = agent.takeReceived() }
         cloud.crash()
         let restarting = ContinuousClock.now
@@ -309,110 +321,8 @@ private struct HubBench: Sendable {
         await client.close()
     }
 
-    /// When a change was to be asked for, and when it was answered.
-    private struct Asked {
-        let due: Duration
-        let answered: Duration
-    }
-
-    /// Asks for changes at their times, whether those before have been answered or not, as far as so many writers go.
-    private struct Writers: Sendable {
-        static let count = 64
-        let client: PooledHTTPClient
-        let agents: [BenchAgent]
-        let rate: Int
-        private let headers: HTTPHeaders = ["Content-Type": "application/merge-patch+json", "Accept": "application/json"]
-
-        init(_ client: PooledHTTPClient, _ agents: [BenchAgent], rate: Int) {
-            (self.client, self.agents, self.rate) = (client, agents, rate)
-        }
-
-        /// - Returns: by number; nil for a change that the API did not take.
-        func ask(_ count: Int) async -> [Asked?] {
-            let numbers = BenchNumbers()
-            let begin = agents[0].now
-            return await withTaskGroup(of: [(Int, Asked)].self) { group in
-                for _ in 0..<Self.count {
-                    group.addTask {
-                        var asked: [(Int, Asked)] = []
-                        while case let number = numbers.next() - 1, number < count {
-                            let due = begin + .seconds(Double(number) / Double(rate))
-                            let wait = due - agents[0].now
-                            if wait > .zero { try? await Task.sleep(for: wait) }
-                            if await send(number) { asked.append((number, Asked(due: due, answered: agents[0].now))) }
-                        }
-                        return asked
-                    }
-                }
-                var all = [Asked?](repeating: nil, count: count)
-                for await some in group { for (number, asked) in some { all[number] = asked } }
-                return all
-            }
-        }
-
-        private func send(_ number: Int) async -> Bool {
-            let body = Array("{\"metadata\":{\"labels\":{\"\(BenchAgent.label)\":\"\(number)\"}}}".utf8)
-            let path = "/api/v1/nodes/\(agents[number % agents.count].name)"
-            return (try? await client.send(HTTPRequest(method: "PATCH", path: path, headers: headers, body: body)))?.status == 200
-        }
-    }
-
-    /// A change is known again by its number.
-    private func measureChanges(_ agents: [BenchAgent], _ cloud: BenchProcess, _ table: inout AlignedTable) async throws {
-        for agent in agents { _ = agent.takeArrivals() }
-        let count = Int(Double(rate) * seconds)
-        var limits = BenchConnections.limits
-        limits.streamsPerConnectionMax = streams
-        let client = try CloudBench.administrator(kubeconfig: "\(folder)/cloud/admin.kubeconfig", limits)
-        // Connections are made before.
-        for _ in 0..<3 { await BenchConnections.connect(client, Writers.count) }
-        let used = Usage(cloud)
-        let begin = ContinuousClock.now
-        let asked = await Writers(client, agents, rate: rate).ask(count)
-        let took = (.now - begin) / .seconds(1)
-        let cpu = used.soFar
-        await client.close()
-        let accepted = asked.count { $0 != nil }
-        let arrived = try await arrivals(of: accepted, count, agents)
-        table.rows.append(["changes by the API, of \(count) at \(rate)/s, taken", fixed(Double(accepted) / took, decimals: 0), "1/s"])
-        let lost = accepted - Self.waits(asked.map { $0?.due }, arrived, nodes: nodes).count
-        table.rows.append(["  of them lost on the way to the node", String(lost), ""])
-        // The change is committed between the two: its delivery begins there.
-        for (from, times) in [("from the request", asked.map { $0?.due }), ("from its answer", asked.map { $0?.answered })] {
-            let waits = Self.waits(times, arrived, nodes: nodes).map { max(0, $0) }.sorted()
-            for (name, share) in [("p50", 0.5), ("p99", 0.99)] where !waits.isEmpty {
-                let value = waits[min(waits.count - 1, Int(Double(waits.count) * share))]
-                table.rows.append(["  \(from) to the node, \(name)", fixed(value, decimals: 1), "ms"])
-            }
-        }
-        add(cpu, per: accepted, "change", &table)
-    }
-
-    /// When each change came to its node. What is late counts with its lateness; what has not come after ten seconds is lost.
-    private func arrivals(of accepted: Int, _ count: Int, _ agents: [BenchAgent]) async throws -> [Duration?] {
-        var arrived = [Duration?](repeating: nil, count: count)
-        for _ in 0..<100 {
-            try await Task.sleep(for: .milliseconds(100))
-            for agent in agents { for (number, at) in agent.takeArrivals() { arrived[number] = at } }
-            if arrived.count(where: { $0 != nil }) == accepted { break }
-        }
-        return arrived
-    }
-
-    /// Milliseconds from a time of each change to its arrival, or to that of a newer one of the same node, which the cloud sends in its place.
-    private static func waits(_ since: [Duration?], _ arrived: [Duration?], nodes: Int) -> [Double] {
-        var waits: [Double] = []
-        // From the last change of each node back to its first.
-        var newest = [Duration?](repeating: nil, count: nodes)
-        for number in since.indices.reversed() {
-            if let at = arrived[number] { newest[number % nodes] = newest[number % nodes].map { min($0, at) } ?? at }
-            if let since = since[number], let at = newest[number % nodes] { waits.append((at - since) / .milliseconds(1)) }
-        }
-        return waits
-    }
-
     /// Processor time of the cloud, and of this process with its agents and clients, from its making on.
-    private struct Usage {
+    struct Usage {
         let cloud: BenchProcess
         let cloudBefore: Double
         let ownBefore: Double
@@ -433,7 +343,7 @@ private struct HubBench: Sendable {
         var soFar: (cloud: Double, own: Double) { (cloud.cpuSeconds - cloudBefore, Self.own - ownBefore) }
     }
 
-    private func add(_ cpu: (cloud: Double, own: Double), per count: Int, _ what: String, _ table: inout AlignedTable) {
+    func add(_ cpu: (cloud: Double, own: Double), per count: Int, _ what: String, _ table: inout AlignedTable) {
         table.rows.append(["  CPU of the cloud", fixed(cpu.cloud, decimals: 1), "s"])
         table.rows.append(["  CPU of the cloud a \(what)", fixed(cpu.cloud * 1000 / Double(max(count, 1)), decimals: 3), "ms"])
         table.rows.append(["  CPU of the simulated nodes and clients", fixed(cpu.own, decimals: 1), "s"])
@@ -478,18 +388,17 @@ private struct HubBench: Sendable {
 
     // MARK: Surroundings
 
-    private func start(port: Int) async throws -> (BenchProcess, Int) {
+    private func start(port: Int) async throws -> (BenchHubCloud, Int) {
         let log = "\(folder)/cloud.log"
-        let process = try BenchProcess(
-            ["/proc/self/exe", "cloud", "--data-dir", "\(folder)/cloud", "--listen", "127.0.0.1:\(port)"], output: log)
+        let cloud = try BenchHubCloud(dataDir: "\(folder)/cloud", listen: "127.0.0.1:\(port)", output: log)
         var text = ""
         while !text.contains("export KUBECONFIG") {
-            guard process.isRunning else { throw CloudError("the cloud does not start: \(text)") }
+            guard cloud.process.isRunning else { throw CloudError("the cloud does not start: \(text)") }
             try await Task.sleep(for: .milliseconds(5))
             text = (try? String(contentsOf: URL(filePath: log), encoding: .utf8)) ?? ""
         }
         let digits = text.split(separator: "127.0.0.1:").dropFirst().first?.prefix { $0.isNumber } ?? ""
-        return (process, Int(digits) ?? port)
+        return (cloud, Int(digits) ?? port)
     }
 
     private func text(_ name: String) throws -> String {
@@ -535,13 +444,5 @@ private struct HubBench: Sendable {
             }
         }
         await client.close()
-    }
-}
-
-extension BenchProcess {
-    /// Ends it at once.
-    func crash() {
-        kill(pid, SIGKILL)
-        while waitpid(pid, nil, 0) < 0, errno == EINTR {}
     }
 }

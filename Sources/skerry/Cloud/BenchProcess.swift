@@ -15,12 +15,15 @@ final class BenchProcess {
     let pid: pid_t
 
     /// Starts a program; its output goes to a file.
-    init(_ arguments: [String], output: String) throws {
+    ///
+    /// - Parameter input: what it reads as its standard input; nil for what this process reads.
+    init(_ arguments: [String], output: String, input: Int32? = nil) throws {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
         posix_spawn_file_actions_addopen(&actions, 1, output, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
+        if let input { posix_spawn_file_actions_adddup2(&actions, input, 0) }
         let words = arguments.map { strdup($0) } + [nil]
         let inherited = ["PATH", "HOME", "LANG"].compactMap { (key: String) in getenv(key).map { "\(key)=\(String(cString: $0))" } }
         let variables = inherited.map { strdup($0) } + [nil]

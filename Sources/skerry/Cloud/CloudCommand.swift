@@ -73,6 +73,7 @@ struct CloudServeCommand: AsyncParsableCommand {
             settings.context = nil
         }
         if let context { settings.context = context }
+        settings.hasNode = node
         if settings.context != nil, settings.kubeconfig == nil {
             throw ValidationError("--context \(context ?? ""): there is no --kubeconfig to take it from")
         }
@@ -100,6 +101,16 @@ struct CloudServeCommand: AsyncParsableCommand {
             }
             return try await cluster.run(doors, time: Self.environment.now, random: Self.environment.random)
         }
+        try await Self.serve(settings, dataDir: dataDir, host: host, port: port)
+    }
+
+    /// Serves the embedded API with everything around it, until SIGTERM.
+    ///
+    /// - Parameter beside: runs in the cloud's process with its objects at hand, as its controllers do, until its task is cancelled.
+    static func serve(
+        _ settings: CloudSettings, dataDir: String, host: String, port: Int,
+        beside: @escaping @Sendable (ObjectService) async -> Void = { _ in }
+    ) async throws {
         let signals = TerminationSignals()
         let directory = try CloudDirectory(dataDir)
         let now = Date()
@@ -117,7 +128,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         let joint = JointCalls(client: keeper, calls: hub)
         let questions = NodeQuestions(calls: hub)
         let ownNode =
-            node
+            settings.hasNode
             ? try await CloudNode(
                 service, cloud: hub, tokens: podTokens, artifacts: artifacts, folder: "\(directory.path)/node",
                 inferenceThreads: settings.inferenceThreads, environment: Self.environment
@@ -155,6 +166,7 @@ struct CloudServeCommand: AsyncParsableCommand {
                     await LeftoverKeeper(service: service, tokens: JoinTokens(keeper), artifacts: artifacts) { writeError($0) }.run()
                 }
                 group.addTask { await HeapKeeper.run() }
+                group.addTask { await beside(service) }
             }
         }
         await signals.first()

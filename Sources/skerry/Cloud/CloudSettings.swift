@@ -24,6 +24,8 @@ struct CloudSettings {
     var auditFilesMax = 4
     /// A node that was not heard of for so long counts as silent.
     var nodeGraceSeconds: Int64 = 40
+    /// Pods run on the cloud's machine too.
+    var hasNode = true
     /// Threads that compute for models at once on the cloud's own node; nil for as many as there are cores.
     var inferenceThreads: Int?
 
