@@ -93,6 +93,10 @@ import Workers
         let letter = try #require(Self.lines(bad).first)
         #expect(letter["line"]?.integer == 52 && letter["source"]?.string == "/data/rows.csv", "\(letter.text)")
         #expect(letter["reason"]?.string == "3 fields, the header has 6" && letter["row"]?.string == "x,Athens,Summer", "\(letter.text)")
+        // Answers are there before the worker has kept that they are: killed in between, it gives them twice.
+        try await Self.until("62 lines to be done with", { try worker.errorsSoFar() }) {
+            try JSONParser.parse(Rooms.read(folder.path + "/.rows.csv.lab.comfort.position"))["line"] == 62
+        }
         // Killed; the file is renamed while nobody looks, and begun anew.
         worker.kill()
         _ = try worker.wait()
