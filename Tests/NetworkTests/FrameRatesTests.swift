@@ -1,8 +1,9 @@
 import Network
+import TestKit
 import Testing
 
 /// How often clients may send what asks for nothing.
-@Suite struct FrameRatesTests {
+@Suite(.offThePool) struct FrameRatesTests {
     private static func rates(resets: Int = 3, controlFrames: Int = 5) -> FrameRates {
         var limits = HTTPStreamLimits()
         (limits.resetsMax, limits.controlFramesMax) = (resets, controlFrames)

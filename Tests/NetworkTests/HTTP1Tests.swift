@@ -1,5 +1,6 @@
 import Network
 import Synchronization
+import TestKit
 import Testing
 
 /// Answers by path: `/stream` with a stream of three pieces, `/sized` with one whose length is told, `/none` with 204, `/broken` with a field that
@@ -29,7 +30,7 @@ private final class Pieces: HTTPBodyStream {
     func stop() {}
 }
 
-@Suite struct HTTP1Tests {
+@Suite(.offThePool) struct HTTP1Tests {
     private func withServer(_ body: (HTTPServer, Responder) async throws -> Void) async throws {
         let responder = Responder()
         let server = try await HTTPServer.start(host: "127.0.0.1", port: 0, tls: nil, responder: responder)
