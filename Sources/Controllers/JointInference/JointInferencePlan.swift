@@ -160,7 +160,8 @@ struct JointInferencePlan: Sendable {
         let type = WorkerContract.label(service["kind"]?.string ?? "", "worker-type")
         let edges = world.pods.values.filter { $0.labels[type]?.string == "edge" }.sorted { $0.name < $1.name }
         let known = status["workers"]?.array ?? []
-        if let last = status.time("updateTime"), Set(known.map { $0["uid"]?.string ?? "" }) == Set(edges.map(\.uid)) {
+        let listed = Set(edges.prefix(JointFigures.workersMax).map(\.uid))
+        if let last = status.time("updateTime"), Set(known.map { $0["uid"]?.string ?? "" }) == listed {
             let rest = Int64(edges.count) / Self.figuresPerSecond - (world.now.seconds - last.seconds)
             if rest > 0 { return rest }
         }

@@ -86,6 +86,19 @@ import Workers
         }
     }
 
+    /// Models that fail at rows of an input for which the other has no partners.
+    private static func failing(_ kept: TemporaryFolder) throws {
+        let ends =
+            TinyModel.value(11, "x", [nil, 2]) + TinyModel.value(11, "z", [nil, 2]) + TinyModel.value(12, "shares", [nil, 2])
+        let graph =
+            TinyModel.node("Add", ["x", "z"], ["sum"]) + TinyModel.node("Neg", ["sum"], ["less"])
+            + TinyModel.node("Softmax", ["less"], ["shares"]) + ends
+        for name in ["small", "large"] {
+            try FileManager.default.createDirectory(atPath: "\(kept.path)/\(name)", withIntermediateDirectories: false)
+            _ = try Rooms.write(TinyModel.file(graph, version: "1"), kept, "\(name)/model.onnx")
+        }
+    }
+
     /// An edge worker of the model in `FOLDER/small`, and beside it a large one.
     ///
     /// - Parameters:
@@ -383,6 +396,32 @@ import Workers
         _ = try Rooms.write(Array("{broken".utf8), lives, "counts.json")
         try await Self.with([], models: Self.opposed, lives: lives) { _, edge, _ in
             #expect(edge.recorder.reports.last?.ownerInfo["inferenceNumber"]?.integer == 0)
+        }
+    }
+
+    @Test func `what a worker refuses and what its model fails at is counted apart, and its next life goes on from it`() async throws {
+        let lives = try TemporaryFolder()
+        func rows(_ name: String, _ count: Int, of width: Int) -> JSON {
+            [
+                "name": .string(name), "datatype": "FP32", "shape": [.integer(Int64(count)), .integer(Int64(width))],
+                "data": .array(Array(repeating: 1, count: count * width)),
+            ]
+        }
+        for life in 1...2 as ClosedRange<Int64> {
+            try await Self.with([], filter: "EdgeOnly", models: Self.failing, lives: lives, isKilled: life < 2) { _, edge, _ in
+                func status(_ inputs: JSON...) async throws -> Int {
+                    try await edge.ask("POST", "/v2/models/comfort/infer", ["inputs": .array(inputs)]).status
+                }
+                let found = try await [
+                    status(rows("x", 3, of: 2), rows("z", 3, of: 2)), status(rows("x", 4, of: 3), rows("z", 4, of: 2)),
+                    status(rows("x", 3, of: 2), rows("z", 2, of: 2)),
+                ]
+                #expect(found == [200, 400, 500])
+                let report = await edge.recorder.first { $0.ownerInfo["errors"]?.integer == life }
+                let info = try #require(report?.ownerInfo, "\(edge.recorder.reports.last?.ownerInfo.map { "\($0.0)=\($0.1.text)" } ?? [])")
+                #expect(info["refusedNumber"]?.integer == 4 * life && info["inferenceNumber"]?.integer == 3 * life)
+                #expect(info["unseenNumber"]?.integer == 0)
+            }
         }
     }
 

@@ -13,6 +13,8 @@ final class JointDesk: Sendable {
     struct Counts: Equatable {
         var answered = 0, hard = 0, uploaded = 0, changed = 0, helped = 0, hurt = 0, failures = 0, questions = 0
         var bytesUp = 0, bytesDown = 0
+        /// Of what the small model was asked, as all workers count it.
+        var unseen = 0, refused = 0, failed = 0
         /// Of all questions together.
         var microseconds = 0
     }
@@ -93,6 +95,8 @@ final class JointDesk: Sendable {
         let (counts, threshold) = state.withLock { ($0.counts, $0.budget.threshold) }
         func decimal(_ value: Double) -> JSON { .decimal("\((value * 10_000).rounded() / 10_000)") }
         var info: JSONObject = [
+            "unseenNumber": .integer(Int64(counts.unseen)), "refusedNumber": .integer(Int64(counts.refused)),
+            "errors": .integer(Int64(counts.failed)),
             "hardExampleNumber": .integer(Int64(counts.hard)), "uploadNumber": .integer(Int64(counts.uploaded)),
             "uploadCloudRatio": decimal(Double(counts.uploaded) / Double(max(counts.answered, 1))),
             "uploadBytes": .integer(Int64(counts.bytesUp)), "downloadBytes": .integer(Int64(counts.bytesDown)),
@@ -142,6 +146,17 @@ final class JointDesk: Sendable {
     /// Rows of which nobody can say how hard they are.
     func answeredAlone(_ count: Int) {
         state.withLock { $0.counts.answered += count }
+        keep()
+    }
+
+    /// Counts rows that the small model does not know the task of, that were refused, and requests that it failed at.
+    func count(unseen: Int = 0, refused: Int = 0, failed: Int = 0) {
+        guard (unseen, refused, failed) != (0, 0, 0) else { return }
+        state.withLock { state in
+            state.counts.unseen += unseen
+            state.counts.refused += refused
+            state.counts.failed += failed
+        }
         keep()
     }
 
@@ -205,7 +220,7 @@ extension JointDesk.Counts {
     private static let names: [(String, WritableKeyPath<Self, Int> & Sendable)] = [
         ("answered", \.answered), ("hard", \.hard), ("uploaded", \.uploaded), ("changed", \.changed), ("helped", \.helped),
         ("hurt", \.hurt), ("failures", \.failures), ("questions", \.questions), ("bytesUp", \.bytesUp), ("bytesDown", \.bytesDown),
-        ("microseconds", \.microseconds),
+        ("microseconds", \.microseconds), ("unseen", \.unseen), ("refused", \.refused), ("failed", \.failed),
     ]
 
     /// As `json` has them; what is missing is 0.

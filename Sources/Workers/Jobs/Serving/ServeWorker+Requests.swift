@@ -83,7 +83,10 @@ extension ServeWorker {
             return try judge.predict(rows)
         }
         quality.note(found)
-        guard let joint, !classes.isEmpty else { return (found, nil, classes, version) }
+        guard let joint, !classes.isEmpty else {
+            joint?.answeredAlone(rows.count)
+            return (found, nil, classes, version)
+        }
         let decided = await joint.decide(
             JointDesk.Batch(
                 form: .features(rows), probabilities: found, features: rows.features.values, sites: rows.sites, classNames: classes))

@@ -10,8 +10,8 @@ import Synchronization
 /// Serves a model until it is told to end: requests of the Open Inference Protocol on a loopback port, and rows that are appended to a file.
 /// A newer version of the model is taken in while requests are answered.
 package final class ServeWorker: HTTPResponder {
-    /// Between two looks at the model's files.
-    private static let lookEvery = Duration.milliseconds(200)
+    /// Milliseconds between two looks at the model's files, and at what there is to tell.
+    private static let lookEvery: Int32 = 200
     private static let looksPerSecond = 5
     /// Looks after which a file that could not be loaded, and has not changed, is tried again.
     private static let looksAfterFailure = 15
@@ -40,7 +40,10 @@ package final class ServeWorker: HTTPResponder {
         var latency = LatencyCounts()
         var hard = 0
         var unseen = 0
+        /// Rows that were refused.
         var refused = 0
+        /// Requests that the model failed at.
+        var failed = 0
         var updateTime = ""
     }
 
@@ -48,6 +51,8 @@ package final class ServeWorker: HTTPResponder {
     private let source: ModelSource
     let modelName: String
     private let runtime: [String]
+    /// Opened when the first version is loaded.
+    private let library = Mutex<ONNXRuntime?>(nil)
     private let now: @Sendable () -> Timestamp
     private let say: @Sendable (String) -> Void
     private let startTime: String
@@ -188,31 +193,33 @@ package final class ServeWorker: HTTPResponder {
     private func serve(_ reporter: WorkerReporter, seconds: Int, _ terminated: @escaping @Sendable () async -> Void) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { await reporter.run() }
-            group.addTask { await self.watch() }
+            group.addTask { await LookThread.run { self.watch($0) } }
+            group.addTask { await LookThread.run { self.tell(reporter, seconds: seconds, $0) } }
             group.addTask { await self.follow() }
             group.addTask { await self.followLabels() }
-            group.addTask {
-                var (last, told, ticks): (WorkerReport?, [String]?, Int) = (nil, nil, 0)
-                while !Task.isCancelled {
-                    self.quality.note(self.desk.takeShares())
-                    let version = self.news
-                    // Another version is told at once, how a trial begins and ends, a crash, a change of what comes in, and what labels correct.
-                    if version == nil || version != told || ticks >= seconds * Self.looksPerSecond {
-                        let report = self.report
-                        // Again even without news: the agent may have begun anew.
-                        if report != last || version != nil { reporter.tell(report) }
-                        (last, told, ticks) = (report, version, 0)
-                    }
-                    ticks += 1
-                    do { try await Task.sleep(for: Self.lookEvery) } catch { return }
-                }
-            }
             let pumping = Task { await self.pump() }
             await terminated()
             // Not waited for: it may be with a broker that does not answer.
             pumping.cancel()
             group.cancelAll()
         }
+    }
+
+    /// Tells the agent how things stand, every so many seconds.
+    private func tell(_ reporter: WorkerReporter, seconds: Int, _ pause: LookThread.Pause) {
+        var (last, told, ticks): (WorkerReport?, [String]?, Int) = (nil, nil, 0)
+        repeat {
+            quality.note(desk.takeShares())
+            let version = news
+            // Another version is told at once, how a trial begins and ends, a crash, a change of what comes in, and what labels correct.
+            if version == nil || version != told || ticks >= seconds * Self.looksPerSecond {
+                let report = report
+                // Again even without news: the agent may have begun anew.
+                if report != last || version != nil { reporter.tell(report) }
+                (last, told, ticks) = (report, version, 0)
+            }
+            ticks += 1
+        } while pause(milliseconds: Self.lookEvery)
     }
 
     /// What is told as soon as it changes; nil while there is no model.
@@ -233,7 +240,8 @@ package final class ServeWorker: HTTPResponder {
             "inferenceNumber": .integer(Int64(state.inferences + counts.rows)), "hardExampleNumber": .integer(Int64(state.hard)),
             "unseenNumber": .integer(Int64(state.unseen)), "refusedNumber": .integer(Int64(state.refused)),
             "modelVersion": .string(state.loaded?.version ?? ""), "modelUpdates": .integer(Int64(state.updates)),
-            "address": .string(address.withLock { $0 }), "modelName": .string(modelName), "errors": .integer(Int64(counts.failed)),
+            "address": .string(address.withLock { $0 }), "modelName": .string(modelName),
+            "errors": .integer(Int64(state.failed + counts.failed)),
         ]
         if let permits { for (name, value) in permits.info { report.ownerInfo[name] = value } }
         if let lives { report.ownerInfo["incident"] = .string(lives.incident) }
@@ -262,10 +270,10 @@ package final class ServeWorker: HTTPResponder {
     // MARK: - The model
 
     /// Takes in what is new; a version that cannot be loaded is told once, and the one before goes on.
-    private func watch() async {
+    private func watch(_ pause: LookThread.Pause) {
         var (taken, told, inUse): (ModelSource.Version?, String, VersionRecord.Key?) = (nil, "", nil)
         var failed: (version: ModelSource.Version, looks: Int)?
-        while !Task.isCancelled {
+        repeat {
             desk.releaseRetired()
             do {
                 if let last = failed, last.looks > 0, try source.look() == last.version {
@@ -292,8 +300,7 @@ package final class ServeWorker: HTTPResponder {
                 told = words
                 if inUse == nil, let version = try? source.look() { try? standIn(for: version, &inUse) }
             }
-            do { try await Task.sleep(for: Self.lookEvery) } catch { return }
-        }
+        } while pause(milliseconds: Self.lookEvery)
     }
 
     /// Loads what served when the life before ended, so that a newer version is tried beside it in this life too.
@@ -329,8 +336,7 @@ package final class ServeWorker: HTTPResponder {
         let key = key ?? VersionLives.key(version)
         lives?.use(key)
         do {
-            let library = try ONNXRuntime(candidates: runtime, sharedThreadCount: threadCount, permits: permits)
-            let judge = try version.load(settings, library)
+            let judge = try version.load(settings, try openLibrary())
             adaptation?.begin(judge)
             try take(Loaded(judge: judge, version: version.number.isEmpty ? judge.version : version.number))
             // Labels that came while it was loaded.
@@ -339,6 +345,16 @@ package final class ServeWorker: HTTPResponder {
         } catch {
             lives?.use(inUse)
             throw error
+        }
+    }
+
+    /// ONNX Runtime, opened with the first version.
+    private func openLibrary() throws -> ONNXRuntime {
+        try library.withLock { library in
+            if let library { return library }
+            let opened = try ONNXRuntime(candidates: runtime, sharedThreadCount: threadCount, permits: permits)
+            library = opened
+            return opened
         }
     }
 
@@ -431,14 +447,24 @@ package final class ServeWorker: HTTPResponder {
             let loaded = newer ?? serving, start = monotonic()
             let found = Result { try body(loaded.judge) }
             let time = monotonic() - start, classes = loaded.judge.classNames
-            if case .success = found { state.inferences += count } else { state.refused += count }
-            if case .success = found { state.latency.add(time) }
+            if case .success = found {
+                state.inferences += count
+                state.latency.add(time)
+            }
             let told = state.candidate == nil ? nil : Self.told(found.map { label($0, classes) }, isNewer: newer != nil, time)
             return Turn(found: found, classes: classes, version: loaded.version, told: told)
         }
         guard let turn else { throw notThere }
+        if case .failure(let error) = turn.found { note(unanswered: count, error) }
         if let told = turn.told { desk.answeredElsewhere(byNewer: told.isNewer, nanoseconds: told.nanoseconds, label: told.label) }
         return (try turn.found.get(), turn.classes, turn.version)
+    }
+
+    /// Counts rows that have no answer: the model failed at their request, or they were refused.
+    private func note(unanswered count: Int, _ error: any Error) {
+        let hasFailed = ServingRefusal(of: error).status == 500
+        state.withLock { state in if hasFailed { state.failed += 1 } else { state.refused += count } }
+        if hasFailed { joint?.count(failed: 1) } else { joint?.count(refused: count) }
     }
 
     var notThere: InferenceRefusal { InferenceRefusal(503, "model \"\(modelName)\" is not there yet; ask again later") }
@@ -446,10 +472,12 @@ package final class ServeWorker: HTTPResponder {
     /// Judges rows with the version of the moment.
     private func judge(_ rows: TextTable) throws -> (RowJudge.Judgement, [String], String) {
         let (judged, classes, version) = try ask(rows: rows.count, label: { Self.label($0.probabilities, $1) }) { try $0.judge(rows) }
+        let unseen = judged.marks.count(where: \.isUnseen)
         state.withLock { state in
             state.hard += judged.marks.count(where: \.isHard)
-            state.unseen += judged.marks.count(where: \.isUnseen)
+            state.unseen += unseen
         }
+        joint?.count(unseen: unseen)
         quality.note(judged.probabilities)
         return (judged, classes, version)
     }
@@ -498,13 +526,17 @@ package final class ServeWorker: HTTPResponder {
 
     private func refuse(_ words: String) {
         state.withLock { $0.refused += 1 }
+        joint?.count(refused: 1)
         say(words)
     }
 
     /// Judges rows, and asks the large model about hard ones where there is a joint inference service.
     func decide(_ table: TextTable) async throws -> (RowJudge.Judgement, [String], String) {
         var (judged, classes, version) = try judge(table)
-        guard let joint, !classes.isEmpty else { return (judged, classes, version) }
+        guard let joint, !classes.isEmpty else {
+            joint?.answeredAlone(table.count)
+            return (judged, classes, version)
+        }
         let batch = JointDesk.Batch(
             form: .table(table), probabilities: judged.probabilities, features: judged.rows.features.values, sites: judged.rows.sites,
             classNames: classes)
@@ -615,6 +647,7 @@ package final class ServeWorker: HTTPResponder {
             // One row that does not fit must not hide the others.
             guard table.count > 1 else { return say("\(error)") }
             state.withLock { $0.refused -= table.count }
+            joint?.count(refused: -table.count)
             for row in 0..<table.count { try await answer(table.rows([row]), predictions) }
         }
     }
