@@ -17,10 +17,14 @@ package final class WebSocketLink: Link {
         return limits
     }
 
+    /// A cloud that is not reached within this is dialled anew. The system asks it again after one second, three and seven: this is behind the second
+    /// time, so that whenever a path is there again the next try is near.
+    package static let reachTimeout: Duration = .milliseconds(3500)
+
     /// Dials such sockets for a node, which can wait for others when a whole fleet comes back.
     package static func client(host: String, port: Int, trust: @escaping @Sendable () -> TLSTrust?) -> WebSocketClient {
         WebSocketClient(
-            host: host, port: port, limits: limits, connectTimeout: .seconds(10), handshakeTimeout: .seconds(30), isPatient: true,
+            host: host, port: port, limits: limits, connectTimeout: reachTimeout, handshakeTimeout: .seconds(30), isPatient: true,
             trust: trust)
     }
 

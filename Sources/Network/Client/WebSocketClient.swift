@@ -13,7 +13,7 @@ import Synchronization
 package final class WebSocketClient: Sendable {
     /// Bytes that the other end has not confirmed for so long end the connection: on a path that swallows them the system would go on for a
     /// quarter of an hour, with pauses of minutes, and not notice for as long that the path is there again.
-    private static let unansweredMax: Duration = .seconds(10)
+    package static let unansweredMax: Duration = .seconds(7)
 
     private let host: String
     private let port: Int
