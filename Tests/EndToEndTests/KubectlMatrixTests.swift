@@ -7,9 +7,9 @@ import Testing
     import Foundation
 #endif
 
-/// Every verb of kubectl on every kind, as `kubectl-matrix.txt` lists them, against the built program over TLS. One after the other, so that
-/// minutes of it leave room for other tests.
-@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized) struct KubectlMatrixTests {
+/// Every verb of kubectl on every kind, as `kubectl-matrix.txt` lists them, against the built program over TLS: more than a
+/// thousand kubectls, each group of kinds and each client with a cloud of its own.
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed")) struct KubectlMatrixTests {
     struct Kind: Sendable, CustomTestStringConvertible {
         let name: String
         let traits: Set<String>
@@ -54,7 +54,7 @@ import Testing
         #expect(Self.kinds.reduce(0) { $0 + Self.cells($1).count } >= 250)
     }
 
-    /// Kinds in a few groups: each group has a cloud of its own, so that kinds do not see one another's objects.
+    /// Kinds in a few groups, each with a cloud of its own, so that kinds do not see one another's objects.
     @Test(arguments: 0..<2) func `kubectl does with every kind what it does with a real server`(group: Int) async throws {
         try await Cloud.with { cloud in
             try cloud.write("edit", "#!/bin/sh\nsed -i 's/matrix: \"*one\"*/matrix: edited/' \"$1\"\n", isExecutable: true)
