@@ -129,6 +129,45 @@ import Testing
         #expect(again.json["metadata"]?["resourceVersion"] == made["metadata"]?["resourceVersion"])
     }
 
+    @Test func `an object that is patched becomes what it becomes when it is replaced`() async throws {
+        let api = try await TestAPI()
+        let path = "/api/v1/namespaces/default/pods"
+        for name in ["a", "b"] { _ = try await api.create(path, pod(name)) }
+        let changes: [(String, JSON)] = [
+            ("", ["metadata": ["labels": ["x": "1"]]]), ("", ["metadata": ["labels": ["x": "2", "y": "1"]]]),
+            ("/status", ["status": ["phase": "Running", "message": "m"]]), ("", ["metadata": ["labels": ["x": .null]]]),
+            ("", ["metadata": ["annotations": ["n": "1"], "managedFields": .null]]), ("/status", ["status": ["message": "n"]]),
+            ("", ["metadata": ["managedFields": [[:]]]]), ("", ["metadata": ["labels": ["z": "1"]]]),
+        ]
+        for (part, change) in changes {
+            _ = try await api.send("PATCH", "\(path)/a\(part)", change, type: "application/merge-patch+json")
+            let whole = MergePatch.apply(change, to: try await api.send("GET", "\(path)/b").json)
+            _ = try await api.send("PUT", "\(path)/b\(part)", whole)
+            let patched = try await api.send("GET", "\(path)/a").json
+            let replaced = try await api.send("GET", "\(path)/b").json
+            for key in ["labels", "annotations", "managedFields", "generation"] {
+                #expect(patched["metadata"]?[key] == replaced["metadata"]?[key], "\(key) after \(change.text)")
+            }
+            #expect(patched["spec"] == replaced["spec"])
+            #expect(patched["status"] == replaced["status"])
+        }
+    }
+
+    @Test func `a patch is refused for what it brings, whatever the object holds`() async throws {
+        let api = try await TestAPI()
+        let path = "/api/v1/namespaces/default/pods"
+        _ = try await api.create(path, pod("a"))
+        for patch: JSON in [
+            ["metadata": ["labels": ["x": 1]]], ["metadata": ["labels": ["-": "1"]]], ["spec": ["nodeName": [:]]],
+            ["status": ["conditions": [["type": "A", "status": "True"], ["type": "A", "status": "True"]]]], ["spec": ["containers": []]],
+            ["spec": ["bogus": 1]],
+        ] {
+            let target = patch["status"] == nil ? "\(path)/a" : "\(path)/a/status"
+            let answer = try await api.send("PATCH", target + "?fieldValidation=Strict", patch, type: "application/merge-patch+json")
+            #expect([400, 422].contains(answer.status), "\(patch.text): \(answer.status) \(answer.message)")
+        }
+    }
+
     @Test func `a dry run says what would be and stores nothing`() async throws {
         let api = try await TestAPI()
         let revision = api.store.revision

@@ -21,8 +21,11 @@ final class ObjectAdmission: Sendable {
 
     /// The object with only the fields its kind knows; for strict requests an unknown or repeated field is an error.
     ///
+    /// - Parameter known: the stored object that the body was made of; nil if it was not.
     /// - Returns: also the warnings, and whether its schema has nothing against what was sent.
-    func read(_ body: JSON, _ options: WriteOptions) throws(APIStatus) -> (object: JSON, warnings: [String], isPlain: Bool) {
+    func read(
+        _ body: JSON, _ options: WriteOptions, known: JSON? = nil
+    ) throws(APIStatus) -> (object: JSON, warnings: [String], isPlain: Bool) {
         guard body.object != nil else { throw .badRequest("the body must be an object, found \(body.typeName)") }
         var body = body
         if body["apiVersion"] == nil { body["apiVersion"] = .string(definition.groupVersion) }
@@ -35,7 +38,7 @@ final class ObjectAdmission: Sendable {
         guard body["kind"]?.string == definition.kind else {
             throw .badRequest("the kind in the data (\(body["kind"]?.string ?? "")) does not match the expected kind (\(definition.kind))")
         }
-        let (object, unknown, isPlain) = try known(body)
+        let (object, unknown, isPlain) = try pruned(body, known)
         var findings = unknown.map { "unknown field \"\($0)\"" }
         findings += options.duplicates.map { "duplicate field \"\($0)\"" }
         if options.fieldValidation == .strict, !findings.isEmpty {
@@ -45,15 +48,23 @@ final class ObjectAdmission: Sendable {
     }
 
     /// The object without fields that its kind does not know, and their paths.
-    private func known(_ body: JSON) throws(APIStatus) -> (object: JSON, unknown: [String], isPlain: Bool) {
+    private func pruned(_ body: JSON, _ known: JSON?) throws(APIStatus) -> (object: JSON, unknown: [String], isPlain: Bool) {
         // Most objects hold nothing to take out or to refuse, which is seen in one walk.
-        if definition.schema.isPlain(body, catalog: catalog, checksRequired: !definition.isTyped) { return (body, [], true) }
+        if isPlain(body, known: known) { return (body, [], true) }
         var body = body
         if definition.isTyped { body = Self.withoutNulls(body) }
         if let metadata = body["metadata"] { body["metadata"] = Self.withoutNulls(metadata) }
         let (object, unknown) = definition.schema.pruned(body, catalog: catalog)
         try refuseMisfits(object)
         return (object, unknown, false)
+    }
+
+    /// Whether the schema has nothing against an object, which is seen in one walk.
+    ///
+    /// - Parameter known: an object that it has nothing against. What is stored of a custom kind may be older than its schema, and is looked at.
+    private func isPlain(_ object: JSON, known: JSON?) -> Bool {
+        definition.schema.isPlain(
+            object, catalog: catalog, checksRequired: !definition.isTyped, known: definition.isTyped ? known : nil)
     }
 
     /// A value of another type than the field's is no object of the kind at all; the metadata of every kind is typed.
@@ -108,33 +119,35 @@ final class ObjectAdmission: Sendable {
         } else if definition.hasStatus {
             result["status"] = old["status"]
         }
-        var metadata = result["metadata"] ?? [:]
-        for key in Self.systemMetadata { metadata[key] = old["metadata"]?[key] }
-        metadata["name"] = old["metadata"]?["name"]
-        metadata["namespace"] = old["metadata"]?["namespace"]
-        if metadata["generateName"] == nil { metadata["generateName"] = old["metadata"]?["generateName"] }
-        result["metadata"] = metadata
+        let before = old["metadata"]?.object ?? [:]
+        var metadata = result["metadata"]?.object ?? [:]
+        // What is as it was is not written, so that it need not be copied.
+        for key in Self.systemMetadata + ["name", "namespace"] where metadata[key] != before[key] { metadata[key] = before[key] }
+        if metadata["generateName"] == nil, let base = before["generateName"] { metadata["generateName"] = base }
+        result["metadata"] = .object(metadata)
         result = defaulted(result)
-        if definition.countsGenerations, Self.specification(result) != Self.specification(old) {
+        if definition.countsGenerations, !Self.isSameSpecification(result, old) {
             result[path: ["metadata", "generation"]] = .integer((old["metadata"]?["generation"]?.integer ?? 0) + 1)
         }
         return result
     }
 
-    /// Everything that counts as wanted: not metadata, not status.
-    private static func specification(_ object: JSON) -> JSON {
-        .object(
-            (object.object ?? [:]).compactMapValues { key, value in
-                ["metadata", "status", "apiVersion", "kind"].contains(key) ? nil : value
-            })
+    /// Whether everything that counts as wanted is the same: not metadata, not status.
+    private static func isSameSpecification(_ object: JSON, _ other: JSON) -> Bool {
+        func isWanted(_ key: String) -> Bool { !["metadata", "status", "apiVersion", "kind"].contains(key) }
+        let (members, others) = (object.object?.members ?? [], other.object?.members ?? [])
+        return members.count { isWanted($0.key) } == others.count { isWanted($0.key) }
+            && members.allSatisfy { !isWanted($0.key) || other[$0.key] == $0.value }
     }
 
-    /// - Parameter isPlain: the schema has nothing against what was sent. What this server adds to an object of a kind of Kubernetes' own is as
-    ///   its schema has it; the defaults of a custom kind are its definition's, and are looked at.
+    /// - Parameters:
+    ///   - isPlain: the schema has nothing against what was sent. What this server adds to an object of a kind of Kubernetes' own is as its
+    ///     schema has it; the defaults of a custom kind are its definition's, and are looked at.
+    ///   - known: an object that the schema has nothing against, of which the new one was made; nil for none.
     /// - Throws: `APIStatus` 422 with every refusal.
-    func check(_ new: JSON, old: JSON?, isPlain: Bool = false) throws(APIStatus) {
+    func check(_ new: JSON, old: JSON?, isPlain: Bool = false, known: JSON? = nil) throws(APIStatus) {
         var errors = MetadataRules.errors(new, definition: definition)
-        if !(isPlain && definition.isTyped), !definition.schema.isPlain(new, catalog: catalog, checksRequired: !definition.isTyped) {
+        if !(isPlain && definition.isTyped), !self.isPlain(new, known: known) {
             errors += definition.schema.errors(in: new, catalog: catalog, checksRequired: !definition.isTyped)
         }
         errors += definition.validation(new, old)

@@ -32,7 +32,7 @@ extension ObjectService {
             else {
                 throw .badRequest("the name or the namespace of the object does not match the URL")
             }
-            let (read, found, _) = try admission(definition).read(patched, options)
+            let (read, found, _) = try admission(definition).read(patched, options, known: old)
             warnings.list = found
             try options.permits?(read)
             return unversioned(read, like: old, patch)

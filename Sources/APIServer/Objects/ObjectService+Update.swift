@@ -29,7 +29,7 @@ extension ObjectService {
     package func update(
         _ definition: KindDefinition, namespace: String, name: String, part: Part = .whole, _ body: JSON, _ options: WriteOptions
     ) async throws(APIStatus) -> WriteResult {
-        let (object, warnings, _) = try admission(definition).read(body, options)
+        let (object, warnings, isPlain) = try admission(definition).read(body, options)
         var placed = object
         try place(&placed, definition, namespace)
         let given = placed["metadata"]?["name"]?.string ?? ""
@@ -37,18 +37,20 @@ extension ObjectService {
             throw .badRequest("the name of the object (\(given)) does not match the name on the URL (\(name))")
         }
         let wanted = placed
-        let result = try await change(definition, namespace: namespace, name: name, part: part, options) { (_: JSON) throws(APIStatus) in
-            wanted
+        let result = try await change(definition, namespace: namespace, name: name, part: part, options, isPlain: isPlain) {
+            (_: JSON) throws(APIStatus) in wanted
         }
         return WriteResult(object: result, warnings: warnings)
     }
 
     /// Changes an object by a function of its current state; called again with the newer state if somebody was faster.
     ///
-    /// - Parameter successor: the wanted state. A resource version in it that is not the current one is a conflict.
+    /// - Parameters:
+    ///   - isPlain: the schema has nothing against the wanted state, whatever the current one is.
+    ///   - successor: the wanted state. A resource version in it that is not the current one is a conflict.
     func change(
         _ definition: KindDefinition, namespace: String, name: String, part: Part, _ options: WriteOptions,
-        isApplied: Bool = false, _ successor: (JSON) throws(APIStatus) -> JSON
+        isApplied: Bool = false, isPlain: Bool = false, _ successor: (JSON) throws(APIStatus) -> JSON
     ) async throws(APIStatus) -> JSON {
         let key = definition.key(namespace: namespace, name: name)
         for _ in 0..<Self.attemptsMax {
@@ -56,7 +58,7 @@ extension ObjectService {
             let old = try decode(value, definition)
             let wanted = try successor(old)
             let hasRevision = try checkPreconditions(definition, name, wanted, old)
-            guard let new = try planned(definition, part, old, wanted, options, isApplied: isApplied) else { return old }
+            guard let new = try planned(definition, part, old, wanted, options, isApplied: isApplied, isPlain: isPlain) else { return old }
             if options.isDryRun { return new }
             if Self.isFinished(new) {
                 if try await remove(definition, key: key, from: value.revision) != nil { return new }
@@ -82,7 +84,7 @@ extension ObjectService {
 
     /// The checked successor; nil if it is the old object again.
     private func planned(
-        _ definition: KindDefinition, _ part: Part, _ old: JSON, _ wanted: JSON, _ options: WriteOptions, isApplied: Bool
+        _ definition: KindDefinition, _ part: Part, _ old: JSON, _ wanted: JSON, _ options: WriteOptions, isApplied: Bool, isPlain: Bool
     ) throws(APIStatus) -> JSON? {
         let admission = admission(definition)
         var new = admission.successor(of: old, wanted, subresource: part.subresource)
@@ -97,27 +99,11 @@ extension ObjectService {
             throw .forbidden(definition, name: old["metadata"]?["name"]?.string ?? "", reason)
         }
         if !isApplied {
-            var before = old
-            var after = new
-            before[path: ["metadata", "managedFields"]] = nil
-            after[path: ["metadata", "managedFields"]] = nil
-            let known = old["metadata"]?["managedFields"]
-            let given = wanted["metadata"]?["managedFields"] ?? known
-            if before == after, given == known { return nil }
             let author = author(options, definition, part.subresource)
-            let walk = FieldWalk(catalog: catalog)
-            let time = environment.now().text
-            if given == known,
-                let entries = ManagedFields.renewed(
-                    known, from: before, to: after, author: author, schema: definition.schema, walk: walk, time: time)
-            {
-                new[path: ["metadata", "managedFields"]] = entries.isEmpty ? nil : .array(entries)
-            } else {
-                var fields = ManagedFields(given)
-                if before == after, fields == ManagedFields(known) { return nil }
-                fields.recordUpdate(from: before, to: after, author: author, schema: definition.schema, walk: walk, time: time)
-                new[path: ["metadata", "managedFields"]] = fields.json
+            guard let owned = recorded(new, from: old, given: wanted["metadata"]?["managedFields"], by: author, definition.schema) else {
+                return nil
             }
+            new = owned
         } else {
             var before = old
             var after = new
@@ -126,7 +112,36 @@ extension ObjectService {
             after[path: ["metadata", "managedFields"]] = Self.timeless(new["metadata"]?["managedFields"])
             if before == after { return nil }
         }
-        try admission.check(new, old: old)
+        try admission.check(new, old: old, known: isPlain ? wanted : old)
+        return new
+    }
+
+    /// The successor with the owners of its fields after an update; nil if it is the old object again.
+    ///
+    /// - Parameter given: what the request says of owners; nil for nothing.
+    private func recorded(_ new: JSON, from old: JSON, given: JSON?, by author: ManagedFields.Author, _ schema: Schema) -> JSON? {
+        let known = old["metadata"]?["managedFields"]
+        let given = given ?? known
+        let walk = FieldWalk(catalog: catalog)
+        var new = new
+        if given == known {
+            // Nearly always: both hold the same owners, and neither is copied to compare the rest.
+            if new["metadata"]?["managedFields"] != known { new[path: ["metadata", "managedFields"]] = known }
+            if new == old { return nil }
+            let time = environment.now().text
+            if let entries = ManagedFields.renewed(known, from: old, to: new, author: author, schema: schema, walk: walk, time: time) {
+                new[path: ["metadata", "managedFields"]] = entries.isEmpty ? nil : .array(entries)
+                return new
+            }
+        }
+        var before = old
+        var after = new
+        before[path: ["metadata", "managedFields"]] = nil
+        after[path: ["metadata", "managedFields"]] = nil
+        var fields = ManagedFields(given)
+        if before == after, fields == ManagedFields(known) { return nil }
+        fields.recordUpdate(from: before, to: after, author: author, schema: schema, walk: walk, time: environment.now().text)
+        new[path: ["metadata", "managedFields"]] = fields.json
         return new
     }
 

@@ -185,10 +185,15 @@ struct ResourceCall {
     }
 
     private var mediaType: String {
+        let type = request.headers["content-type"] ?? ""
         // By far the most.
-        if request.headers["content-type"] == "application/json" { return "application/json" }
-        return (request.headers["content-type"] ?? "").prefix { $0 != ";" }.lowercased().filter { $0 != " " }
+        if Self.frequentMediaTypes.contains(type) { return type }
+        return type.prefix { $0 != ";" }.lowercased().filter { $0 != " " }
     }
+
+    private static let frequentMediaTypes = [
+        "application/json", "application/merge-patch+json", "application/strategic-merge-patch+json", "application/apply-patch+yaml",
+    ]
 
     private func options(duplicates: [String] = []) throws(APIStatus) -> WriteOptions {
         var options = WriteOptions(user: user)

@@ -68,11 +68,17 @@ package struct FieldWalk {
         var removed = FieldSet()
         switch (children(old, schema), children(new, schema)) {
         case (.members(let before, let tree), .members(let after, _)):
-            for name in before.keys + after.keys.filter({ before[$0] == nil }) {
-                let inner = difference(from: before[name], to: after[name], schema: member(name, tree).schema)
+            func note(_ name: String, _ old: JSON?, _ new: JSON?) {
+                let inner = difference(from: old, to: new, schema: member(name, tree).schema)
                 changed[.field(name)] = inner.changed
                 removed[.field(name)] = inner.removed
             }
+            // Most members are as they were: of those nothing is written down.
+            for (place, member) in before.members.enumerated() {
+                let new = after.value(of: member.key, near: place)
+                if new != member.value { note(member.key, member.value, new) }
+            }
+            for member in after.members where before[member.key] == nil { note(member.key, nil, member.value) }
         case (.elements(let before, let schema), .elements(let after, _)):
             let olds = Dictionary(before, uniquingKeysWith: { first, _ in first })
             let news = Dictionary(after, uniquingKeysWith: { first, _ in first })

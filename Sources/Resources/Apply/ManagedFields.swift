@@ -125,6 +125,7 @@ package struct ManagedFields: Sendable, Equatable {
     ]
 
     private static func owned(_ fields: FieldSet) -> FieldSet {
+        if fields.isEmpty { return fields }
         var metadata = FieldSet()
         metadata[.field("metadata")] = .itself
         return fields.subtractingTrees(unowned).subtracting(metadata).subtracting(.itself)

@@ -61,6 +61,18 @@ extension JSON {
         }
     }
 
+    /// Whether both are one object or one array that lies at one place, and so are equal. False is no verdict.
+    package func isShared(with other: JSON) -> Bool {
+        switch (self, other) {
+        case (.object(let object), .object(let other)): object.isShared(with: other)
+        case (.array(let elements), .array(let others)):
+            elements.withUnsafeBufferPointer { mine in
+                others.withUnsafeBufferPointer { mine.baseAddress == $0.baseAddress && mine.count == $0.count }
+            }
+        default: false
+        }
+    }
+
     /// The value of a key of an object; nil if there is none or this is no object. Setting nil removes the key; setting on anything that
     /// is no object makes it one.
     package subscript(key: String) -> JSON? {

@@ -21,13 +21,16 @@ enum WorkloadRules {
         ]
     }
 
+    /// Whether a container has all that it would be given: those of a Pod that was stored have, and stay where they lie.
+    private static func isWhole(_ container: JSON) -> Bool { defaultsOfLatest.allSatisfy { container[$0.key] != nil } }
+
     private static let defaultsOfLatest = containerDefaults("Always")
     private static let defaultsOfTagged = containerDefaults("IfNotPresent")
 
     static func applyPodDefaults(_ spec: inout JSON) {
         spec.fill(podDefaults)
         for list in ["containers", "initContainers"] {
-            guard case .array(var containers)? = spec[list] else { continue }
+            guard case .array(var containers)? = spec[list], !containers.allSatisfy(isWhole) else { continue }
             // The Pod lets go, so that its containers are changed where they lie.
             spec[list] = .null
             for index in containers.indices {

@@ -18,16 +18,23 @@ extension Schema {
     /// - Parameters:
     ///   - checksRequired: as for `errors`.
     ///   - isRoot: the value is a whole object, whose `apiVersion`, `kind` and `metadata` need no field.
-    package func isPlain(_ value: JSON, catalog: SchemaCatalog, checksRequired: Bool, isRoot: Bool = true) -> Bool {
+    ///   - known: a plain value of this schema, as the object is that a patch began with; what was taken over from it is not walked again.
+    package func isPlain(
+        _ value: JSON, catalog: SchemaCatalog, checksRequired: Bool, isRoot: Bool = true, known: JSON? = nil
+    ) -> Bool {
+        if let known, value.isShared(with: known) { return true }
         let tree = catalog.resolved(self)
         guard bounds == nil, tree.fits(value, isStrict: !checksRequired) else { return false }
         if !allowed.isEmpty, !allowed.contains(value), checksRequired || value != "" { return false }
         switch value {
         case .object(let object):
             if checksRequired, tree.required.contains(where: { object[$0] == nil }) { return false }
-            for member in object.members {
+            let before = known?.object
+            for (place, member) in object.members.enumerated() {
+                let other = before?.value(of: member.key, near: place)
+                if let other, member.value.isShared(with: other) { continue }
                 if let schema = tree.property(member.key) ?? tree.additional {
-                    guard schema.isPlain(member.value, catalog: catalog, checksRequired: checksRequired, isRoot: false) else {
+                    guard schema.isPlain(member.value, catalog: catalog, checksRequired: checksRequired, isRoot: false, known: other) else {
                         return false
                     }
                 } else {
@@ -39,8 +46,12 @@ extension Schema {
             return true
         case .array(let elements):
             guard let items = tree.items else { return !value.holdsNull }
-            for element in elements {
-                guard items.isPlain(element, catalog: catalog, checksRequired: checksRequired, isRoot: false) else { return false }
+            let before = known?.array ?? []
+            for (place, element) in elements.enumerated() {
+                let other = place < before.count ? before[place] : nil
+                guard items.isPlain(element, catalog: catalog, checksRequired: checksRequired, isRoot: false, known: other) else {
+                    return false
+                }
             }
             var found: [FieldError] = []
             checkKeys(elements, FieldPlace(""), catalog, &found)
