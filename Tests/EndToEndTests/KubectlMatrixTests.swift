@@ -7,9 +7,9 @@ import Testing
     import Foundation
 #endif
 
-/// Every verb of kubectl on every kind, as `kubectl-matrix.txt` lists them, against the built program over TLS: more than a
-/// thousand kubectls, each group of kinds and each client with a cloud of its own.
-@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed")) struct KubectlMatrixTests {
+/// Every verb of kubectl on every kind, as `kubectl-matrix.txt` lists them, against the built program over TLS. One after the other, so that
+/// minutes of it leave room for other tests.
+@Suite(.offThePool, .enabled(if: Cloud.kubectl != nil, "kubectl is not installed"), .serialized) struct KubectlMatrixTests {
     struct Kind: Sendable, CustomTestStringConvertible {
         let name: String
         let traits: Set<String>
