@@ -40,6 +40,7 @@ import Testing
             perform(edge.hello(store: 1, program: "test", replica, now: .zero))
             while !toHub.isEmpty {
                 roundTrips += 1
+                let wants = wants
                 while !toHub.isEmpty { perform(hub.receive(toHub.removeFirst(), now: .zero) { wants }) }
                 let object = object
                 perform(hub.pump(now: .zero) { $0 == Self.pod ? .object(Stamp(object), object.bytes()) : .absent })
