@@ -75,7 +75,7 @@ private struct ModelScreen {
             case 1: nodes.append(try field.bytes("a node"))
             case 5: constants.insert(try read(tensor: try field.bytes("an initializer")).name)
             // Names of a subgraph's inputs and outputs are of no concern to a caller.
-            case 11 where depth == 0: inputs.append(try read(value: try field.bytes("an input")))
+            case 11 where depth == 0: inputs.append(try read(input: try field.bytes("an input")))
             case 12 where depth == 0: outputs.append(try read(value: try field.bytes("an output")))
             case 15: throw .unsupportedModel(reason: "it holds sparse tensors")
             default: break
@@ -88,6 +88,12 @@ private struct ModelScreen {
         // Files of old versions list their constants among the inputs.
         inputs.removeAll { constants.contains($0.name) }
         return (inputs, outputs)
+    }
+
+    private func read(input: ArraySlice<UInt8>) throws(InferenceError) -> TensorSpec {
+        let spec = try read(value: input)
+        guard spec.form == .tensor else { throw .unsupportedModel(reason: "its input \"\(spec.name)\" is no tensor but \(spec)") }
+        return spec
     }
 
     private func read(value: ArraySlice<UInt8>) throws(InferenceError) -> TensorSpec {
@@ -103,7 +109,7 @@ private struct ModelScreen {
         switch form.number {
         case 1: return try read(tensorType: try form.bytes("a type"), of: name)
         case 4: return try read(sequenceType: try form.bytes("a type"), of: name)
-        default: throw .unsupportedModel(reason: "\"\(name)\" is neither a tensor nor a list of maps")
+        default: throw .unsupportedModel(reason: "\"\(name)\" is neither a tensor nor a list")
         }
     }
 
@@ -120,13 +126,18 @@ private struct ModelScreen {
         return TensorSpec(name: name, type: try type(element, of: name), shape: shape, isShaped: isShaped)
     }
 
-    /// What ZipMap gives: a list of maps.
+    /// What ZipMap gives, a list of maps, or a list of tensors.
     private func read(sequenceType: ArraySlice<UInt8>, of name: String) throws(InferenceError) -> TensorSpec {
         var sequence = ProtobufReader(sequenceType)
-        let other = InferenceError.unsupportedModel(reason: "\"\(name)\" is a list of something else than maps to numbers")
+        let other = InferenceError.unsupportedModel(reason: "\"\(name)\" is a list of something else than tensors, or maps to numbers")
         guard let element = try sequence.next(), element.number == 1 else { throw other }
-        var map = ProtobufReader(try element.bytes("a type"))
-        guard let content = try map.next(), content.number == 5 else { throw other }
+        var item = ProtobufReader(try element.bytes("a type"))
+        guard let content = try item.next() else { throw other }
+        if content.number == 1 {
+            let spec = try read(tensorType: try content.bytes("a type"), of: name)
+            return TensorSpec(name: name, type: spec.type, shape: spec.shape, isShaped: spec.isShaped, form: .list)
+        }
+        guard content.number == 5 else { throw other }
         var (keys, values): (Int, TensorSpec?) = (0, nil)
         var fields = ProtobufReader(try content.bytes("a type"))
         while let field = try fields.next() {

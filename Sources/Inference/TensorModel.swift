@@ -9,7 +9,7 @@ package final class TensorModel {
 
     /// What it takes and gives, as its file says.
     package let signature: ModelSignature
-    /// Outputs as they are answered: of maps, two each.
+    /// Outputs as they are answered: of maps and lists, two each.
     package let outputs: [TensorSpec]
     /// Whether several requests may be answered by one run, as far as the file's shapes go, and what `findRows` has found: all dimensions but the first
     /// are fixed.
@@ -31,17 +31,13 @@ package final class TensorModel {
         (inputNames, outputNames) = (CNames(signature.inputs.map(\.name)), CNames(signature.outputs.map(\.name)))
         let all = signature.inputs + signature.outputs
         isOfRows = all.allSatisfy { $0.isOfRows && $0.shape[0] == nil }
-        outputs = signature.outputs.flatMap { spec -> [TensorSpec] in
-            guard case .maps(let keys) = spec.form else { return [spec] }
-            return [
-                TensorSpec(name: spec.name, type: spec.type, shape: spec.shape),
-                TensorSpec(name: spec.name + Self.keysSuffix, type: keys, shape: [nil]),
-            ]
-        }
+        outputs = signature.outputs.flatMap(\.answered)
     }
 
     /// What is added to the name of an output of maps for the tensor of its keys.
     package static let keysSuffix = ".keys"
+    /// What is added to the name of an output that is a list for the tensor of its items' sizes.
+    package static let sizesSuffix = ".sizes"
 
     /// Computes all outputs. Blocks.
     ///
@@ -196,12 +192,12 @@ package final class TensorModel {
         var (found, byteCount): ([Tensor], Int) = ([], 0)
         for (spec, keeper) in zip(signature.outputs, kept) {
             guard let keeper else { throw .refused(call: "Run", message: "no value for output \(spec.name)") }
-            let tensors: [Tensor]
-            if case .maps = spec.form {
-                tensors = try OrtTensors.maps(keeper, spec, runtime)
-            } else {
-                tensors = [try OrtTensors.read(keeper, spec.name, runtime)]
-            }
+            let tensors: [Tensor] =
+                switch spec.form {
+                case .tensor: [try OrtTensors.read(keeper, spec.name, runtime)]
+                case .maps: try OrtTensors.maps(keeper, spec, runtime)
+                case .list: try OrtTensors.list(keeper, spec, runtime, bytesMax: runBytesMax)
+                }
             byteCount += tensors.reduce(0) { $0 + $1.bytes.count + $1.texts.reduce(0) { $0 + $1.count } }
             guard byteCount <= runBytesMax else {
                 throw .refused(call: "Run", message: "the outputs have more than \(runBytesMax) bytes; ask for fewer rows")
@@ -209,6 +205,38 @@ package final class TensorModel {
             found += tensors
         }
         return found
+    }
+}
+
+extension TensorSpec {
+    /// As it is answered: maps and lists by two tensors.
+    fileprivate var answered: [TensorSpec] {
+        switch form {
+        case .tensor: [self]
+        case .maps(let keys):
+            [
+                TensorSpec(name: name, type: type, shape: shape),
+                TensorSpec(name: name + TensorModel.keysSuffix, type: keys, shape: [nil]),
+            ]
+        case .list:
+            [
+                TensorSpec(name: name, type: type, shape: isShaped ? [nil] + shape : [], isShaped: isShaped),
+                TensorSpec(name: name + TensorModel.sizesSuffix, type: .int64, shape: [nil, isShaped ? shape.count : nil]),
+            ]
+        }
+    }
+}
+
+extension [NamedTensor] {
+    /// Names of outputs that are of no row: keys of maps, lists, and what tells the sizes of their items.
+    package var namesBesideRows: Set<String> {
+        let names = Set(map(\.name))
+        func isPart(_ name: String, _ suffix: String) -> Bool {
+            name.hasSuffix(suffix) && names.contains(String(name.dropLast(suffix.count)))
+        }
+        return names.filter { name in
+            names.contains(name + TensorModel.sizesSuffix) || isPart(name, TensorModel.sizesSuffix) || isPart(name, TensorModel.keysSuffix)
+        }
     }
 }
 
@@ -319,24 +347,16 @@ enum OrtTensors {
 
     /// A list of maps as the tensor of their values, in the order of the first map's keys, NaN (of whole numbers: 0) where a map lacks a key, and the keys.
     static func maps(_ keeper: OrtValueKeeper, _ spec: TensorSpec, _ runtime: ONNXRuntime) throws(InferenceError) -> [Tensor] {
-        let api = runtime.api
-        var allocator: UnsafeMutablePointer<OrtAllocator>?
-        try runtime.check(api.GetAllocatorWithDefaultOptions(&allocator), "GetAllocatorWithDefaultOptions")
-        func child(_ of: OrtValueKeeper, _ index: Int) throws(InferenceError) -> OrtValueKeeper {
-            var value: OpaquePointer?
-            try runtime.check(api.GetValue(of.value, Int32(index), allocator, &value), "GetValue of \(spec.name)")
-            return OrtValueKeeper(value!, runtime)
-        }
-        var rows = 0
-        try runtime.check(api.GetValueCount(keeper.value, &rows), "GetValueCount of \(spec.name)")
+        let rows = try count(keeper, spec.name, runtime)
         guard case .maps(let keyType) = spec.form, rows > 0 else {
-            return [Tensor(type: spec.type, shape: [0, 0]), Tensor(texts: [], shape: [0])]
+            return [Tensor(type: spec.type, shape: [0, 0])] + spec.answered.dropFirst().map { blank($0.type, [0]) }
         }
         var (keys, order, values): (Tensor?, [[UInt8]: Int], Tensor?) = (nil, [:], nil)
         let size = spec.type.byteCount
         for row in 0..<rows {
-            let map = try child(keeper, row)
-            let (found, numbers) = (try read(try child(map, 0), spec.name, runtime), try read(try child(map, 1), spec.name, runtime))
+            let map = try child(keeper, row, spec.name, runtime)
+            let found = try read(try child(map, 0, spec.name, runtime), spec.name, runtime)
+            let numbers = try read(try child(map, 1, spec.name, runtime), spec.name, runtime)
             guard found.type == keyType, numbers.type == spec.type, found.count == numbers.count else {
                 throw .wrongTensor(name: spec.name, expected: "\(spec)", found: "maps of \(found.type) to \(numbers.type)")
             }
@@ -356,6 +376,84 @@ enum OrtTensors {
         return [values!, keys!]
     }
 
+    /// A list of tensors as one that holds all, and the sizes of each.
+    static func list(
+        _ keeper: OrtValueKeeper, _ spec: TensorSpec, _ runtime: ONNXRuntime, bytesMax: Int
+    ) throws(InferenceError) -> [Tensor] {
+        var items: [Tensor] = []
+        for place in 0..<(try count(keeper, spec.name, runtime)) {
+            items.append(try read(try child(keeper, place, spec.name, runtime), spec.name, runtime))
+        }
+        let rank = items.first?.shape.count ?? spec.shape.count
+        if let other = items.first(where: { $0.type != spec.type || $0.shape.count != rank }) {
+            throw .wrongTensor(
+                name: spec.name, expected: "\(spec), all of \(rank) dimensions", found: "\(other.type) of \(other.shape.count) dimensions")
+        }
+        let largest = (0..<rank).map { dimension in items.map { $0.shape[dimension] }.max() ?? 0 }
+        let width = largest.reduce(1) { $0.multipliedReportingOverflow(by: $1).overflow ? Int.max : $0 * $1 }
+        // A text takes 16 bytes, an empty one too.
+        guard width <= bytesMax / (spec.type == .string ? 16 : spec.type.byteCount) / max(items.count, 1) else {
+            throw .refused(call: "Run", message: "output \(spec.name) has more than \(bytesMax) bytes; ask for fewer rows")
+        }
+        let sizes = Tensor(type: .int64, shape: [items.count, rank])
+        for (place, size) in items.flatMap(\.shape).enumerated() { sizes.values(as: Int64.self)[place] = Int64(size) }
+        return [filled(items, spec.type, largest), sizes]
+    }
+
+    /// Items behind each other, each in the first places of every dimension.
+    private static func filled(_ items: [Tensor], _ type: ElementType, _ sizes: [Int]) -> Tensor {
+        let shape = [items.count] + sizes, width = sizes.reduce(1, *), size = type.byteCount
+        guard type != .string else {
+            var texts = [[UInt8]](repeating: [], count: items.count * width)
+            for (place, item) in items.enumerated() {
+                for run in runs(item.shape, in: sizes) {
+                    let start = place * width + run.to
+                    texts.replaceSubrange(start..<start + run.count, with: item.texts[run.from..<run.from + run.count])
+                }
+            }
+            return Tensor(texts: texts, shape: shape)
+        }
+        let made = blank(type, shape)
+        for (place, item) in items.enumerated() {
+            for run in runs(item.shape, in: sizes) {
+                (made.bytes.baseAddress! + (place * width + run.to) * size).copyMemory(
+                    from: item.bytes.baseAddress! + run.from * size, byteCount: run.count * size)
+            }
+        }
+        return made
+    }
+
+    /// Where the innermost rows of a tensor lie in it, and in a larger one.
+    private static func runs(_ shape: [Int], in sizes: [Int]) -> [(from: Int, to: Int, count: Int)] {
+        let count = shape.last ?? 1, all = shape.reduce(1, *)
+        if shape == sizes { return all > 0 ? [(0, 0, all)] : [] }
+        return stride(from: 0, to: all, by: max(count, 1)).map { from in
+            var (rest, to, step) = (from / max(count, 1), 0, sizes.last ?? 1)
+            for dimension in shape.indices.dropLast().reversed() {
+                to += rest % shape[dimension] * step
+                rest /= shape[dimension]
+                step *= sizes[dimension]
+            }
+            return (from, to, count)
+        }
+    }
+
+    private static func count(_ keeper: OrtValueKeeper, _ name: String, _ runtime: ONNXRuntime) throws(InferenceError) -> Int {
+        var count = 0
+        try runtime.check(runtime.api.GetValueCount(keeper.value, &count), "GetValueCount of \(name)")
+        return count
+    }
+
+    private static func child(
+        _ of: OrtValueKeeper, _ index: Int, _ name: String, _ runtime: ONNXRuntime
+    ) throws(InferenceError) -> OrtValueKeeper {
+        let api = runtime.api
+        var (allocator, value): (UnsafeMutablePointer<OrtAllocator>?, OpaquePointer?)
+        try runtime.check(api.GetAllocatorWithDefaultOptions(&allocator), "GetAllocatorWithDefaultOptions")
+        try runtime.check(api.GetValue(of.value, Int32(index), allocator, &value), "GetValue of \(name)")
+        return OrtValueKeeper(value!, runtime)
+    }
+
     private static func copy(_ tensor: Tensor) -> Tensor {
         let made = Tensor(type: tensor.type, shape: tensor.shape)
         made.bytes.copyMemory(from: UnsafeRawBufferPointer(tensor.bytes))
@@ -363,9 +461,12 @@ enum OrtTensors {
     }
 
     private static func blank(_ type: ElementType, _ shape: [Int]) -> Tensor {
+        guard type != .string else { return Tensor(texts: .init(repeating: [], count: shape.reduce(1, *)), shape: shape) }
         let made = Tensor(type: type, shape: shape)
         if type == .float { made.values(as: Float.self).update(repeating: .nan) }
         if type == .double { made.values(as: Double.self).update(repeating: .nan) }
+        if type == .float16 { made.values(as: UInt16.self).update(repeating: 0x7e00) }
+        if type == .bfloat16 { made.values(as: UInt16.self).update(repeating: 0x7fc0) }
         return made
     }
 

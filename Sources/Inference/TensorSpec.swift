@@ -35,13 +35,17 @@ package struct TensorSpec: Sendable, Equatable, CustomStringConvertible {
         /// A list of maps, one a row, as classifiers emit them (ONNX's ZipMap); answered as two tensors: the values, shape [rows, keys], under
         /// the output's name, and the keys, shape [keys], under the name with `.keys`.
         case maps(keys: ElementType)
+        /// A list of tensors of one number of dimensions, as classifiers of several labels emit them (ONNX's SequenceConstruct); answered as two
+        /// tensors: the items behind each other under the output's name, shape [items, …], the sizes of the largest, NaN (of whole numbers: 0, of
+        /// texts: none) where an item is smaller, and the sizes of each, shape [items, dimensions], under the name with `.sizes`.
+        case list
     }
 
     /// As the graph calls it; requests and answers are found by it.
     package let name: String
     /// The only element type accepted; nothing is converted. Of maps: of their values.
     package let type: ElementType
-    /// One entry a dimension; nil: any count. Of maps: [nil, nil].
+    /// One entry a dimension; nil: any count. Of maps: [nil, nil]; of lists: of an item.
     package let shape: [Int?]
     /// Whether the file says the number of dimensions; `shape` is empty where it does not.
     package let isShaped: Bool
@@ -61,7 +65,7 @@ package struct TensorSpec: Sendable, Equatable, CustomStringConvertible {
     package var description: String {
         let list = isShaped ? shape.map { $0.map(String.init) ?? "N" }.joined(separator: ", ") : "..."
         if case .maps(let keys) = form { return "maps of \(keys) to \(type)" }
-        return "\(type)[\(list)]"
+        return form == .list ? "list of \(type)[\(list)]" : "\(type)[\(list)]"
     }
 
     /// Values a row; 1 for each dimension of unknown size.

@@ -83,6 +83,23 @@ import Training
         for file in [initializer, constant, nested] { #expect(Self.refusal(file).contains("\"w\" is kept in another file")) }
     }
 
+    @Test func `an output may be a list of tensors or of maps, and an input neither`() throws {
+        let numbers = Wire.bytes(1, Wire.int(1, 1) + Wire.bytes(2, Wire.bytes(1, Wire.text(2, "N")) + Wire.bytes(1, Wire.int(1, 3))))
+        let maps = Wire.bytes(5, Wire.int(1, 8) + Wire.bytes(2, Wire.bytes(1, Wire.int(1, 1) + Wire.bytes(2, []))))
+        let lists = Wire.bytes(4, Wire.bytes(1, numbers))
+        func value(_ field: Int, _ item: [UInt8]) -> [UInt8] {
+            Wire.bytes(field, Wire.text(1, "l") + Wire.bytes(2, Wire.bytes(4, Wire.bytes(1, item))))
+        }
+        for (item, words) in [(numbers, "list of float[N, 3]"), (maps, "maps of string to float")] {
+            let file = try ModelFile(Wire.model(graph: Wire.identity + value(12, item)))
+            #expect(file.signature.outputs.map { "\($0)" } == ["float[N, 2]", words])
+            let refusal = Self.refusal(Wire.model(graph: Wire.identity + value(11, item)))
+            #expect(refusal.contains("its input \"l\" is no tensor but \(words)"), "\(refusal)")
+        }
+        let refusal = Self.refusal(Wire.model(graph: Wire.identity + value(12, lists)))
+        #expect(refusal.contains("\"l\" is a list of something else than tensors, or maps to numbers"), "\(refusal)")
+    }
+
     @Test func `functions that call themselves are refused, as all functions are`() {
         let body = Wire.bytes(7, Wire.text(2, "y") + Wire.text(4, "Again") + Wire.text(7, "own"))
         let function = Wire.bytes(25, Wire.text(1, "Again") + body + Wire.text(10, "own"))

@@ -246,9 +246,12 @@ final class RowStream: LoopStream {
     }
 
     private static func say(json outputs: [NamedTensor], _ output: inout [UInt8]) {
-        let count = outputs.first?.tensor.shape.first ?? 1
-        guard count > 1, outputs.allSatisfy({ $0.tensor.shape.first == count }) else { return say(line: outputs, &output) }
-        for row in 0..<count { say(line: outputs.map { NamedTensor($0.name, $0.tensor.rows([row])) }, &output) }
+        let beside = outputs.namesBesideRows, ofRows = outputs.filter { !beside.contains($0.name) }
+        let count = ofRows.first?.tensor.shape.first ?? 1
+        guard count > 1, ofRows.allSatisfy({ $0.tensor.shape.first == count }) else { return say(line: outputs, &output) }
+        for row in 0..<count {
+            say(line: outputs.map { beside.contains($0.name) ? $0 : NamedTensor($0.name, $0.tensor.rows([row])) }, &output)
+        }
     }
 
     private static func say(line outputs: [NamedTensor], _ output: inout [UInt8]) {
@@ -265,8 +268,9 @@ final class RowStream: LoopStream {
     private static func say(
         csv outputs: [NamedTensor], _ hasSaidHeader: inout Bool, _ bytes: inout [UInt8]
     ) throws(ServingRefusal) {
-        let count = outputs.first?.tensor.shape.first ?? 1
-        let parts = outputs.filter { $0.tensor.shape.first == count }
+        let beside = outputs.namesBesideRows, ofRows = outputs.filter { !beside.contains($0.name) }
+        let count = ofRows.first?.tensor.shape.first ?? 1
+        let parts = ofRows.filter { $0.tensor.shape.first == count }
         guard !parts.isEmpty else { throw ServingRefusal(400, "the model's outputs have no rows; ask for JSON lines") }
         if !hasSaidHeader {
             CSVLine.append(

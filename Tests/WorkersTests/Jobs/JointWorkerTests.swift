@@ -86,6 +86,27 @@ import Workers
         }
     }
 
+    /// As `opposed`, with a map of each row as converters of classifiers give it.
+    ///
+    /// - Parameter large: the large model's classes; the small one's are `no` and `yes`.
+    private static func opposedMaps(_ large: [String]) -> (TemporaryFolder) throws -> Void {
+        { kept in
+            let numbers = TinyModel.bytes(1, TinyModel.int(1, 1) + TinyModel.bytes(2, []))
+            let maps = TinyModel.bytes(5, TinyModel.int(1, 8) + TinyModel.bytes(2, numbers))
+            let type = TinyModel.bytes(2, TinyModel.bytes(4, TinyModel.bytes(1, maps)))
+            let ends = TinyModel.value(11, "x", [nil, 2]) + TinyModel.bytes(12, TinyModel.text(1, "probabilities") + type)
+            for (name, classes, first) in [("small", ["no", "yes"], "Identity"), ("large", large, "Neg")] {
+                let words = classes.flatMap { TinyModel.text(9, $0) }
+                let labels = TinyModel.bytes(5, TinyModel.text(1, "classlabels_strings") + words + TinyModel.int(20, 8))
+                let graph =
+                    TinyModel.node(first, ["x"], ["y"]) + TinyModel.node("Softmax", ["y"], ["shares"])
+                    + TinyModel.node("ZipMap", ["shares"], ["probabilities"], domain: "ai.onnx.ml", attributes: labels)
+                try FileManager.default.createDirectory(atPath: "\(kept.path)/\(name)", withIntermediateDirectories: false)
+                _ = try Rooms.write(TinyModel.file(graph + ends, version: "1"), kept, "\(name)/model.onnx")
+            }
+        }
+    }
+
     /// Models that fail at rows of an input for which the other has no partners.
     private static func failing(_ kept: TemporaryFolder) throws {
         let ends =
@@ -371,6 +392,43 @@ import Workers
             #expect(info["hurtNumber"]?.integer == 0 && info["cloudFailures"]?.integer == 0 && agent.questions == 4)
             #expect((info["uploadBytes"]?.integer ?? 0) > 4 * 8 && (info["downloadBytes"]?.integer ?? 0) > 0)
             #expect((info["latencyP50Micros"]?.integer ?? 0) > 0 && (info["cloudLatencyMillis"]?.number ?? 0) > 0)
+        }
+    }
+
+    @Test(arguments: [["no", "yes"], ["yes", "no"]])
+    func `rows of a classifier that answers maps are handed on to one of the same classes alone`(classes: [String]) async throws {
+        try await Self.with([("deadline_ms", "120000")], models: Self.opposedMaps(classes)) { agent, edge, large in
+            agent.go(.to(port: Self.port(large)))
+            let isSame = classes == ["no", "yes"]
+            let answer = try await edge.ask(
+                "POST", "/v2/models/comfort/infer",
+                ["inputs": [["name": "x", "datatype": "FP32", "shape": [3, 2], "data": try JSON(parsing: Self.rows)]]])
+            #expect(answer.status == 200, "\(answer.json.text)")
+            func words(_ name: String) -> [String] { ServeWorkerTests.output(answer.json, name).map { $0.string ?? $0.text } }
+            #expect(words("answered_by") == [isSame ? "cloud" : "edge", "edge", "edge"] && words("hard") == ["true", "false", "false"])
+            #expect(words("probabilities.keys") == ["no", "yes"])
+            let shares = ServeWorkerTests.output(answer.json, "probabilities").map { $0.number ?? -1 }
+            #expect(shares.count == 6 && (shares[0] > 0.5) == isSame && shares[3] > 0.99 && shares[4] > 0.9, "\(shares)")
+            let report = await edge.recorder.first { $0.ownerInfo["questionNumber"]?.integer == 1 }
+            #expect(report?.ownerInfo["cloudFailures"]?.integer == (isSame ? 0 : 1))
+            guard isSame else { return }
+            let lines = try await Self.post(
+                edge, "infer-stream", Array("{\"x\":[0,0.1]}\n{\"x\":[0,5]}\n{\"x\":[3,0]}\n".utf8),
+                ["Content-Type": "application/x-ndjson"])
+            let answers = try lines.body.split(separator: 0x0a).map { try JSONParser.parse(Array($0)) }
+            #expect(answers.map { $0["answered_by"]?.string } == ["cloud", "edge", "edge"], "\(answers.map(\.text))")
+            #expect(answers.first?["probabilities"]?.array?.first?.number == shares[0])
+            let told = try await edge.ask(
+                "POST", "/v2/models/comfort/labels",
+                [
+                    "inputs": [
+                        ["name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0, .decimal("0.1")]],
+                        ["name": "Thermal preference", "datatype": "BYTES", "shape": [1], "data": ["no"]],
+                    ]
+                ])
+            #expect(told.status == 200 && told.json["judged"]?.integer == 1, "\(told.json.text)")
+            let judged = await edge.recorder.first { $0.ownerInfo["helpedNumber"]?.integer == 1 }
+            #expect(judged != nil)
         }
     }
 

@@ -22,7 +22,9 @@ import Testing
         return try Program.run([script] + arguments, executable: "python3", in: folder, environment: ["PYTHONPATH": Self.library])
     }
 
-    @Test(.enabled(if: isThere, "pip could not fetch onnx"), arguments: [("convolutions", 2), ("transformer", 3)])
+    private static let networks = [("convolutions", 2), ("transformer", 3), ("maps", 3), ("lists", 3)]
+
+    @Test(.enabled(if: isThere, "pip could not fetch onnx"), arguments: networks)
     func `a small network answers as the onnx package evaluates it, whatever the shape`(name: String, shapes: Int) throws {
         let folder = try TemporaryFolder()
         let made = try python(["make", folder.path], in: folder)

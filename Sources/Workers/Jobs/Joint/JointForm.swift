@@ -10,8 +10,8 @@ enum JointForm {
     case table(TextTable)
     /// Numbers as a model of a table takes them in the end.
     case features(ModelRows)
-    /// Inputs of a model that knows no columns, all outputs of the small one, and which of these has the share of each class; nil where they tell
-    /// what was detected.
+    /// Inputs of a model that knows no columns, all outputs of the small one, rows and keys of maps, and which of these has the share of each class;
+    /// nil where they tell what was detected.
     case tensors([NamedTensor], outputs: [NamedTensor], shares: Int?)
     /// Inputs of one row, and all outputs of a small model that has detected things in it, however many. The large model may find more.
     case whole([NamedTensor], outputs: [NamedTensor])
@@ -123,9 +123,12 @@ enum JointForm {
             return Answer(probabilities: shares)
         case .tensors(_, let outputs, let place):
             var mine: [NamedTensor] = []
+            let keys = outputs.namesBesideRows
             for output in outputs {
                 guard let tensor = found.first(where: { $0.name == output.name })?.tensor, tensor.type == output.tensor.type,
-                    tensor.shape == [count] + output.tensor.shape.dropFirst()
+                    // Maps of other keys would be of other classes.
+                    keys.contains(output.name)
+                        ? tensor.isSame(as: output.tensor) : tensor.shape == [count] + output.tensor.shape.dropFirst()
                 else { return nil }
                 mine.append(NamedTensor(output.name, tensor))
             }
@@ -151,7 +154,10 @@ enum JointForm {
     func put(_ found: [NamedTensor], at rows: [Int], into outputs: inout [NamedTensor]) {
         guard !found.isEmpty else { return }
         if case .whole = self { return outputs = found }
-        outputs = zip(outputs, found).map { NamedTensor($0.name, $0.tensor.replacing(rows, by: $1.tensor)) }
+        let keys = outputs.namesBesideRows
+        outputs = zip(outputs, found).map { mine, theirs in
+            keys.contains(mine.name) ? mine : NamedTensor(mine.name, mine.tensor.replacing(rows, by: theirs.tensor))
+        }
     }
 
     // MARK: Which row it is

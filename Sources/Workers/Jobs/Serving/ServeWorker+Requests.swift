@@ -112,18 +112,22 @@ extension ServeWorker {
             quality.note(first)
         }
         guard let joint else { return (outputs, version) }
+        // Maps have their keys beside the rows, which are the same for all; of lists nobody can say which row is where.
+        let keys = outputs.namesBesideRows
         guard let place, let shares = ClassShares.all(of: outputs[place].tensor),
-            (inputs + outputs).allSatisfy({ $0.tensor.shape.first == count })
+            keys.allSatisfy({ $0.hasSuffix(TensorModel.keysSuffix) }),
+            (inputs + outputs.filter { !keys.contains($0.name) }).allSatisfy({ $0.tensor.shape.first == count })
         else {
             joint.answeredAlone(count)
             return (outputs, version)
         }
         let classes = outputs[place].tensor.shape[1]
+        let names = outputs.first { $0.name == outputs[place].name + TensorModel.keysSuffix }?.tensor.words
         let decided = await joint.decide(
             JointDesk.Batch(
                 form: .tensors(inputs, outputs: outputs, shares: place),
                 probabilities: ClassProbabilities(classCount: classes, values: shares), features: Self.numbers(inputs),
-                sites: .init(repeating: nil, count: count), classNames: (0..<classes).map { "\($0)" }))
+                sites: .init(repeating: nil, count: count), classNames: names ?? (0..<classes).map { "\($0)" }))
         let marks = Self.marks(decided).map { (isHard: $0.isHard, isFromCloud: $0.isFromCloud) }
         let known = Set(outputs.map(\.name))
         return (decided.outputs + Self.told(marks).filter { !known.contains($0.name) }, version)
