@@ -44,8 +44,8 @@ import ThermalComfort
     }
 
     private static let both = ["m.csv.gz": measurements, "b.csv": metadata]
-    private static func server(_ manners: [RangeServer.Manner] = [.whole]) throws -> RangeServer {
-        try RangeServer(files: both, manners: manners)
+    private static func server(_ manners: [RangeServer.Manner] = [.whole]) -> RangeServer {
+        RangeServer(files: both, manners: manners)
     }
 
     @Test func `a digest is that of the standard's example`() throws {
@@ -130,7 +130,7 @@ import ThermalComfort
 
     @Test func `both files are fetched from their home, once`() throws {
         let folder = try TemporaryFolder()
-        let server = try Self.server()
+        let server = Self.server()
         let locator = try Self.locator(folder, home: server.address)
         var last = 0
         for _ in 0..<2 {
@@ -142,25 +142,25 @@ import ThermalComfort
             #expect(Array(try Data(contentsOf: URL(filePath: data.measurements))) == Self.measurements)
         }
         #expect(last == Self.measurements.count)
-        #expect(server.state.withLock { $0.ranges } == ["", ""])
+        #expect(server.ranges == ["", ""])
         #expect(try FileManager.default.contentsOfDirectory(atPath: locator.cache!).sorted() == [".lock", "b.csv", "m.csv.gz"])
     }
 
     @Test func `an interrupted transfer goes on where it stopped`() throws {
         let folder = try TemporaryFolder()
-        let server = try Self.server([.whole, .breakingOff(after: 70_000), .breakingOff(after: 30_000), .whole])
+        let server = Self.server([.whole, .breakingOff(after: 70_000), .breakingOff(after: 30_000), .whole])
         let found = try Self.locator(folder, home: server.address).locate { _ in }
         guard case .real(let data) = found else {
             Issue.record("\(found)")
             return
         }
         #expect(Array(try Data(contentsOf: URL(filePath: data.measurements))) == Self.measurements)
-        #expect(server.state.withLock { $0.ranges } == ["", "", "bytes=70000-", "bytes=100000-"])
+        #expect(server.ranges == ["", "", "bytes=70000-", "bytes=100000-"])
     }
 
     @Test func `what an earlier run has fetched is not fetched again`() throws {
         let folder = try TemporaryFolder()
-        let server = try Self.server([.whole, .breakingOff(after: 50_000), .missing, .whole])
+        let server = Self.server([.whole, .breakingOff(after: 50_000), .missing, .whole])
         let locator = try Self.locator(folder, home: server.address)
         guard case .synthetic(let reasons) = try locator.locate(progress: { _ in }) else {
             Issue.record("fetched all")
@@ -171,12 +171,12 @@ import ThermalComfort
             Issue.record("not fetched")
             return
         }
-        #expect(server.state.withLock { $0.ranges } == ["", "", "bytes=50000-", "bytes=50000-"])
+        #expect(server.ranges == ["", "", "bytes=50000-", "bytes=50000-"])
     }
 
     @Test func `a server without ranges sends the file once more from its beginning`() throws {
         let folder = try TemporaryFolder()
-        let server = try Self.server([.whole, .breakingOff(after: 50_000), .withoutRanges])
+        let server = Self.server([.whole, .breakingOff(after: 50_000), .withoutRanges])
         let found = try Self.locator(folder, home: server.address).locate { _ in }
         guard case .real(let data) = found else {
             Issue.record("\(found)")
@@ -187,7 +187,7 @@ import ThermalComfort
 
     @Test func `an old beginning that does not belong to the file is fetched anew`() throws {
         let folder = try TemporaryFolder()
-        let server = try Self.server()
+        let server = Self.server()
         let locator = try Self.locator(folder, home: server.address)
         try Self.put(locator.cache!, ["m.csv.gz.part": [UInt8](repeating: 7, count: 1000)])
         guard case .real(let data) = try locator.locate(progress: { _ in }) else {
@@ -201,7 +201,7 @@ import ThermalComfort
         let folder = try TemporaryFolder()
         var changed = Self.both
         changed["b.csv"]![3] ^= 1
-        let server = try RangeServer(files: changed)
+        let server = RangeServer(files: changed)
         let locator = try Self.locator(folder, home: server.address)
         #expect(throws: DataError.self) { try locator.locate(progress: { _ in }) }
         #expect(try FileManager.default.contentsOfDirectory(atPath: locator.cache!) == [".lock"])
@@ -209,7 +209,7 @@ import ThermalComfort
 
     @Test func `a home that never stops sending is stopped at the file's size`() throws {
         let folder = try TemporaryFolder()
-        let server = try Self.server([.endless])
+        let server = Self.server([.endless])
         let locator = try Self.locator(folder, home: server.address)
         let address = "\(server.address)/b.csv"
         #expect(throws: DataError.tooLarge(address: address, bytesMax: Self.metadata.count)) { try locator.locate(progress: { _ in }) }
@@ -218,7 +218,7 @@ import ThermalComfort
 
     @Test func `a home that cannot be reached, has no file, or no curl is a reason and no error`() throws {
         let folder = try TemporaryFolder()
-        let server = try Self.server([.missing])
+        let server = Self.server([.missing])
         var locator = try Self.locator(folder, home: server.address)
         func lastReason() throws -> String {
             guard case .synthetic(let reasons) = try locator.locate(progress: { _ in }) else { return "found" }
@@ -237,7 +237,7 @@ import ThermalComfort
 
     @Test func `a cache that cannot be written is refused by its name`() throws {
         let folder = try TemporaryFolder()
-        let server = try Self.server()
+        let server = Self.server()
         var locator = try Self.locator(folder, home: server.address)
         try Self.put(folder.path, ["file": [1]])
         locator.cache = "\(folder.path)/file/skerry"

@@ -1,10 +1,5 @@
 import Synchronization
-
-#if canImport(Glibc)
-    import Glibc
-#else
-    import Darwin
-#endif
+import TestKit
 
 /// A small HTTP server on the loopback that serves one folder's worth of bytes, knows ranges, and can misbehave.
 final class RangeServer: Sendable {
@@ -20,73 +15,39 @@ final class RangeServer: Sendable {
         case endless
     }
 
-    struct State {
+    private struct State {
         var files: [String: [UInt8]]
         var manners: [Manner]
-        /// Value of the Range header of each request, empty without.
         var ranges: [String] = []
     }
 
-    private let listener: Int32
-    let address: String
-    let state: Mutex<State>
-
-    init(files: [String: [UInt8]], manners: [Manner] = [.whole]) throws {
-        state = Mutex(State(files: files, manners: manners))
-        #if os(Linux)
-            let stream = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        #else
-            let stream = SOCK_STREAM
-        #endif
-        let descriptor = socket(AF_INET, stream, 0)
-        listener = descriptor
-        var name = sockaddr_in()
-        name.sin_family = sa_family_t(AF_INET)
-        name.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = withUnsafeMutablePointer(to: &name) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && listen(descriptor, 8) == 0 && getsockname(descriptor, $0, &length) == 0
-            }
-        }
-        precondition(bound, "the loopback gives a port")
-        address = "http://127.0.0.1:\(UInt16(bigEndian: name.sin_port))"
-        #if os(Linux)
-            var thread = pthread_t()
-        #else
-            var thread: pthread_t?
-        #endif
-        // The thread ends when the listener is shut down; it must not keep the server alive.
-        let context = Unmanaged.passRetained(Unowned(self))
-        pthread_create(&thread, nil, serverThread, context.toOpaque())
+    /// Outlives the server while a connection is being answered.
+    private final class Shared: Sendable {
+        let state: Mutex<State>
+        init(_ state: State) { self.state = Mutex(state) }
     }
 
-    deinit { stop() }
+    private let server: LoopbackServer
+    private let shared: Shared
 
-    /// Takes no further connection.
-    func stop() { shutdown(listener, Int32(SHUT_RDWR)) }
-
-    fileprivate final class Unowned {
-        let listener: Int32
-        weak var server: RangeServer?
-        init(_ server: RangeServer) {
-            self.server = server
-            listener = server.listener
-        }
+    init(files: [String: [UInt8]], manners: [Manner] = [.whole]) {
+        let shared = Shared(State(files: files, manners: manners))
+        self.shared = shared
+        server = LoopbackServer { Self.answer($0, shared) }
     }
 
-    fileprivate func answer(_ connection: Int32) {
-        var request: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        while !String(decoding: request, as: UTF8.self).contains("\r\n\r\n") {
-            let count = read(connection, &buffer, buffer.count)
-            guard count > 0, request.count < 64 << 10 else { return }
-            request += buffer[..<count]
-        }
-        let lines = String(decoding: request, as: UTF8.self).split(separator: "\r\n")
+    deinit { server.stop() }
+
+    var address: String { "http://127.0.0.1:\(server.port)" }
+    /// Value of the Range header of each request, empty without.
+    var ranges: [String] { shared.state.withLock { $0.ranges } }
+
+    private static func answer(_ connection: LoopbackConnection, _ shared: Shared) {
+        guard let head = head(connection) else { return }
+        let lines = head.split(separator: "\r\n")
         let path = String(lines[0].split(separator: " ")[1].dropFirst())
         let range = lines.first { $0.lowercased().hasPrefix("range:") }.map { String($0.dropFirst(6)).filter { $0 != " " } } ?? ""
-        let (file, manner) = state.withLock { state in
+        let (file, manner) = shared.state.withLock { state in
             state.ranges.append(range)
             return (state.files[path], state.manners.count > 1 ? state.manners.removeFirst() : state.manners[0])
         }
@@ -99,48 +60,32 @@ final class RangeServer: Sendable {
         case .withoutRanges: send(file, from: 0, atMost: .max, to: connection)
         case .endless:
             send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", to: connection)
-            while write(connection, [UInt8](repeating: 0, count: 8192), 8192) > 0 {}
+            while connection.write([UInt8](repeating: 0, count: 8192)) {}
         }
     }
 
-    private func send(_ file: [UInt8], from start: Int, atMost: Int, to connection: Int32) {
+    /// A request up to its empty line; nil if the peer is gone before, or has sent 64 KiB without one.
+    private static func head(_ connection: LoopbackConnection) -> String? {
+        var request: [UInt8] = []
+        while request.count < 64 << 10 {
+            let more = connection.read()
+            if more.isEmpty { return nil }
+            request += more
+            let text = String(decoding: request, as: UTF8.self)
+            if text.contains("\r\n\r\n") { return text }
+        }
+        return nil
+    }
+
+    private static func send(_ file: [UInt8], from start: Int, atMost: Int, to connection: LoopbackConnection) {
         if start > 0 && start >= file.count {
             return send(
                 "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */\(file.count)\r\nContent-Length: 0\r\n\r\n", to: connection)
         }
         let status = start > 0 ? "206 Partial Content\r\nContent-Range: bytes \(start)-\(file.count - 1)/\(file.count)" : "200 OK"
         send("HTTP/1.1 \(status)\r\nContent-Length: \(file.count - start)\r\nConnection: close\r\n\r\n", to: connection)
-        let body = Array(file[start...].prefix(atMost))
-        _ = write(connection, body, body.count)
+        _ = connection.write(Array(file[start...].prefix(atMost)))
     }
 
-    private func send(_ text: String, to connection: Int32) {
-        let bytes = Array(text.utf8)
-        _ = write(connection, bytes, bytes.count)
-    }
-}
-
-#if os(Linux)
-    private typealias ThreadArgument = UnsafeMutableRawPointer?
-#else
-    private typealias ThreadArgument = UnsafeMutableRawPointer
-#endif
-
-private func serverThread(_ argument: ThreadArgument) -> UnsafeMutableRawPointer? {
-    #if os(Linux)
-        let context = Unmanaged<RangeServer.Unowned>.fromOpaque(argument!).takeRetainedValue()
-    #else
-        let context = Unmanaged<RangeServer.Unowned>.fromOpaque(argument).takeRetainedValue()
-    #endif
-    // A client that hangs up must not end the tests.
-    signal(SIGPIPE, SIG_IGN)
-    while true {
-        let connection = accept(context.listener, nil, nil)
-        guard connection >= 0 else { break }
-        _ = fcntl(connection, F_SETFD, FD_CLOEXEC)
-        context.server?.answer(connection)
-        close(connection)
-    }
-    close(context.listener)
-    return nil
+    private static func send(_ text: String, to connection: LoopbackConnection) { _ = connection.write(Array(text.utf8)) }
 }

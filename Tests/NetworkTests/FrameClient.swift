@@ -20,6 +20,8 @@ final class FrameClient: Sendable {
     private struct Heard {
         var rest: [UInt8] = []
         var frames: [Frame] = []
+        /// What came as data, by stream: asked for again and again while it comes.
+        var bodies: [Int: [UInt8]] = [:]
         var isClosed = false
     }
 
@@ -78,16 +80,19 @@ final class FrameClient: Sendable {
             state.withLock { state in
                 let known = state.frames.count
                 state.rest += bytes
-                while state.rest.count >= 9 {
-                    let length = Int(state.rest[0]) << 16 | Int(state.rest[1]) << 8 | Int(state.rest[2])
-                    guard state.rest.count >= 9 + length else { break }
-                    let stream = state.rest[5..<9].reduce(0) { $0 << 8 | Int($1) } & 0x7fff_ffff
-                    state.frames.append(
-                        Frame(
-                            kind: Frame.Kind(rawValue: state.rest[3]), flags: state.rest[4], stream: stream,
-                            payload: Array(state.rest[9..<(9 + length)])))
-                    state.rest.removeFirst(9 + length)
+                var rest = state.rest[...]
+                while rest.count >= 9 {
+                    let head = Array(rest.prefix(9))
+                    let length = Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2])
+                    guard rest.count >= 9 + length else { break }
+                    let stream = head[5..<9].reduce(0) { $0 << 8 | Int($1) } & 0x7fff_ffff
+                    let payload = Array(rest.dropFirst(9).prefix(length))
+                    let kind = Frame.Kind(rawValue: head[3])
+                    if kind == .data { state.bodies[stream, default: []] += payload }
+                    state.frames.append(Frame(kind: kind, flags: head[4], stream: stream, payload: payload))
+                    rest = rest.dropFirst(9 + length)
                 }
+                state.rest = Array(rest)
                 return state.frames[known...].contains { $0.kind == .settings && $0.flags == 0 }
             }
         }
@@ -147,7 +152,7 @@ final class FrameClient: Sendable {
     var isClosed: Bool { heard.state.withLock { $0.isClosed } }
 
     /// Bytes of the body that have come on a stream.
-    func body(_ stream: Int) -> [UInt8] { frames.filter { $0.kind == .data && $0.stream == stream }.flatMap(\.payload) }
+    func body(_ stream: Int) -> [UInt8] { heard.state.withLock { $0.bodies[stream] ?? [] } }
 
     func hasEnded(_ stream: Int) -> Bool { frames.contains { $0.stream == stream && ($0.endsStream || $0.kind == .reset) } }
 

@@ -117,7 +117,9 @@ struct OpenAPI {
 
     private func schema(_ schema: Schema, _ pending: inout [String]) -> JSON {
         var result: JSON = [:]
-        if !schema.description.isEmpty { result["description"] = .string(schema.description) }
+        // Whoever reads both texts, as `kubectl explain`, shall not read the same twice.
+        let isSaidThere = schema.reference.flatMap { catalog.schemas[$0]?.description } == schema.description
+        if !schema.description.isEmpty, !isSaidThere { result["description"] = .string(schema.description) }
         if let reference = schema.reference {
             pending.append(reference)
             result["allOf"] = [["$ref": .string("#/components/schemas/\(reference)")]]

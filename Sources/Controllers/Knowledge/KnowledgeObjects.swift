@@ -99,16 +99,27 @@ struct KnowledgeObjects: Sendable {
         ]
     }
 
+    /// What a model was learned from, and how right it is: as its record says, else as those of the tasks that it serves do together; 0 where nobody
+    /// has said.
+    private static func figures(_ model: JSON, _ tasks: [String: JSON?]) -> (samples: Int64, accuracy: Double) {
+        let served = (model["tasks"]?.array ?? []).compactMap { $0.string.flatMap { tasks[$0] ?? nil } }
+        let known = served.map { (samples: $0["labelled_so_far"]?.number ?? 0, accuracy: $0["accuracy"]?.number ?? 0) }
+        let samples = known.reduce(0) { $0 + $1.samples }
+        let right = known.reduce(0) { $0 + $1.samples * $1.accuracy }
+        let accuracy = model["metrics"]?["accuracy"]?.number ?? (samples > 0 ? right / samples : 0)
+        return (Int64(exactly: (model["metrics"]?["samples"]?.number ?? samples).rounded()) ?? 0, accuracy)
+    }
+
     /// Sedna's `status.knowledgeBase`.
     func status(_ summary: KnowledgeSummary) -> JSON {
         let models = summary.models.filter { $0["is_serving"]?.integer ?? 0 != 0 || $0["is_serving"]?.bool == true }
+        let tasks = Dictionary(summary.tasks.map { ($0["task"]?.string ?? "", $0["metrics"]) }, uniquingKeysWith: { $1 })
         let list = models.prefix(64).map { row -> JSON in
-            var model: JSON = [
-                "modelID": .string("sha256:\(row["model"]?.string ?? "")"), "numberOfTrainSamples": row["metrics"]?["samples"] ?? 0,
+            let (samples, accuracy) = Self.figures(row, tasks)
+            return [
+                "modelID": .string("sha256:\(row["model"]?.string ?? "")"), "numberOfTrainSamples": .integer(samples),
+                "averagePrecision": .number(accuracy),
             ]
-            if case .decimal? = row["metrics"]?["samples"] { model["numberOfTrainSamples"] = 0 }
-            model["averagePrecision"] = row["metrics"]?["accuracy"] ?? 0
-            return model
         }
         let states = summary.samples.sorted { $0.key < $1.key }.map { ($0.key, JSON.integer($0.value)) }
         return [

@@ -54,7 +54,7 @@ package struct MachineFacts: NodeFacts {
             "machineID": .string(line("/etc/machine-id")), "systemUUID": .string(line("/sys/class/dmi/id/product_uuid")),
             "bootID": .string(SystemFacts.bootID), "kernelVersion": .string(release),
             "osImage": .string((image?.dropFirst("PRETTY_NAME=".count) ?? "Linux").filter { $0 != "\"" }),
-            "containerRuntimeVersion": .string(runtime), "kubeletVersion": .string("v1.32.0-skerry-\(program)"), "kubeProxyVersion": "",
+            "containerRuntimeVersion": .string(runtime), "kubeletVersion": .string("v1.32.4-skerry-\(program)"), "kubeProxyVersion": "",
             "operatingSystem": "linux", "architecture": .string(architecture),
         ]
     }

@@ -20,9 +20,16 @@ private final class MemoryKnowledge: KnowledgeRecorder {
         }
         let rounds = entries.count
         return KnowledgeSummary(
-            tasks: (0..<rounds).map { ["task": .string("Task \($0)"), "samples": 10, "last_round": .integer(Int64(rounds))] },
+            tasks: (0..<rounds).map {
+                [
+                    "task": .string("Task \($0)"), "samples": 10, "last_round": .integer(Int64(rounds)),
+                    "metrics": ["labelled_so_far": .number(30 * Double($0 + 1)), "accuracy": .number($0 == 0 ? 0.5 : 0.8)],
+                ]
+            },
             // Of two jobs of one name the file may be the same.
-            models: entries.map { ["model": "ab", "name": "model.onnx", "round": .integer($0.round), "is_serving": 1] },
+            models: entries.map {
+                ["model": "ab", "name": "model.onnx", "round": .integer($0.round), "is_serving": 1, "tasks": ["Task 0", "Task 1", "gone"]]
+            },
             relations: [["kind": "transfer", "from_task": "Task 0", "to_task": .string("Task \(rounds)"), "value": .decimal("0.5")]],
             rounds: entries.map {
                 ["round": .integer($0.round), "pod": .string($0.pod), "metrics": ["R[\($0.round)][1]": .decimal("0.5"), "forgetting": 0]]
@@ -71,6 +78,9 @@ private final class MemoryKnowledge: KnowledgeRecorder {
         #expect(status?["unrecorded"] == nil)
         #expect(status?["knowledgeBase"]?["AIClasses"]?["numberOfAIClasses"] == 2)
         #expect(status?["knowledgeBase"]?["samples"]?["numberOfUnseenSample"] == 2)
+        // 30 rows of one task and 60 of the other, half and four fifths of them right.
+        let model = status?["knowledgeBase"]?["AIModels"]?["listOfAIModels"]?.array?.first
+        #expect(model?["numberOfTrainSamples"] == 90 && abs((model?["averagePrecision"]?.number ?? 0) - 0.7) < 1e-9)
     }
 
     @Test func `a knowledge base that is away loses no round, and one that refuses is told of`() async throws {

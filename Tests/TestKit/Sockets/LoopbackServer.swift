@@ -78,12 +78,14 @@ package struct LoopbackConnection: Sendable {
     /// Returns once nothing more can come.
     package func readToEnd() { while !read().isEmpty {} }
 
+    /// - Parameter taken: is told how many the system has taken, each time it takes some.
     /// - Returns: whether the system took them all; false once the peer is gone.
-    package func write(_ bytes: [UInt8]) -> Bool {
+    package func write(_ bytes: [UInt8], taken: (Int) -> Void = { _ in }) -> Bool {
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
             if count <= 0 { return false }
+            taken(count)
             rest = rest.dropFirst(count)
         }
         return true
