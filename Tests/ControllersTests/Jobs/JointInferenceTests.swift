@@ -270,21 +270,6 @@ import Testing
         #expect(status(cluster)["past"] == ["inferenceNumber": 400, "uploadNumber": 60])
     }
 
-    @Test func `of more than 256 workers the status lists the first by name, and the sums count all`() async throws {
-        var cluster = try await cluster()
-        for number in 100..<358 { try await makeNode(cluster, "shop-\(number)") }
-        let counts = Counts()
-        cluster.workers["edge"] = { _ in counts.state("shop") }
-        counts.set("shop", answered: 100, uploads: 10, latency: 300, threshold: "0.2")
-        try await makeMany(cluster, ["nodes": ["*"]])
-        try await rest(&cluster)
-        let listed = workers(cluster)
-        #expect(listed.count == 256 && listed.first == "helmet-edge-edge-1 edge-1 Running")
-        #expect(listed.last == "helmet-edge-shop-354 shop-354 Running")
-        #expect(metric("inferenceNumber", cluster) == "25900" && metric("uploadNumber", cluster) == "2590")
-        #expect(metric("uploadCloudRatio", cluster) == "0.1")
-    }
-
     /// What the workers of each node say.
     private final class Counts: Sendable {
         private let told = Mutex<[String: JSONObject]>([:])
