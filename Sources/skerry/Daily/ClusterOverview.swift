@@ -77,7 +77,7 @@ struct ClusterOverview {
             let version = entry.version(entry.serving)
             let key = ObjectKey(model)
             let showing = pods.count { pod in
-                !Self.hasEnded(pod) && ObjectKey(pod).namespace == key.namespace && PodReferences(pod).models.contains(key.name)
+                !Self.hasEnded(pod) && ObjectKey(pod).namespace == key.namespace && JobWorkers.serves(key.name, pod)
             }
             return [
                 "\(key)", String(entry.serving), version?["size"]?.integer.map(ModelVersions.sizeText) ?? "",

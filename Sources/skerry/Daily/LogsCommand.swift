@@ -80,6 +80,19 @@ enum JobWorkers {
         (pod["metadata"]?["labels"]?.object ?? [:]).first { $0.0.hasSuffix(".sedna.io/name") }?.1.string
     }
 
+    /// Whether a Pod serves a Model: it mounts its versions, or it is a worker by that name, as for a Model whose file lies on nodes.
+    static func serves(_ model: String, _ pod: JSON) -> Bool {
+        if PodReferences(pod).models.contains(model) { return true }
+        guard pod["metadata"]?["labels"]?[WorkerContract.workerLabel] == "true" else { return false }
+        return (WorkerState(pod)?.report.ownerInfo["modelName"]?.string ?? variable("MODEL_NAME", pod)) == model
+    }
+
+    /// The value of a variable in the first of a Pod's containers that has it.
+    static func variable(_ name: String, _ pod: JSON) -> String? {
+        (pod["spec"]?["containers"]?.array ?? []).lazy.flatMap { $0["env"]?.array ?? [] }.first { $0["name"]?.string == name }?["value"]?
+            .string
+    }
+
     /// The word of its name that tells what it does: `train` of `comfort-train-3`; in short names of long jobs the label's.
     static func stage(of pod: JSON, job: String) -> String {
         let name = ObjectKey(pod).name

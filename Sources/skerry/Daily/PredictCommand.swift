@@ -128,7 +128,7 @@ struct PredictCommand: AsyncParsableCommand {
     /// The worker that serves the model: a Pod that shows it, or one of the job's that has told where it listens.
     private func worker(_ client: RESTClient, _ namespace: String) async throws -> Worker {
         let pods = try await client.listAll(.pod, ListQuery(namespace: namespace)).items
-        let serving = pods.filter { PodReferences($0).models.contains(name) || JobWorkers.job(of: $0) == name }
+        let serving = pods.filter { JobWorkers.serves(name, $0) || JobWorkers.job(of: $0) == name }
             .sorted { ObjectKey($0) < ObjectKey($1) }
         let found = serving.filter { pod in
             guard let told = WorkerState(pod)?.report.ownerInfo["address"]?.string, told.contains(":") else { return false }
@@ -144,13 +144,8 @@ struct PredictCommand: AsyncParsableCommand {
                 "no worker serves \"\(name)\"\(node.map { " on node \($0)" } ?? "") in namespace \(namespace)"
                     + (told.isEmpty ? "; see skerry status" : "; there are: \(told.joined(separator: ", "))"))
         }
-        let model = info["modelName"]?.string ?? Self.variable("MODEL_NAME", pod) ?? JobWorkers.job(of: pod) ?? name
+        let model = info["modelName"]?.string ?? JobWorkers.variable("MODEL_NAME", pod) ?? JobWorkers.job(of: pod) ?? name
         return Worker(pod: ObjectKey(pod), port: port, model: model)
-    }
-
-    private static func variable(_ name: String, _ pod: JSON) -> String? {
-        (pod["spec"]?["containers"]?.array ?? []).lazy.flatMap { $0["env"]?.array ?? [] }.first { $0["name"]?.string == name }?["value"]?
-            .string
     }
 
     private func ask(_ client: RESTClient, _ worker: Worker, _ method: String, _ body: JSON?) async throws -> JSON {
