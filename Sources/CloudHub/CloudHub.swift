@@ -204,35 +204,42 @@ package final class CloudHub: Sendable {
 
     // MARK: Time
 
-    private static let ticksAtOnce = 128
+    /// Sessions that are looked at in one go, when there are so many that a tick is divided; and parts of a tick.
+    private static let ticksAtOnce = 256
+    private static let partsMax = 64
 
+    /// Looks at each session once a tick, at some of them at a time: thousands at a stretch would hold up whoever writes or is answered.
     private func keepTime() async {
         while !Task.isCancelled {
-            await environment.sleep(limits.tick)
-            let now = environment.elapsed()
-            let sessions = table.withLock { Array($0.sessions.values) + $0.waiting + $0.challenges.values.map(\.session) }
-            for (index, session) in sessions.enumerated() {
-                // Thousands at a stretch would hold up requests.
-                if index % Self.ticksAtOnce == Self.ticksAtOnce - 1 { await Task.yield() }
-                session.tick()
+            let count = table.withLock { $0.sessions.count + $0.waiting.count }
+            let parts = max(1, min(Self.partsMax, count / Self.ticksAtOnce))
+            for part in 0..<parts where !Task.isCancelled {
+                await environment.sleep(limits.tick / parts)
+                let now = environment.elapsed()
+                func isDue(_ session: NodeSession) -> Bool { session.number % UInt64(parts) == UInt64(part) }
+                let sessions = table.withLock { table in
+                    table.sessions.values.filter(isDue) + table.waiting.filter(isDue) + table.challenges.values.map(\.session).filter(isDue)
+                }
+                for session in sessions { session.tick() }
+                for node in judge(now) { await noteDuplicate(node) }
+                admitWaiting()
             }
-            for node in judge(now) { await noteDuplicate(node) }
-            admitWaiting()
         }
     }
 
-    /// Renews the Leases of connected nodes, each when its turn comes, whatever the disk does meanwhile.
+    /// Renews the Leases of connected nodes, each when its turn comes, whatever the disk does meanwhile; those of a turn in commits that are spread
+    /// over its tick.
     private func keepLeases() async {
         let rounds = UInt64(max(1, Int(limits.leaseInterval / limits.tick)))
         var round: UInt64 = 0
         while !Task.isCancelled {
-            await environment.sleep(limits.tick)
             round += 1
             let turn = round % rounds
-            var due = table.withLock { $0.sessions.values.filter { $0.number % rounds == turn } }[...]
-            while !due.isEmpty, !Task.isCancelled {
-                await renew(due.prefix(limits.leasesAtOnce).filter(\.isLive))
-                due = due.dropFirst(limits.leasesAtOnce)
+            let due = table.withLock { $0.sessions.values.filter { $0.number % rounds == turn } }
+            let commits = max(1, (due.count + limits.leasesAtOnce - 1) / limits.leasesAtOnce)
+            for commit in 0..<commits where !Task.isCancelled {
+                await environment.sleep(limits.tick / commits)
+                await renew(due.dropFirst(commit * limits.leasesAtOnce).prefix(limits.leasesAtOnce).filter(\.isLive))
             }
         }
     }

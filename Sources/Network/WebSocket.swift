@@ -3,6 +3,12 @@ import NIOHTTP1
 import NIOWebSocket
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// A whole message of a WebSocket.
 package enum WebSocketMessage: Sendable, Equatable {
     case text(String)
@@ -20,6 +26,9 @@ package struct WebSocketLimits: Sendable {
     /// How often a silent peer is asked whether it lives; one that has not answered by the next time is closed. Nil where
     /// those who talk over the socket ask each other.
     package var pingInterval: Duration? = .seconds(30)
+    /// How long bytes may stay unconfirmed by the peer's system before the connection ends, where the system can tell; nil for as long as that goes
+    /// on trying, a quarter of an hour.
+    package var unconfirmedTimeout: Duration?
     /// How long an answer to a goodbye is waited for; then the connection is closed.
     package var goodbyeTimeout: Duration = .seconds(2)
 
@@ -154,10 +163,20 @@ final class WebSocketConnection: ChannelDuplexHandler {
 
     func handlerAdded(context: ChannelHandlerContext) {
         peer.opened(WebSocket(channel: context.channel, limits: limits, isMasked: side.isClient))
+        limitUnconfirmed(context)
         guard let interval = limits.pingInterval.map({ TimeAmount($0) }) else { return }
         let connection = NIOLoopBound(self, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
         timer = context.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { _ in connection.value.ping(bound.value) }
+    }
+
+    private func limitUnconfirmed(_ context: ChannelHandlerContext) {
+        #if os(Linux)
+            guard let time = limits.unconfirmedTimeout else { return }
+            let option = ChannelOptions.Types.SocketOption(level: SocketOptionLevel(IPPROTO_TCP), name: SocketOptionName(TCP_USER_TIMEOUT))
+            // A socket of another kind has nothing to confirm.
+            context.channel.setOption(option, value: SocketOptionValue(time / .milliseconds(1))).whenFailure { _ in }
+        #endif
     }
 
     func channelInactive(context: ChannelHandlerContext) {

@@ -14,6 +14,8 @@ package final class WebSocketLink: Link {
         limits.framesMax = 64
         limits.pendingBytesMax = 8 << 20
         limits.pingInterval = nil
+        // A node whose link broke unseen is not kept waiting until the cloud has found out about that one.
+        limits.unconfirmedTimeout = WebSocketClient.unansweredMax
         return limits
     }
 

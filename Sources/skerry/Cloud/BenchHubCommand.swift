@@ -30,7 +30,7 @@ struct BenchHubCommand: AsyncParsableCommand {
     @Option(help: "Changes a second, made by a controller within the cloud; as many are then asked for by requests.") var changes = 2000
     @Option(help: "Changes a second asked for by requests over TLS, before as many as there can be.") var requests = 1000
     @Option(help: "Requests of changes that share a connection, by HTTP/2; 0 for a connection each, by HTTP/1.1.") var streams = 100
-    @Option(help: "Seconds of rest until what the handshakes took is given back and memory is read.") var rest = 25
+    @Option(help: "Seconds of rest until what the handshakes took is given back and memory is read.") var rest = 30
     @Option(help: "Folder on the disk to use; a new folder is made in it and removed.") var dataDir = FileManager.default
         .temporaryDirectory.path
     @Option(name: .shortAndLong, help: "table, csv or json.") var output: AlignedTable.Format = .table

@@ -20,6 +20,8 @@ enum HeapKeeper {
     private static let quietShare = 0.04
     private static let quietLooksMax = 60
     private static let quietLook: Duration = .milliseconds(250)
+    /// Between two looks. With them it makes no second: what a program does once a second would else fall into every look, or into none.
+    private static let quietPause: Duration = .milliseconds(700)
 
     /// `M_ARENA_MAX` and `M_TRIM_THRESHOLD` of malloc.h, which Swift's Glibc leaves out like the two functions.
     private static let arenaMax: Int32 = -8
@@ -63,7 +65,7 @@ enum HeapKeeper {
             try? await Task.sleep(for: quietLook)
             let used = Double(clock() - before) / Double(CLOCKS_PER_SEC)
             if used < quietShare * (quietLook / .seconds(1)) { return }
-            try? await Task.sleep(for: .seconds(1) - quietLook)
+            try? await Task.sleep(for: quietPause)
         }
     }
 
