@@ -156,15 +156,8 @@ struct DemoThermalComfortCommand: ParsableCommand {
     }
 
     private func cluster(_ variables: [String: String]) -> DemoCluster {
-        let folder = keep ? absolute("\(out)/cluster") : "\(variables["TMPDIR"] ?? "/tmp")/skerry-demo-\(getpid())"
+        let folder = keep ? absolutePath("\(out)/cluster") : "\(variables["TMPDIR"] ?? "/tmp")/skerry-demo-\(getpid())"
         return DemoCluster(.init(program: programPath(), environment: variables, folder: folder, edges: edges, isKept: keep))
-    }
-
-    private func absolute(_ path: String) -> String {
-        if path.hasPrefix("/") { return path }
-        var buffer = [CChar](repeating: 0, count: 4096)
-        guard getcwd(&buffer, buffer.count) != nil else { return path }
-        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self) + "/" + path
     }
 
     private var settings: ComfortRun.Settings {

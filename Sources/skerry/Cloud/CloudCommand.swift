@@ -153,7 +153,7 @@ struct CloudServeCommand: AsyncParsableCommand {
         try directory.writeKubeconfig(server: "https://\(name):\(server.port)", authority, now: now)
         try await ownNode?.register()
         writeError("serving the Kubernetes API on https://\(name):\(server.port)")
-        writeError("export KUBECONFIG=\(directory.kubeconfig)")
+        writeError("export KUBECONFIG=\(absolutePath(directory.kubeconfig))")
         let controllers = Self.controllers(
             service, knowledge, notary, CloudCutter(artifacts: artifacts), nodeGraceSeconds: settings.nodeGraceSeconds)
         let upkeep = Task {

@@ -15,12 +15,7 @@ struct InferenceThreads: Sendable {
     private static let lookEvery: Duration = .seconds(5)
 
     /// For the runtime's settings: absolute, since workers run in folders of their own.
-    static func path(_ folder: String) -> String {
-        let file = folder + "/inference.permits"
-        guard !file.hasPrefix("/"), let here = getcwd(nil, 0) else { return file }
-        defer { free(here) }
-        return String(cString: here) + "/" + file
-    }
+    static func path(_ folder: String) -> String { absolutePath(folder + "/inference.permits") }
 
     private let own: Int
     private let permits: ComputePermits
