@@ -33,6 +33,8 @@ final class OutboundGatherer: ChannelOutboundHandler {
         if gathered == nil {
             gathered = piece
         } else {
+            // Of the streams that are served together this is the second at least: more will come.
+            if isFlushDue { gathered?.reserveCapacity(Self.bytesMax) }
             gathered?.writeBuffer(&piece)
         }
     }

@@ -37,7 +37,7 @@ final class StreamWakes: Sendable {
     private static let turnMax = 64
     private static let turnRest: TimeAmount = .microseconds(10)
     /// Longest time between two rounds, so that no change waits for longer than this and a round.
-    private static let restMax: TimeAmount = .milliseconds(15)
+    private static let restMax: TimeAmount = .milliseconds(8)
     private let state = Mutex(State())
     private let places = Atomic(0)
     /// Connections whose streams are being served together, each flushed once when they have been; nil while none are.
@@ -107,7 +107,7 @@ final class StreamWakes: Sendable {
             loop.scheduleTask(in: Self.turnRest) { self.serve(left, since: start, on: loop) }
             return
         }
-        // Twice as long as a round took changes gather before the next: two thirds of the thread's time are left for requests.
+        // Twice as long as a round took changes gather before the next, unless that is too long: the thread's time is not all theirs.
         let end = NIODeadline.now()
         state.withLock { $0.rest = end + min((end - start) * 2, Self.restMax) }
     }

@@ -86,56 +86,82 @@ final class BenchWatcher: Sendable {
         var lastRevision = 0
         var outOfOrder = 0
         var hasEnded = false
+        /// Where the last line had them.
+        var revisionPlace = 0
+        var sentPlace = 0
     }
 
     private static let revisionMark = Array("\"resourceVersion\":\"".utf8)
     private static let sentMark = Array("\"sent\":\"".utf8)
     private let state = Mutex(State())
-    private let stop = Mutex<(@Sendable () -> Void)?>(nil)
 
-    /// Returns once the watch is open.
+    /// Returns once the watch is open. It ends with the client.
     func begin(_ client: PooledHTTPClient, _ request: HTTPRequest) async throws {
-        let (status, stop) = try await client.follow(request, timeLimit: .seconds(3600)) { [self] chunk in
-            let now = Self.nanoseconds()
-            state.withLock { state in if let chunk { Self.take(chunk, now, &state) } else { state.hasEnded = true } }
+        let (status, _) = try await client.follow(request, timeLimit: .seconds(3600)) { [self] chunk in
+            guard let chunk else { return take(nil) }
+            chunk.withUnsafeBytes { take($0) }
         }
         guard status == 200 else { throw CloudError("a watch was answered \(status)") }
-        self.stop.withLock { $0 = stop }
+    }
+
+    /// More of the answer; nil is its end.
+    func take(_ bytes: UnsafeRawBufferPointer?) {
+        let now = Self.nanoseconds()
+        state.withLock { state in if let bytes { Self.take(bytes, now, &state) } else { state.hasEnded = true } }
     }
 
     /// A thousand of these share the machine with the server that they measure: lines are looked at where they lie.
-    private static func take(_ chunk: [UInt8], _ now: UInt64, _ state: inout State) {
-        let bytes = state.rest.isEmpty ? chunk : state.rest + chunk
-        bytes.withUnsafeBytes { bytes in
-            var rest = bytes
-            while let first = rest.baseAddress, let end = memchr(first, 0x0a, rest.count) {
-                let length = UnsafeRawPointer(end) - first
-                note(UnsafeRawBufferPointer(start: first, count: length), now, &state)
-                rest = UnsafeRawBufferPointer(rebasing: rest[(length + 1)...])
-            }
-            state.rest = Array(rest)
+    private static func take(_ bytes: UnsafeRawBufferPointer, _ now: UInt64, _ state: inout State) {
+        var rest = bytes
+        if !state.rest.isEmpty {
+            guard let first = bytes.baseAddress, let end = memchr(first, 0x0a, bytes.count) else { return state.rest += bytes }
+            let length = UnsafeRawPointer(end) - first
+            state.rest += bytes[..<length]
+            let line = state.rest
+            line.withUnsafeBytes { note($0, now, &state) }
+            state.rest.removeAll(keepingCapacity: true)
+            rest = UnsafeRawBufferPointer(rebasing: bytes[(length + 1)...])
         }
+        while let first = rest.baseAddress, let end = memchr(first, 0x0a, rest.count) {
+            let length = UnsafeRawPointer(end) - first
+            note(UnsafeRawBufferPointer(start: first, count: length), now, &state)
+            rest = UnsafeRawBufferPointer(rebasing: rest[(length + 1)...])
+        }
+        state.rest += rest
     }
 
     private static func note(_ line: UnsafeRawBufferPointer, _ now: UInt64, _ state: inout State) {
-        let revision = number(behind: revisionMark, in: line).map { Int($0) } ?? 0
+        let revision = number(behind: revisionMark, in: line, near: &state.revisionPlace).map { Int($0) } ?? 0
         if revision <= state.lastRevision { state.outOfOrder += 1 }
         state.lastRevision = revision
-        if let sent = number(behind: sentMark, in: line) { state.lagsSeconds.append(Double(now &- sent) / 1e9) }
+        if let sent = number(behind: sentMark, in: line, near: &state.sentPlace) { state.lagsSeconds.append(Double(now &- sent) / 1e9) }
     }
 
     /// The digits behind the first place of a mark.
     ///
     /// - Precondition: the mark has at least eight bytes.
     static func number(behind mark: [UInt8], in line: UnsafeRawBufferPointer) -> UInt64? {
+        var place = 0
+        return number(behind: mark, in: line, near: &place)
+    }
+
+    /// The digits behind a mark.
+    ///
+    /// - Parameter place: where the last line had it, which is looked at first: lines of a measurement are alike.
+    /// - Precondition: the mark has at least eight bytes.
+    static func number(behind mark: [UInt8], in line: UnsafeRawBufferPointer, near place: inout Int) -> UInt64? {
         guard let start = line.baseAddress, line.count >= mark.count else { return nil }
         let begin = mark.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
-        for place in 0...(line.count - mark.count) where line.loadUnaligned(fromByteOffset: place, as: UInt64.self) == begin {
-            guard memcmp(start + place, mark, mark.count) == 0 else { continue }
-            let digits = line[(place + mark.count)...].prefix(19).prefix { $0 >= 0x30 && $0 <= 0x39 }
-            return digits.isEmpty ? nil : digits.reduce(0) { $0 * 10 + UInt64($1 - 0x30) }
+        func isMark(_ place: Int) -> Bool {
+            line.loadUnaligned(fromByteOffset: place, as: UInt64.self) == begin && memcmp(start + place, mark, mark.count) == 0
         }
-        return nil
+        let last = line.count - mark.count
+        // A number that has grown moves what is behind it.
+        let near = min(place, last)...min(place + 3, last)
+        guard let found = near.first(where: isMark) ?? (0...last).first(where: isMark) else { return nil }
+        place = found
+        let digits = line[(found + mark.count)...].prefix(19).prefix { $0 >= 0x30 && $0 <= 0x39 }
+        return digits.isEmpty ? nil : digits.reduce(0) { $0 * 10 + UInt64($1 - 0x30) }
     }
 
     /// Time since the machine's start.
@@ -149,6 +175,4 @@ final class BenchWatcher: Sendable {
     func result() -> (lagsSeconds: [Double], outOfOrder: Int, hasEnded: Bool) {
         state.withLock { ($0.lagsSeconds, $0.outOfOrder, $0.hasEnded) }
     }
-
-    func end() { stop.withLock { $0 }?() }
 }

@@ -67,6 +67,11 @@ final class CloudBench {
 
     /// A client with all rights, of a kubeconfig that a cloud has written.
     static func administrator(kubeconfig path: String, _ limits: HTTPClientLimits) throws -> PooledHTTPClient {
+        let (port, trust) = try access(kubeconfig: path)
+        return try PooledHTTPClient(host: "127.0.0.1", port: port, trust: trust, limits: limits)
+    }
+
+    fileprivate static func access(kubeconfig path: String) throws -> (port: Int, trust: TLSTrust) {
         let kubeconfig = try String(contentsOf: URL(filePath: path), encoding: .utf8)
         func value(_ key: String) -> String {
             let line = kubeconfig.split(separator: "\n").first { $0.contains("\(key): ") } ?? ""
@@ -77,8 +82,7 @@ final class CloudBench {
         trust.chainPEM = pem("client-certificate-data")
         trust.keyPEM = pem("client-key-data")
         trust.trustedPEM = pem("certificate-authority-data")
-        return try PooledHTTPClient(
-            host: "127.0.0.1", port: value("server").split(separator: ":").last.flatMap { Int($0) } ?? 0, trust: trust, limits: limits)
+        return (value("server").split(separator: ":").last.flatMap { Int($0) } ?? 0, trust)
     }
 
     /// Ends it and its connections.
@@ -182,9 +186,7 @@ final class CloudBench {
     ///   - perConnection: watches on one connection, of HTTP/2 if there is more than one.
     ///   - settling: seconds between the last connection or watch and the server's memory being looked at.
     func watch(_ count: Int, perConnection: Int, rate: Double, seconds: Double, settling: Int) async throws -> Watched {
-        var limits = BenchConnections.limits
-        if perConnection > 1 { limits.streamsPerConnectionMax = perConnection }
-        let watching = try Self.administrator(kubeconfig: kubeconfig, limits)
+        let watching = try BenchWatching(kubeconfig: kubeconfig, perConnection: perConnection)
         let watched: Watched
         do { watched = try await watch(count, over: watching, rate: rate, seconds: seconds, settling: settling) } catch {
             await watching.close()
@@ -196,8 +198,7 @@ final class CloudBench {
         return watched
     }
 
-    private func watch(_ count: Int, over watching: PooledHTTPClient, rate: Double, seconds: Double, settling: Int) async throws -> Watched
-    {
+    private func watch(_ count: Int, over watching: BenchWatching, rate: Double, seconds: Double, settling: Int) async throws -> Watched {
         let writers = 8
         await BenchConnections.connect(client, writers)
         let list = try await client.send(HTTPRequest(method: "GET", path: Self.pods, query: "limit=1"))
@@ -209,15 +210,7 @@ final class CloudBench {
         result.memoryBeforeMB = process.memoryMB
         let watchers = (0..<count).map { _ in BenchWatcher() }
         let watch = HTTPRequest(method: "GET", path: Self.pods, query: "watch=true&resourceVersion=\(revision)")
-        // Not all handshakes at once: each is given its time.
-        for start in stride(from: 0, to: count, by: 32) {
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                for watcher in watchers[start..<min(start + 32, count)] {
-                    group.addTask { try await watcher.begin(watching, watch) }
-                }
-                try await group.waitForAll()
-            }
-        }
+        try await watching.begin(watchers, watch)
         try await Task.sleep(for: .seconds(settling))
         result.memoryMB = process.memoryMB
         let cpu = process.cpuSeconds
@@ -261,11 +254,51 @@ final class CloudBench {
             lags += seen.lagsSeconds
             result.lost += max(0, made - seen.lagsSeconds.count)
             result.outOfOrder += seen.outOfOrder
-            watcher.end()
         }
         lags.sort()
         if !lags.isEmpty { (result.lagP50, result.lagP99) = (lags[lags.count / 2], lags[lags.count * 99 / 100]) }
         return result
+    }
+}
+
+/// How a measurement's watchers are connected: with a connection each, as browsers and scripts are, or many on one of HTTP/2, as the informers of a
+/// controller are.
+private final class BenchWatching: Sendable {
+    private let perConnection: Int
+    private let single: PooledHTTPClient
+    private let shared: AnswerFollower
+
+    init(kubeconfig: String, perConnection: Int) throws {
+        self.perConnection = perConnection
+        let (port, trust) = try CloudBench.access(kubeconfig: kubeconfig)
+        single = try PooledHTTPClient(host: "127.0.0.1", port: port, trust: trust, limits: BenchConnections.limits)
+        shared = try AnswerFollower(host: "127.0.0.1", port: port, trust: trust)
+    }
+
+    /// Returns once all watches are open.
+    func begin(_ watchers: [BenchWatcher], _ request: HTTPRequest) async throws {
+        // Not all handshakes at once: each is given its time.
+        let atOnce = 32 * perConnection
+        for start in stride(from: 0, to: watchers.count, by: atOnce) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                let end = min(start + atOnce, watchers.count)
+                for first in stride(from: start, to: end, by: perConnection) {
+                    let together = Array(watchers[first..<min(first + perConnection, end)])
+                    group.addTask { [self] in try await connect(together, request) }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    private func connect(_ watchers: [BenchWatcher], _ request: HTTPRequest) async throws {
+        if perConnection == 1 { return try await watchers[0].begin(single, request) }
+        try await shared.follow(watchers.map { _ in request }) { number, bytes in watchers[number].take(bytes) }
+    }
+
+    func close() async {
+        await single.close()
+        await shared.close()
     }
 }
 

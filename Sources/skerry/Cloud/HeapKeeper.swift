@@ -12,7 +12,7 @@
 enum HeapKeeper {
     private static let firstWait: Duration = .milliseconds(500)
     private static let period: Duration = .seconds(20)
-    /// The heap is looked through when so much more is resident than after the last time, and a 32nd of that,
+    /// The heap is looked through when so much more is resident than after the last time, and a 128th of that,
     private static let grownBytesMin = 512 << 10
     /// and after so many periods all the same, for what was freed meanwhile.
     private static let periodsMax = 15
@@ -41,7 +41,7 @@ enum HeapKeeper {
             try? await Task.sleep(for: wait)
             wait = period
             periods += 1
-            let grownBytes = grownBytesMin + restingBytes / 32
+            let grownBytes = grownBytesMin + restingBytes / 128
             if periods >= periodsMax || heapBytes.map({ $0 > restingBytes + grownBytes }) ?? true {
                 // What the start took goes at once.
                 if restingBytes > 0 { await waitForQuiet() }
