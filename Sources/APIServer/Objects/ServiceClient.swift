@@ -41,7 +41,8 @@ package struct ServiceClient: ObjectClient {
         return view
     }
 
-    /// Everything in one page at the newest revision, whatever limit, token or revision is asked for.
+    /// One page, or everything if no limit is asked for. Others go on between a page and what is made of it: at a start ten thousand objects are listed by
+    /// several at once, and requests are answered by the same threads.
     package func list(_ kind: ResourceKind, _ query: Resources.ListQuery) async throws(APIStatus) -> ObjectList {
         let view = try view(kind, query.labelSelector, query.fieldSelector)
         let prefix = query.namespace.isEmpty ? "" : query.namespace + "/"
@@ -59,9 +60,13 @@ package struct ServiceClient: ObjectClient {
             let object = try service.decode(value, view.definition)
             if !view.isFiltered || view.matches(object) { items.append(object) }
         }
+        if items.count >= Self.longPage { await Task.yield() }
         let rest = found.hasMore ? found.values.last.map { "\(found.revision) \($0.name)" } : nil
         return ObjectList(items: items, resourceVersion: String(found.revision), continueToken: rest ?? "")
     }
+
+    /// Objects from which a page takes milliseconds.
+    private static let longPage = 50
 
     /// Where a page begins: the list's revision, and the last name of the page before; nil for the first page.
     private static func place(_ token: String) throws(APIStatus) -> (revision: Int64, after: String)? {
