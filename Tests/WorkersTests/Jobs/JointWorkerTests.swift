@@ -395,7 +395,7 @@ import Workers
         }
     }
 
-    @Test(arguments: [["no", "yes"], ["yes", "no"]])
+    @Test(arguments: [["no", "yes"], ["maybe", "no"]])
     func `rows of a classifier that answers maps are handed on to one of the same classes alone`(classes: [String]) async throws {
         try await Self.with([("deadline_ms", "120000")], models: Self.opposedMaps(classes)) { agent, edge, large in
             agent.go(.to(port: Self.port(large)))
