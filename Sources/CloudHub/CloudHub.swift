@@ -122,7 +122,7 @@ package final class CloudHub: Sendable {
 
     /// An edge has said hello: let it in, send it away, or have it wait.
     func greet(_ session: NodeSession, _ hello: Hello) {
-        enum Decision { case admit, wait, leave(Goodbye), challenge(NodeSession) }
+        enum Decision { case admit, wait, leave(Goodbye), challenge(NodeSession), replace(NodeSession) }
         let now = environment.elapsed()
         let isComplete = catalog.withLock { $0.isComplete(NodeNeeds.kinds) }
         let decision = table.withLock { table -> Decision in
@@ -138,7 +138,8 @@ package final class CloudHub: Sendable {
                     return .leave(Goodbye(.busy, "another link of node \"\(session.node)\" is being judged", retryAfterSeconds: 5))
                 }
                 table.challenges[session.node] = Challenge(session: session, probedAt: now)
-                return .challenge(old)
+                // The same program, which has given up its link.
+                return hello.life != 0 && old.life == hello.life ? .replace(old) : .challenge(old)
             }
             guard isComplete, table.leaving[session.node] == nil else {
                 table.waiting.append(session)
@@ -152,6 +153,7 @@ package final class CloudHub: Sendable {
         case .wait: break
         case .leave(let goodbye): session.leave(goodbye)
         case .challenge(let old): old.probe()
+        case .replace(let old): old.leave(Goodbye(.silence, "this node's agent has come by another link"))
         }
     }
 

@@ -18,6 +18,8 @@ final class NodeSession: LinkPeer {
         var isEnding = false
         var streams: [UInt32: LinkStream] = [:]
         var lastStream: UInt32 = 0
+        /// As the edge's hello says it.
+        var life: UInt64 = 0
     }
 
     /// What is to be done once the lock is free.
@@ -49,6 +51,7 @@ final class NodeSession: LinkPeer {
 
     var isLive: Bool { state.withLock { $0.pure.isLive } }
     var isSettled: Bool { state.withLock { $0.pure.isSettled } }
+    var life: UInt64 { state.withLock { $0.life } }
     var lastHeard: Duration { state.withLock { $0.pure.lastHeard } }
 
     // MARK: Link
@@ -115,7 +118,9 @@ final class NodeSession: LinkPeer {
     private func perform(_ effect: HubSession.Effect, _ state: inout State, _ after: inout After) {
         switch effect {
         case .send(let message): state.outgoing.append(message)
-        case .hello(let hello): after.hello = hello
+        case .hello(let hello):
+            state.life = hello.life
+            after.hello = hello
         case .live:
             state.isLeaseDue = true
             queue(&state, &after)

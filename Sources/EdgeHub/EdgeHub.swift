@@ -30,6 +30,7 @@ package actor EdgeHub {
 
     private let store: EdgeStore
     private let program: String
+    private let life: UInt64
     let environment: HubEnvironment
     private let limits: [Report.Topic: Outbox.Limit]
     private var replica: EdgeReplica
@@ -56,6 +57,7 @@ package actor EdgeHub {
         self.store = store
         self.program = program
         self.environment = environment
+        life = max(1, environment.random())
         self.limits = limits
         let replica = try store.load(limits: limits)
         var view = LocalView(revision: try store.beginRevisions())
@@ -168,7 +170,7 @@ package actor EdgeHub {
     /// One session, from hello to its end.
     private func talk(_ box: LinkBox, _ calls: (any NodeCallHandler)?, _ group: inout DiscardingTaskGroup) async -> Goodbye {
         var new = EdgeSession(now: environment.elapsed())
-        let effects = new.hello(store: store.number, program: program, replica, now: environment.elapsed())
+        let effects = new.hello(store: store.number, life: life, program: program, replica, now: environment.elapsed())
         session = new
         var goodbye: Goodbye?
         perform(effects, calls, &group, &goodbye)

@@ -44,9 +44,11 @@ package struct EdgeSession: Sendable {
     package var isLive: Bool { phase == .live }
 
     /// The first message.
-    package mutating func hello(store: UInt64, program: String, _ replica: EdgeReplica, now: Duration) -> [Effect] {
+    ///
+    /// - Parameter life: as `Hello.life`.
+    package mutating func hello(store: UInt64, life: UInt64 = 0, program: String, _ replica: EdgeReplica, now: Duration) -> [Effect] {
         var effects: [Effect] = []
-        say(.hello(Hello(store: store, digest: replica.digest, program: program)), now, &effects)
+        say(.hello(Hello(store: store, life: life, digest: replica.digest, program: program)), now, &effects)
         return effects
     }
 

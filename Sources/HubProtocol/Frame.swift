@@ -41,15 +41,21 @@ package struct Hello: Sendable, Equatable {
     package var versions: ClosedRange<UInt16>
     /// Drawn by lot when its store was made; names of events derive from it.
     package var store: UInt64
+    /// Drawn by lot when its program began, and told to nobody else: who comes by another link and knows it is the same program, which has given
+    /// up the link before. 0 where it is not told, as by versions before 2.
+    package var life: UInt64
     /// Of all it holds.
     package var digest: HoldingsDigest
     /// Version of its program, for people; at most 255 bytes are sent.
     package var program: String
 
     /// Says hello in the versions of this program.
-    package init(versions: ClosedRange<UInt16> = HubLimits.versions, store: UInt64, digest: HoldingsDigest, program: String) {
+    package init(
+        versions: ClosedRange<UInt16> = HubLimits.versions, store: UInt64, life: UInt64 = 0, digest: HoldingsDigest, program: String
+    ) {
         self.versions = versions
         self.store = store
+        self.life = life
         self.digest = digest
         self.program = program
     }

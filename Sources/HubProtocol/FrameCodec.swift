@@ -182,6 +182,7 @@ extension Frame {
             writer.integer(hello.versions.lowerBound)
             writer.integer(hello.versions.upperBound)
             writer.integer(hello.store)
+            if Hello.tellsLife(hello.versions) { writer.integer(hello.life) }
             hello.digest.write(into: &writer)
             writer.short(hello.program)
         case .welcome(let welcome):
@@ -304,9 +305,13 @@ extension Hello {
         let to: UInt16 = try reader.integer()
         guard from <= to else { throw FrameError("versions from \(from) to \(to)") }
         let store: UInt64 = try reader.integer()
+        let life: UInt64 = Self.tellsLife(from...to) ? try reader.integer() : 0
         let digest = try HoldingsDigest(&reader)
-        self.init(versions: from...to, store: store, digest: digest, program: try reader.short())
+        self.init(versions: from...to, store: store, life: life, digest: digest, program: try reader.short())
     }
+
+    /// Who speaks no version but the first says nothing of its life.
+    fileprivate static func tellsLife(_ versions: ClosedRange<UInt16>) -> Bool { versions.upperBound >= 2 }
 }
 
 extension Welcome {

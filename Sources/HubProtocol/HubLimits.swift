@@ -1,7 +1,7 @@
 /// Bounds of links, sessions and outboxes; each says what happens at it.
 package enum HubLimits {
     /// Versions of the protocol that this program speaks.
-    package static let versions: ClosedRange<UInt16> = 1...1
+    package static let versions: ClosedRange<UInt16> = 1...2
     /// Bytes of one frame: an object as a server stores it at most (1.5 MiB), and its name. A longer one ends the link.
     package static let frameBytesMax = 2 << 20
     /// Bytes of one object, or of a report's body; a longer one is refused where it is made.

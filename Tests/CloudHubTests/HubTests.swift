@@ -242,6 +242,30 @@ import Testing
         try await next.synced()
     }
 
+    @Test func `an agent that comes by another link takes its own place at once, and nobody else does`() async throws {
+        // Whoever is judged stays so for the whole test.
+        let world = try await world { $0.challenge = .seconds(86_400) }
+        func come(_ life: UInt64) -> RawLink {
+            let (far, near) = MemoryLink.pair()
+            far.connect(world.hub.accept(node: "edge-1", far))
+            let link = RawLink()
+            near.connect(link)
+            near.send(NumberedFrame(1, .hello(Hello(store: 1, life: life, digest: HoldingsDigest(), program: "test"))).message)
+            return link
+        }
+        func isWelcome(_ link: RawLink) -> Bool { link.frames.contains { if case .welcome = $0 { true } else { false } } }
+        let first = come(5)
+        try await eventually { isWelcome(first) }
+        let second = come(5)
+        try await eventually { isWelcome(second) && first.isClosed }
+        let copy = come(6)
+        // Sent away because the one before it is being judged.
+        let old = come(0)
+        try await eventually { old.isClosed }
+        #expect(!isWelcome(old) && !isWelcome(copy) && !copy.isClosed && !second.isClosed)
+        #expect(world.hub.connectedNodes == ["edge-1"])
+    }
+
     @Test func `a node that is removed loses its session`() async throws {
         let world = try await world()
         let edge = try world.edge("edge-1")

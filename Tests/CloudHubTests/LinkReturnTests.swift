@@ -105,7 +105,7 @@ import Testing
         }
     }
 
-    @Test func `a node equals its cloud within 5 s of the link's return, if the cloud holds no older link of it for alive`() {
+    @Test func `both sides are equal within 5 s of the link's return, however long it was away and whatever it swallowed`() {
         var random = Choices()
         var ends = Ends()
         var worst: Duration = .zero

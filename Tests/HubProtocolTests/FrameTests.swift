@@ -11,8 +11,10 @@ enum ExampleFrames {
     static let all: [Frame] = [
         .hello(
             Hello(
-                versions: 1...3, store: .max, digest: HoldingsDigest([Stamp(body: 1, status: 2), Stamp(body: 3, status: 0)]), program: "1.2"
+                versions: 1...3, store: .max, life: 8, digest: HoldingsDigest([Stamp(body: 1, status: 2), Stamp(body: 3, status: 0)]),
+                program: "1.2"
             )),
+        .hello(Hello(versions: 1...1, store: 2, digest: HoldingsDigest(), program: "1.0")),
         .welcome(Welcome(version: 1, seed: 7, wantsInventory: true, heartbeatSeconds: 30, timeSeconds: -1)),
         .inventory([HeldEntry(number: 9, stamp: Stamp(body: .max, status: 1))], isLast: false), .inventory([], isLast: true),
         .change(pod, Stamp(body: 5, status: 6), Array("{\"a\":1}".utf8)), .gone(lease),
