@@ -1,6 +1,7 @@
 import Identity
 import Network
 import Synchronization
+import TestKit
 import Testing
 
 #if canImport(FoundationEssentials)
@@ -10,7 +11,7 @@ import Testing
 #endif
 
 /// Answers that are followed with as little work as the protocol allows, and the frames in which they come.
-@Suite struct AnswerFollowerTests {
+@Suite(.offThePool) struct AnswerFollowerTests {
     /// Answers by path: `/endless` a stream that goes on when it is woken, `/whole` some text; everything else 404.
     private final class Responder: HTTPResponder {
         let endless = Mutex<[Endless]>([])
@@ -192,7 +193,7 @@ import Testing
 }
 
 /// Frames of a server, cut where they lie.
-@Suite struct AnswerFramesTests {
+@Suite(.offThePool) struct AnswerFramesTests {
     /// Frames that are whole, and of bodies what came by stream.
     private static func read(_ pieces: [[UInt8]]) throws -> (frames: [AnswerFrames.Frame], bodies: [Int: [UInt8]]) {
         var reader = AnswerFrames()
