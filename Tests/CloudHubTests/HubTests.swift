@@ -253,7 +253,7 @@ import Testing
             near.send(NumberedFrame(1, .hello(Hello(store: 1, life: life, digest: HoldingsDigest(), program: "test"))).message)
             return link
         }
-        func isWelcome(_ link: RawLink) -> Bool { link.frames.contains { if case .welcome = $0 { true } else { false } } }
+        @Sendable func isWelcome(_ link: RawLink) -> Bool { link.frames.contains { if case .welcome = $0 { true } else { false } } }
         let first = come(5)
         try await eventually { isWelcome(first) }
         let second = come(5)
