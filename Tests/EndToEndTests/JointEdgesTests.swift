@@ -49,6 +49,12 @@ import Testing
         await workers(cloud).first { $0["node"]?.string == node }?["address"]?.string ?? ""
     }
 
+    /// The process of the worker that began last.
+    private static func newestWorker(_ cloud: Cloud) throws -> pid_t {
+        let pids = try String(contentsOfFile: cloud.folder + "/pids", encoding: .utf8).split(separator: "\n").compactMap { pid_t($0) }
+        return try #require(pids.last)
+    }
+
     @Test func `each edge of a service for all nodes answers, and the status has the counts of all`() async throws {
         try await Cloud.with { cloud in
             let first = try await Edge.join(cloud)
@@ -82,8 +88,8 @@ import Testing
             try await Edge.until("the counts of both") { await Self.metric("inferenceNumber", cloud) == "\(rows)" }
 
             // Counts outlive the process that has counted them.
-            let pids = try String(contentsOfFile: cloud.folder + "/pids", encoding: .utf8).split(separator: "\n").compactMap { pid_t($0) }
-            kill(try #require(pids.last), SIGKILL)
+            let killed = try Self.newestWorker(cloud)
+            kill(killed, SIGKILL)
             let restarts = "get pods -o jsonpath={.items[*].status.containerStatuses[0].restartCount}"
             try await Edge.until("another life") { await cloud.kubectl(restarts).output.contains("1") }
             var more = 0
@@ -97,6 +103,10 @@ import Testing
             // Who leaves takes the worker along, and not what it has counted.
             await second.stop()
             #expect(await cloud.kubectl("delete node e2").status == 0)
+            // Nobody is left on that machine who would end what outlives its agent.
+            let left = try Self.newestWorker(cloud)
+            #expect(left != killed)
+            kill(left, SIGKILL)
             try await Edge.until("one worker") { await Self.states(cloud) == ["e1 Running"] }
             #expect(await Self.metric("inferenceNumber", cloud) == "\(rows)")
             #expect(await cloud.kubectl("delete ji comfort").status == 0)
