@@ -1,4 +1,5 @@
 import Crypto
+import Synchronization
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -57,6 +58,7 @@ package struct ServiceTokens: Sendable {
     /// A longer token is refused unread.
     package static let bytesMax = 16 << 10
     private let key: P256.Signing.PrivateKey
+    private let known = SignedTokens()
 
     /// - Parameter keyPEM: PKCS #8, P-256.
     package init(keyPEM: String) throws(IdentityError) {
@@ -123,20 +125,27 @@ package struct ServiceTokens: Sendable {
     /// The claims of a token that this key has signed and that is valid at a moment; nil for every other text.
     package func read(_ token: String, now: Int64) -> Claims? {
         guard token.utf8.count <= Self.bytesMax else { return nil }
+        // A bearer shows a token with each request, and what it says never changes.
+        let signed = known.signed(token) { self.signed(token) }
+        guard let signed, signed.notBefore <= now, now < signed.claims.expiresAt else { return nil }
+        return signed.claims
+    }
+
+    /// What a token says, at whatever time; nil for one that this key has not signed for this issuer.
+    private func signed(_ token: String) -> SignedTokens.Signed? {
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 3, let head = Self.data(parts[0]), let body = Self.data(parts[1]), let raw = Self.data(parts[2]),
             let header = try? JSONDecoder().decode(Header.self, from: head), header.alg == "ES256",
             let signature = try? P256.Signing.ECDSASignature(rawRepresentation: raw),
             key.publicKey.isValidSignature(signature, for: Data("\(parts[0]).\(parts[1])".utf8)),
-            let payload = try? JSONDecoder().decode(Payload.self, from: body), payload.iss == Self.issuer,
-            payload.nbf <= now, now < payload.exp
+            let payload = try? JSONDecoder().decode(Payload.self, from: body), payload.iss == Self.issuer
         else { return nil }
         var claims = Claims(
             namespace: payload.details.namespace, account: payload.details.serviceaccount.name,
             accountUID: payload.details.serviceaccount.uid,
             audiences: payload.aud, issuedAt: payload.iat, expiresAt: payload.exp, id: payload.jti)
         claims.pod = payload.details.pod.map { BoundPod(name: $0.name, uid: $0.uid) }
-        return claims
+        return SignedTokens.Signed(claims: claims, notBefore: payload.nbf)
     }
 
     /// base64url without padding.
@@ -147,5 +156,32 @@ package struct ServiceTokens: Sendable {
     private static func data(_ text: Substring) -> Data? {
         let plain = text.replacing("-", with: "+").replacing("_", with: "/")
         return Data(base64Encoded: plain + String(repeating: "=", count: (4 - plain.utf8.count % 4) % 4))
+    }
+}
+
+/// Tokens whose signature has been found good, by the SHA-256 of their text, so that a bearer's thousandth request costs a digest and no
+/// curve. Tokens that are not good are never kept: who makes them up fills nothing.
+private final class SignedTokens: Sendable {
+    /// What a token says; times are compared at each use.
+    struct Signed: Sendable {
+        var claims: ServiceTokens.Claims
+        /// Seconds since 1970, `nbf`.
+        var notBefore: Int64
+    }
+
+    /// At this many the memory begins anew.
+    private static let countMax = 1024
+    private let known = Mutex<[[UInt8]: Signed]>([:])
+
+    /// What is known of a token, or else what `read` finds.
+    func signed(_ token: String, read: () -> Signed?) -> Signed? {
+        let digest = Array(SHA256.hash(data: Data(token.utf8)))
+        if let signed = known.withLock({ $0[digest] }) { return signed }
+        guard let signed = read() else { return nil }
+        known.withLock { known in
+            if known.count >= Self.countMax { known = [:] }
+            known[digest] = signed
+        }
+        return signed
     }
 }

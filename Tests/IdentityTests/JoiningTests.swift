@@ -37,7 +37,7 @@ import X509
         let digest = String(repeating: "ab", count: 32)
         let secret = String(repeating: "01", count: 16)
         return [
-            ("", "empty"), ("K1", "1 parts"), ("K1...", "found 0 characters"), (String(repeating: "x", count: 513), "513 bytes"),
+            ("", "empty"), ("K1", "too few dots: 0"), ("K1...", "found 0 characters"), (String(repeating: "x", count: 513), "513 bytes"),
             ("K2.\(digest).cloud:1.\(secret)", "\"K2\""), ("k1.\(digest).cloud:1.\(secret)", "\"k1\""),
             ("K1.\(digest.dropLast()).cloud:1.\(secret)", "63 characters"), ("K1.\(digest.uppercased()).cloud:1.\(secret)", "SHA-256"),
             ("K1.\(digest.dropLast())g.cloud:1.\(secret)", "SHA-256"), ("K1.\(digest).cloud.\(secret)", "\"cloud\""),

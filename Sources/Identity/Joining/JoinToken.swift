@@ -40,7 +40,7 @@ package struct JoinToken: Sendable, Equatable, CustomStringConvertible {
         }
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count >= 4 else {
-            throw IdentityError("the join token has \(parts.count) parts between dots, expected 4 or more; \(remedy)")
+            throw IdentityError("the join token has too few dots: \(parts.count - 1), expected 3 or more; \(remedy)")
         }
         guard parts[0] == Self.version else {
             throw IdentityError(
