@@ -74,6 +74,8 @@ import Testing
         let node = try await scene.api.send("GET", "/api/v1/nodes/n1")
         #expect(NodeIdentityRecord(node.json).certificate == (try NodeCertificate(der: certificate).fingerprint))
         #expect(node.json["metadata"]?["labels"]?["kubernetes.io/hostname"] == "n1")
+        // What `kubectl get nodes` shows as its role.
+        #expect(node.json["metadata"]?["labels"]?["node-role.kubernetes.io/edge"] == "")
     }
 
     @Test func `the authority is told to strangers, and is what tokens name`() async throws {

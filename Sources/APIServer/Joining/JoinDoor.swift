@@ -204,7 +204,8 @@ package struct JoinDoor: ServerDoor {
             [
                 "apiVersion": "v1", "kind": "Node",
                 "metadata": [
-                    "name": .string(name), "labels": ["kubernetes.io/hostname": .string(name)], "annotations": record.annotations,
+                    "name": .string(name), "labels": ["kubernetes.io/hostname": .string(name), "node-role.kubernetes.io/edge": ""],
+                    "annotations": record.annotations,
                 ],
             ])
     }
