@@ -8,6 +8,11 @@ import Testing
 #else
     import Foundation
 #endif
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
 
 @Suite(.offThePool) struct RevisionStoreTests {
     private func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
@@ -236,6 +241,60 @@ import Testing
             let store = try RevisionStore(.file(path))
             #expect(throws: RevisionError.inUse(file: path)) { try RevisionStore(.file(path)) }
             store.close()
+        }
+    }
+
+    @Test func `a closed store has its files open no more, whoever still holds it`() async throws {
+        try await withFile { path in
+            let folder = URL(filePath: path).deletingLastPathComponent().lastPathComponent
+            func openFiles() throws -> [String] {
+                let links = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")
+                return links.compactMap { try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)") }
+                    .filter { $0.contains(folder) }
+            }
+            let store = try RevisionStore(.file(path))
+            try await store.write(.create("pods", "a", bytes("1")))
+            #expect(try !openFiles().isEmpty)
+            store.close()
+            #expect(try openFiles() == [])
+            // What it knew is still told.
+            #expect(store.get("pods", "a")?.bytes == bytes("1"))
+        }
+    }
+
+    /// Beside the commits, where SQLite would tell nobody.
+    @Test func `a store whose log cannot be copied takes no more writes and loses none`() async throws {
+        try await withFile { path in
+            var kept: [String: Int64] = [:]
+            var failure: (any Error)?
+            do {
+                let store = try RevisionStore(.file(path))
+                func descriptors() throws -> [Int32] {
+                    try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").filter {
+                        (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")) == path
+                    }.compactMap { Int32($0) }
+                }
+                // Until the connection that copies is there too.
+                for number in 0..<2000 where try descriptors().count < 2 {
+                    let name = "first-\(number)"
+                    kept[name] = try await store.write(.create("pods", name, [UInt8](repeating: 1, count: 20_000)))
+                }
+                // From here on the disk takes writes of the log and none of the database.
+                let readOnly = open(path, O_RDONLY | O_CLOEXEC)
+                defer { close(readOnly) }
+                for descriptor in try descriptors() where descriptor != readOnly { dup2(readOnly, descriptor) }
+                for number in 0..<2000 where failure == nil {
+                    do {
+                        kept["\(number)"] = try await store.write(
+                            .create("pods", "\(number)", [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: 20_000)))
+                    } catch { failure = error }
+                }
+                store.close()
+            }
+            #expect("\(try #require(failure))".contains("copying its log"))
+            let store = try RevisionStore(.file(path))
+            for (name, revision) in kept { #expect(store.get("pods", name)?.revision == revision, "\(name)") }
+            #expect(try await store.write(.create("pods", "last", bytes("2"))) > kept.values.max()!)
         }
     }
 

@@ -67,13 +67,17 @@ final class CommitThread<Job: Sendable>: @unchecked Sendable {
     }
 
     /// Performs what was added before and ends the thread; returns when it has ended. Calling it again does nothing.
-    func close() {
+    ///
+    /// - Returns: whether it was this call that ended it.
+    @discardableResult
+    func close() -> Bool {
         pthread_mutex_lock(mutex)
         let wasClosed = isClosed
         isClosed = true
         pthread_cond_signal(condition)
         pthread_mutex_unlock(mutex)
         if !wasClosed { pthread_join(thread, nil) }
+        return !wasClosed
     }
 }
 

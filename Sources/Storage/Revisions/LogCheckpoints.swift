@@ -24,6 +24,7 @@ final class LogCheckpoints: @unchecked Sendable {
     /// Pages of the log that are in the database.
     private let copied = Atomic(0)
     private let isCopying = Atomic(false)
+    private let broken = Mutex<RevisionError?>(nil)
     private let thread = Mutex<CommitThread<Void>?>(nil)
 
     /// - Parameter location: a file of the system's own files, whose log the committing connection watches (`SQLiteDatabase.watchLog`).
@@ -38,6 +39,9 @@ final class LogCheckpoints: @unchecked Sendable {
 
     deinit { close() }
 
+    /// Why a copy failed; nil while none has. The log still has all of it, but only an opening anew copies it from its beginning.
+    var failure: RevisionError? { broken.withLock { $0 } }
+
     /// Ends the thread and closes its connection; blocks while it copies. Later commits are not looked after.
     func close() {
         let ended = thread.withLock { thread in
@@ -45,6 +49,7 @@ final class LogCheckpoints: @unchecked Sendable {
             return thread
         }
         ended?.close()
+        if failure != nil { database?.keepLogAtClose() }
         database = nil
     }
 
@@ -60,7 +65,7 @@ final class LogCheckpoints: @unchecked Sendable {
         let rest = pageCount - copied.load(ordering: .relaxed)
         let isCopying = isCopying.load(ordering: .relaxed)
         if pageCount >= Self.logMax || (pageCount >= Self.longLog && rest <= Self.restMax && !isCopying) {
-            _ = committer.checkpoint()
+            _ = checkpoint(committer)
         } else if pageCount - askedAt >= Self.step, !isCopying {
             askedAt = pageCount
             thread.withLock { _ = $0?.add(()) }
@@ -74,10 +79,19 @@ final class LogCheckpoints: @unchecked Sendable {
         if database == nil { database = try? SQLiteDatabase(location, SQLiteOptions(.readWrite)) }
         var before = -1
         for _ in 0..<Self.copiesMax {
-            guard let done = database?.checkpoint() else { return }
+            guard let database, let done = checkpoint(database) else { return }
             copied.store(done.copied, ordering: .relaxed)
             if done.copied == before || done.copied < done.of { return }
             before = done.copied
+        }
+    }
+
+    /// Copies, unless that has failed before; a failure is remembered.
+    private func checkpoint(_ database: SQLiteDatabase) -> (copied: Int, of: Int)? {
+        guard failure == nil else { return nil }
+        do { return try database.checkpoint() } catch {
+            broken.withLock { $0 = .failed("copying its log: \(error)") }
+            return nil
         }
     }
 }

@@ -54,7 +54,7 @@ final class RevisionCore: @unchecked Sendable {
         state.withLock { $0 = loaded }
     }
 
-    /// Ends what goes on beside the commits, once the commit thread has ended.
+    /// Ends what goes on beside the commits and closes the log, once the commit thread has ended.
     func close() { log?.close() }
 
     private func load() throws -> State {

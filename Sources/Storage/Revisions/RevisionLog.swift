@@ -30,7 +30,8 @@ final class RevisionLog {
         let bytes: [UInt8]?
     }
 
-    private let database: SQLiteDatabase
+    /// Nil once the log is closed.
+    private var connection: SQLiteDatabase?
     /// Nil where a commit does it, by SQLite's own measure: in memory there is no log, and other file systems than the system's are asked by one
     /// connection alone.
     private let checkpoints: LogCheckpoints?
@@ -42,8 +43,9 @@ final class RevisionLog {
         options.fileSystem = fileSystem
         options.limits.valueBytesMax = 8 << 20
         if case .file(let path) = location { try SQLiteLogRewrite.run(path, fileSystem: fileSystem) }
-        database = try SQLiteDatabase(location, options)
+        let database = try SQLiteDatabase(location, options)
         try database.migrate(to: Self.schema)
+        connection = database
         guard case .file = location, fileSystem == nil else {
             checkpoints = nil
             return
@@ -53,8 +55,21 @@ final class RevisionLog {
         self.checkpoints = checkpoints
     }
 
-    /// Ends what goes on beside the commits; to be called when there are no more.
-    func close() { checkpoints?.close() }
+    /// Ends what goes on beside the commits and closes the file, whoever still holds the store; to be called when there are no more commits.
+    func close() {
+        checkpoints?.close()
+        if checkpoints?.failure != nil { connection?.keepLogAtClose() }
+        connection = nil
+    }
+
+    /// - Throws: `RevisionError.closed`; `.failed` once the log could not be copied: a commit that begins it anew would lose what is not on the disk.
+    private var database: SQLiteDatabase {
+        get throws {
+            if let failure = checkpoints?.failure { throw failure }
+            guard let connection else { throw RevisionError.closed }
+            return connection
+        }
+    }
 
     /// Reads every row of a file that is not in use, and changes nothing.
     ///
@@ -65,7 +80,8 @@ final class RevisionLog {
     }
 
     private init(reading path: String) throws {
-        database = try SQLiteDatabase(.file(path), SQLiteOptions(.readOnly))
+        let database = try SQLiteDatabase(.file(path), SQLiteOptions(.readOnly))
+        connection = database
         checkpoints = nil
         guard try database.version(of: Self.schema) > 0 else {
             throw SQLiteError(.foreignSchema, "\(path) is an empty database and no object store; name another file", database: path)
@@ -81,6 +97,7 @@ final class RevisionLog {
     ///
     /// - Throws: `RevisionError.damaged` for a row whose checksum does not match.
     func forEach(_ body: (Row) throws -> Void) throws {
+        let database = try database
         try database.forEach("SELECT revision, collection, name, created, bytes, checksum FROM log ORDER BY revision") { row in
             let read: Row
             do {
@@ -118,6 +135,7 @@ final class RevisionLog {
 
     /// Writes rows in one synced transaction: all of them are on disk when it returns, none when it throws.
     func append(_ rows: [Row]) throws {
+        let database = try database
         try database.transaction {
             for row in rows {
                 try database.execute(
@@ -132,6 +150,7 @@ final class RevisionLog {
 
     /// Deletes the rows of these revisions and raises the floor, in one transaction.
     func compact(_ revisions: some Collection<Int64>, floor: Int64, newest: Int64) throws {
+        let database = try database
         try database.transaction {
             for revision in revisions { try database.execute("DELETE FROM log WHERE revision = ?", [.integer(revision)]) }
             try database.execute(

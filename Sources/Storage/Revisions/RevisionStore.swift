@@ -50,7 +50,7 @@ package final class RevisionStore: Sendable {
     /// Finishes the writes that were accepted; later ones fail with `.closed`. Blocks until the last commit is done; others may open the
     /// store from then on.
     package func close() {
-        thread.close()
+        guard thread.close() else { return }
         core.close()
         lock?.release()
     }

@@ -20,11 +20,18 @@ extension SQLiteDatabase {
     /// writer of another connection goes on meanwhile.
     ///
     /// - Returns: how many of the log's pages are in the database now, and how many pages there were; nil when another connection does it, or
-    ///   when it failed: then the pages stay in the log, and the next one copies them again.
-    func checkpoint() -> (copied: Int, of: Int)? {
+    ///   when the disk is full: then the pages stay in the log, and the next one copies them again.
+    /// - Throws: `SQLiteError` for every other failure. Then the log must not be begun anew: pages that an earlier call copied without a sync,
+    ///   since there were more, may be gone with the sync that failed, and no later call copies them again.
+    func checkpoint() throws(SQLiteError) -> (copied: Int, of: Int)? {
         var pageCount: Int32 = 0
         var copied: Int32 = 0
         let result = sqlite3_wal_checkpoint_v2(connection.handle, nil, SQLITE_CHECKPOINT_PASSIVE, &pageCount, &copied)
-        return result == SQLITE_OK ? (Int(copied), Int(pageCount)) : nil
+        if result == SQLITE_OK { return (Int(copied), Int(pageCount)) }
+        if [SQLITE_BUSY, SQLITE_LOCKED, SQLITE_FULL].contains(result & 0xff) { return nil }
+        throw SQLiteError(result, connection.handle, database: name)
     }
+
+    /// The log stays as it is when the last connection closes, for the next opening.
+    func keepLogAtClose() { _ = skerry_sqlite3_db_config(connection.handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1) }
 }
