@@ -87,9 +87,15 @@ final class LogCheckpoints: @unchecked Sendable {
     }
 
     /// Copies, unless that has failed before; a failure is remembered.
+    ///
+    /// What was copied is synced here and now: the commit that copies the rest would else wait for all that was copied before it.
     private func checkpoint(_ database: SQLiteDatabase) -> (copied: Int, of: Int)? {
         guard failure == nil else { return nil }
-        do { return try database.checkpoint() } catch {
+        do throws(SQLiteError) {
+            guard let done = try database.checkpoint() else { return nil }
+            if done.copied < done.of { try database.syncCopied() }
+            return done
+        } catch {
             broken.withLock { $0 = .failed("copying its log: \(error)") }
             return nil
         }

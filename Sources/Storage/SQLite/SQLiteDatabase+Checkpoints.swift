@@ -32,6 +32,18 @@ extension SQLiteDatabase {
         throw SQLiteError(result, connection.handle, database: name)
     }
 
+    /// Brings what was copied into the database to the disk: SQLite itself does so only when a copy has reached the log's end.
+    ///
+    /// - Throws: `SQLiteError` as `checkpoint()`, and with the same consequences.
+    func syncCopied() throws(SQLiteError) {
+        var file: UnsafeMutablePointer<sqlite3_file>?
+        guard sqlite3_file_control(connection.handle, nil, SQLITE_FCNTL_FILE_POINTER, &file) == SQLITE_OK, let file,
+            let sync = file.pointee.pMethods?.pointee.xSync
+        else { return }
+        let result = sync(file, SQLITE_SYNC_NORMAL)
+        if result != SQLITE_OK { throw SQLiteError(result, nil, database: name) }
+    }
+
     /// The log stays as it is when the last connection closes, for the next opening.
     func keepLogAtClose() { _ = skerry_sqlite3_db_config(connection.handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1) }
 }
