@@ -68,7 +68,7 @@ final class Lost: Sendable {
             }
         }
         try await failure(nil, code: .unusable, "skerry token create")
-        try await failure("K1.x", code: .unusable, "parts")
+        try await failure("K1.x", code: .unusable, "dots")
         try await failure(try await cloud.token(), name: "N_1", code: .unusable, "--name")
         // The address is of a cloud that another authority stands behind.
         try await failure(
