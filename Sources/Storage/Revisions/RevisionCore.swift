@@ -161,7 +161,7 @@ extension RevisionCore {
     /// After a failed sync nobody knows what is on the disk; only a full disk leaves everything as it was.
     private func fail(_ error: any Error) {
         if let error = error as? SQLiteError, error.code == .full || error.code == .tooBig { return }
-        state.withLock { $0.failure = .failed("\(error)") }
+        state.withLock { $0.failure = error as? RevisionError ?? .failed("\(error)") }
     }
 
     /// Makes rows that are on disk the state.
